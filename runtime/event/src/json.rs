@@ -1,0 +1,198 @@
+//! Lambda's SQS event as JSON text, written in one pass.
+//!
+//! The key order and the spelling of absent members are what AWS emits (esm-semantics §3). Bodies are escaped,
+//! never re-read, so what a handler parses is byte for byte what was sent.
+
+use crate::record::{AttributeValue, MessageAttribute, Record};
+
+/// The event for a batch. `windowed` decides whether a record without user attributes says
+/// `"md5OfMessageAttributes":null` (true) or leaves the member out (false).
+#[must_use]
+pub fn lambda_event(records: &[Record], windowed: bool) -> String {
+    let body_bytes: usize = records.iter().map(|r| r.body.len()).sum();
+    let mut out = String::with_capacity(body_bytes + body_bytes / 8 + records.len() * 640 + 16);
+    out.push_str("{\"Records\":[");
+    for (index, record) in records.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        write_record(&mut out, record, windowed);
+    }
+    out.push_str("]}");
+    out
+}
+
+fn write_record(out: &mut String, record: &Record, windowed: bool) {
+    out.push_str("{\"messageId\":");
+    write_string(out, &record.message_id);
+    out.push_str(",\"receiptHandle\":");
+    write_string(out, &record.receipt_handle);
+    out.push_str(",\"body\":");
+    write_string(out, &record.body);
+    out.push_str(",\"attributes\":{");
+    for (index, (name, value)) in record.attributes.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        write_string(out, name);
+        out.push(':');
+        write_string(out, value);
+    }
+    out.push_str("},\"messageAttributes\":{");
+    for (index, attribute) in record.message_attributes.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        write_message_attribute(out, attribute);
+    }
+    out.push('}');
+    match &record.md5_of_message_attributes {
+        Some(md5) => {
+            out.push_str(",\"md5OfMessageAttributes\":");
+            write_string(out, md5);
+        }
+        None if windowed => out.push_str(",\"md5OfMessageAttributes\":null"),
+        None => {}
+    }
+    out.push_str(",\"md5OfBody\":");
+    write_string(out, &record.md5_of_body);
+    out.push_str(",\"eventSource\":\"aws:sqs\",\"eventSourceARN\":");
+    write_string(out, &record.event_source_arn);
+    out.push_str(",\"awsRegion\":");
+    write_string(out, &record.aws_region);
+    out.push('}');
+}
+
+fn write_message_attribute(out: &mut String, attribute: &MessageAttribute) {
+    write_string(out, &attribute.name);
+    match &attribute.value {
+        AttributeValue::Text(text) => {
+            out.push_str(":{\"stringValue\":");
+            write_string(out, text);
+        }
+        AttributeValue::Binary(bytes) => {
+            out.push_str(":{\"binaryValue\":\"");
+            write_base64(out, bytes);
+            out.push('"');
+        }
+    }
+    out.push_str(",\"stringListValues\":[],\"binaryListValues\":[],\"dataType\":");
+    write_string(out, &attribute.data_type);
+    out.push('}');
+}
+
+/// A JSON string. Only what RFC 8259 obliges is escaped; runs of other bytes are copied whole.
+fn write_string(out: &mut String, text: &str) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.push('"');
+    let mut run_start = 0;
+    for (index, byte) in text.bytes().enumerate() {
+        let escape = match byte {
+            b'"' => "\\\"",
+            b'\\' => "\\\\",
+            b'\n' => "\\n",
+            b'\r' => "\\r",
+            b'\t' => "\\t",
+            0x08 => "\\b",
+            0x0c => "\\f",
+            0x00..=0x1f => "",
+            _ => continue,
+        };
+        // Every escaped byte is ASCII, so `index` is a character boundary.
+        out.push_str(&text[run_start..index]);
+        if escape.is_empty() {
+            out.push_str("\\u00");
+            out.push(char::from(HEX[usize::from(byte >> 4)]));
+            out.push(char::from(HEX[usize::from(byte & 15)]));
+        } else {
+            out.push_str(escape);
+        }
+        run_start = index + 1;
+    }
+    out.push_str(&text[run_start..]);
+    out.push('"');
+}
+
+/// Standard base64 with padding. Written here because this crate has no dependency.
+fn write_base64(out: &mut String, bytes: &[u8]) {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for chunk in bytes.chunks(3) {
+        let group = chunk.iter().fold(0u32, |group, byte| (group << 8) | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        for position in 0..4 {
+            if position > chunk.len() {
+                out.push('=');
+            } else {
+                let sextet = (group >> (18 - 6 * position)) & 63;
+                out.push(char::from(ALPHABET[sextet as usize]));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(body: &str) -> Record {
+        Record {
+            message_id: "059f36b4-87a3-44ab-83d2-661975830a7d".into(),
+            receipt_handle: "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a".into(),
+            body: body.into(),
+            attributes: vec![("ApproximateReceiveCount".into(), "1".into())],
+            message_attributes: Vec::new(),
+            md5_of_message_attributes: None,
+            md5_of_body: "e4e68fb7bd0e697a0ae8f1bb342846b3".into(),
+            event_source_arn: "arn:aws:sqs:us-east-1:000000000000:orders".into(),
+            aws_region: "us-east-1".into(),
+        }
+    }
+
+    #[test]
+    fn key_order_and_members_are_those_of_aws() {
+        let mut with_attributes = record("hi");
+        with_attributes.message_attributes = vec![
+            MessageAttribute { name: "s".into(), data_type: "String".into(), value: AttributeValue::Text("v".into()) },
+            MessageAttribute {
+                name: "b".into(),
+                data_type: "Binary.png".into(),
+                value: AttributeValue::Binary(vec![0, 255]),
+            },
+        ];
+        with_attributes.md5_of_message_attributes = Some("c8b6bcebe6d8ee2c5b0b1b5f39b6ac8d".into());
+        assert_eq!(
+            lambda_event(&[with_attributes], false),
+            concat!(
+                r#"{"Records":[{"messageId":"059f36b4-87a3-44ab-83d2-661975830a7d","#,
+                r#""receiptHandle":"AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a","body":"hi","#,
+                r#""attributes":{"ApproximateReceiveCount":"1"},"messageAttributes":{"#,
+                r#""s":{"stringValue":"v","stringListValues":[],"binaryListValues":[],"dataType":"String"},"#,
+                r#""b":{"binaryValue":"AP8=","stringListValues":[],"binaryListValues":[],"dataType":"Binary.png"}},"#,
+                r#""md5OfMessageAttributes":"c8b6bcebe6d8ee2c5b0b1b5f39b6ac8d","#,
+                r#""md5OfBody":"e4e68fb7bd0e697a0ae8f1bb342846b3","eventSource":"aws:sqs","#,
+                r#""eventSourceARN":"arn:aws:sqs:us-east-1:000000000000:orders","awsRegion":"us-east-1"}]}"#
+            )
+        );
+    }
+
+    #[test]
+    fn without_attributes_the_md5_is_absent_at_window_zero_and_null_with_a_window() {
+        assert!(!lambda_event(&[record("x")], false).contains("md5OfMessageAttributes"));
+        assert!(lambda_event(&[record("x")], true).contains(r#""md5OfMessageAttributes":null,"md5OfBody""#));
+    }
+
+    #[test]
+    fn every_control_character_quote_and_backslash_is_escaped_and_nothing_else() {
+        let mut out = String::new();
+        write_string(&mut out, "a\u{0}\u{8}\u{c}\n\r\t\u{1f}\"\\/ü€𝄞\u{7f}");
+        assert_eq!(out, "\"a\\u0000\\b\\f\\n\\r\\t\\u001f\\\"\\\\/ü€𝄞\u{7f}\"");
+    }
+
+    #[test]
+    fn base64_pads_as_rfc_4648_section_10_shows() {
+        for (plain, encoded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+            let mut out = String::new();
+            write_base64(&mut out, plain.as_bytes());
+            assert_eq!(out, encoded);
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! What a handler sees and what it may answer: invocations, records, replies, faults.
+//!
+//! This crate mirrors `wit/handler.wit` and Lambda's SQS event. It has no dependency, no I/O, no async and no
+//! clock: the mapping makes these values, the sandbox consumes them, and neither knows the other.
+
+use std::sync::Arc;
+
+mod json;
+mod record;
+mod reply;
+
+pub use json::lambda_event;
+pub use record::{AttributeValue, MessageAttribute, Record};
+pub use reply::{Fault, FaultKind, Reply, Verdict};
+
+/// One call of a function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invocation {
+    /// Unique per call: a version-4 UUID in text. Every log line of the call carries it.
+    pub request_id: String,
+    /// What the handler is handed.
+    pub payload: Payload,
+    /// The producer's `AWSTraceHeader`, if the first record carried one.
+    pub trace_id: Option<String>,
+}
+
+/// An invocation's input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Payload {
+    /// A batch of queue messages. Handlers that speak JSON get [`lambda_event`] of it.
+    Batch {
+        /// The messages, in the order they were received. Shared with the mapping, which settles them.
+        records: Arc<Vec<Record>>,
+        /// True when the mapping has a batching window: decides how an absent `md5OfMessageAttributes` is
+        /// spelled (esm-semantics §3, detail 2).
+        windowed: bool,
+    },
+    /// An event that somebody wrote by hand, passed on as it is (`wasmill invoke`).
+    Json(String),
+}

@@ -1,0 +1,44 @@
+//! One queue message as a handler sees it.
+
+/// A message of the batch, with the members of Lambda's SQS event record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// UUID text, the same at every delivery.
+    pub message_id: String,
+    /// Opaque text, new at every delivery.
+    pub receipt_handle: String,
+    /// Exactly the characters that were sent.
+    pub body: String,
+    /// System attributes (`ApproximateReceiveCount`, `SentTimestamp`, …) in the order they are to be written.
+    pub attributes: Vec<(String, String)>,
+    /// User attributes in the order they are to be written.
+    pub message_attributes: Vec<MessageAttribute>,
+    /// Lower-case hex, none when the message has no user attributes.
+    pub md5_of_message_attributes: Option<String>,
+    /// Lower-case hex.
+    pub md5_of_body: String,
+    /// `arn:aws:sqs:REGION:ACCOUNT:NAME` of the queue it was received from.
+    pub event_source_arn: String,
+    /// The region in that ARN.
+    pub aws_region: String,
+}
+
+/// A user attribute of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageAttribute {
+    /// 1–256 characters.
+    pub name: String,
+    /// `String`, `Number` or `Binary`, with an optional `.custom` suffix.
+    pub data_type: String,
+    /// The value.
+    pub value: AttributeValue,
+}
+
+/// A user attribute's value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AttributeValue {
+    /// For the data types `String` and `Number`.
+    Text(String),
+    /// For the data type `Binary`.
+    Binary(Vec<u8>),
+}

@@ -1,0 +1,322 @@
+//! Group commit: one thread that writes whatever has piled up in one transaction, then answers all who wait.
+//!
+//! No artificial delay for those who wait: groups arise by themselves while a commit is under way. What nobody waits for
+//! (a delivery) lingers a few milliseconds for company, and is not written at all when the message leaves in the same
+//! group. Decisions are absent; the outcome is reported to an `Observer`.
+
+use std::collections::HashSet;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::clock::ClockMark;
+use crate::effect::{Effect, Seq};
+use crate::error::StorageError;
+use crate::housekeeping;
+use crate::store::Store;
+
+const GROUP_MAX_OPERATIONS: usize = 4096;
+const LINGER: Duration = Duration::from_millis(10);
+/// How far the clock may run on before its mark is written again.
+const MARK_EVERY_MS: u64 = 1000;
+/// More messages than can be sent until the next mark: a number is never given twice, even after a crash.
+const NUMBERS_PER_MARK: u64 = 10_000_000;
+/// Pages' worth of effects between two nudges to the housekeeper.
+const PAGES_PER_NUDGE: usize = 1000;
+const PAGE_BYTES: usize = 4096;
+
+pub(crate) type Answer = Result<(), StorageError>;
+
+/// The effects of one verb and who waits for them.
+#[derive(Debug)]
+pub(crate) struct Operation {
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) waiter: Option<oneshot::Sender<Answer>>,
+    /// False for what may linger.
+    pub(crate) urgent: bool,
+    /// What its bodies take of the room for sends, until they are written.
+    pub(crate) room: Option<OwnedSemaphorePermit>,
+}
+
+/// An operation that was not taken, and why.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) reason: StorageError,
+}
+
+/// Who is told what became of operations, before those who wait are answered.
+pub(crate) trait Observer: Send + 'static {
+    fn committed(&self, operations: &[Operation]);
+    fn aborted(&self, operation: &Operation);
+    /// The clock, and the number of the next message; none before the given tick.
+    fn mark(&self, not_before_tick_ms: u64) -> Option<(ClockMark, Seq)>;
+}
+
+#[derive(Debug, Default)]
+struct Inbox {
+    operations: Vec<Operation>,
+    urgent: bool,
+    closed: bool,
+    failed: Option<StorageError>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    inbox: Mutex<Inbox>,
+    wake: Condvar,
+}
+
+/// The handle to the committing thread.
+#[derive(Debug)]
+pub(crate) struct Committer {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Committer {
+    pub(crate) fn start(store: Store, observer: impl Observer) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let (nudge, nudges) = sync_channel(1);
+        let keeper_path = store.path().to_owned();
+        let keeper_shared = Arc::clone(&shared);
+        let keeper = thread::Builder::new()
+            .name("queue-housekeeper".into())
+            .spawn(move || housekeeping::run(&keeper_path, &nudges, || keeper_shared.failure().is_none()))?;
+        let loop_shared = Arc::clone(&shared);
+        let thread = thread::Builder::new().name("queue-commit".into()).spawn(move || {
+            let _last_will = LastWill(Arc::clone(&loop_shared));
+            let mut writer = Writer { store, observer, nudge: Some(nudge), since_nudge: 0, marked_tick_ms: 0 };
+            while let Some(operations) = loop_shared.next_group() {
+                writer.commit(operations, &loop_shared);
+            }
+            writer.finish(&loop_shared);
+            if keeper.join().is_err() {
+                tracing::error!("the queue's housekeeper panicked");
+            }
+            // Only now: with the store goes the lock on the directory, which the housekeeper works in too.
+            drop(writer);
+        })?;
+        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Queues an operation. The order of calls is the order on disk.
+    pub(crate) fn submit(&self, operation: Operation) -> Result<(), Refused> {
+        let mut inbox = self.shared.lock();
+        let refusal = inbox.failed.clone().or_else(|| inbox.closed.then_some(StorageError::Closed));
+        if let Some(reason) = refusal {
+            return Err(Refused { effects: operation.effects, reason });
+        }
+        inbox.urgent |= operation.urgent;
+        inbox.operations.push(operation);
+        drop(inbox);
+        self.shared.wake.notify_one();
+        Ok(())
+    }
+
+    /// Why nothing is taken any more, if so.
+    pub(crate) fn failure(&self) -> Option<StorageError> {
+        self.shared.failure()
+    }
+
+    /// Writes what is queued, puts the file in order and ends the thread. Blocks until that is done, whoever began it.
+    pub(crate) fn close(&self) {
+        self.shared.lock().closed = true;
+        self.shared.wake.notify_one();
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the queue's commit thread panicked");
+        }
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.wake.notify_one();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failure(&self) -> Option<StorageError> {
+        self.lock().failed.clone()
+    }
+
+    /// Waits for operations; none once closed and drained.
+    fn next_group(&self) -> Option<Vec<Operation>> {
+        let mut inbox = self.lock();
+        while inbox.operations.is_empty() && !inbox.closed {
+            inbox = self.wake.wait(inbox).unwrap_or_else(PoisonError::into_inner);
+        }
+        let lingers =
+            |inbox: &mut Inbox| !inbox.urgent && !inbox.closed && inbox.operations.len() < GROUP_MAX_OPERATIONS;
+        let (mut inbox, _) =
+            self.wake.wait_timeout_while(inbox, LINGER, lingers).unwrap_or_else(PoisonError::into_inner);
+        if inbox.operations.is_empty() {
+            return None;
+        }
+        if inbox.operations.len() <= GROUP_MAX_OPERATIONS {
+            inbox.urgent = false;
+            return Some(std::mem::take(&mut inbox.operations));
+        }
+        let later = inbox.operations.split_off(GROUP_MAX_OPERATIONS);
+        Some(std::mem::replace(&mut inbox.operations, later))
+    }
+}
+
+/// Answers everybody should the committing thread panic: nobody may wait for a thread that is not there.
+struct LastWill(Arc<Shared>);
+
+impl Drop for LastWill {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            return;
+        }
+        let failure = StorageError::Failed("its commit thread panicked".to_owned());
+        let mut inbox = self.0.lock();
+        inbox.failed = Some(failure.clone());
+        for operation in std::mem::take(&mut inbox.operations) {
+            answer(operation, &Err(failure.clone()));
+        }
+    }
+}
+
+struct Writer<O> {
+    store: Store,
+    observer: O,
+    /// Dropped at the end, which ends the housekeeper.
+    nudge: Option<SyncSender<()>>,
+    since_nudge: usize,
+    marked_tick_ms: u64,
+}
+
+impl<O: Observer> Writer<O> {
+    fn commit(&mut self, operations: Vec<Operation>, shared: &Shared) {
+        // After a failed sync a later one may succeed and prove nothing.
+        let written = shared.failure().map_or_else(|| self.write(&operations), Err);
+        match written {
+            Ok(()) => {
+                self.observer.committed(&operations);
+                for operation in operations {
+                    answer(operation, &Ok(()));
+                }
+            }
+            Err(StorageError::Full) if operations.len() > 1 => {
+                // Alone, the small and the freeing ones may still fit.
+                for operation in operations {
+                    self.commit(vec![operation], shared);
+                }
+            }
+            Err(error) => self.give_up(operations, &error, shared),
+        }
+    }
+
+    fn write(&mut self, operations: &[Operation]) -> Answer {
+        let keep = needed(operations);
+        let effects = operations.iter().flat_map(|operation| &operation.effects);
+        let kept = effects.zip(&keep).filter_map(|(effect, keep)| keep.then_some(effect));
+        let mark = self.observer.mark(self.marked_tick_ms + MARK_EVERY_MS);
+        self.store.write(kept, mark.as_ref().map(|(mark, next_seq)| (mark, next_seq + NUMBERS_PER_MARK)))?;
+        if let Some((mark, _)) = mark {
+            self.marked_tick_ms = mark.tick_ms;
+        }
+        let effects = operations.iter().flat_map(|operation| &operation.effects);
+        self.since_nudge += effects.map(pages).sum::<usize>();
+        if self.since_nudge >= PAGES_PER_NUDGE {
+            self.since_nudge = 0;
+            // A full channel means that a nudge is already waiting.
+            let _ = self.nudge.as_ref().map(|nudge| nudge.try_send(()));
+        }
+        Ok(())
+    }
+
+    fn give_up(&self, operations: Vec<Operation>, error: &StorageError, shared: &Shared) {
+        if let StorageError::Failed(reason) = error
+            && shared.failure().is_none()
+        {
+            tracing::error!(reason, "the queue's store failed: nothing is acknowledged until a restart");
+            shared.lock().failed = Some(error.clone());
+        }
+        for operation in operations {
+            self.observer.aborted(&operation);
+            answer(operation, &Err(error.clone()));
+        }
+    }
+
+    fn finish(&mut self, shared: &Shared) {
+        if shared.failure().is_none()
+            && let Some((mark, next_seq)) = self.observer.mark(0)
+            && let Err(error) = self.store.write(std::iter::empty(), Some((&mark, next_seq)))
+        {
+            tracing::warn!(%error, "the clock's mark could not be written");
+        }
+        self.nudge = None;
+    }
+}
+
+/// Roughly how many pages of the log an effect takes.
+fn pages(effect: &Effect) -> usize {
+    match effect {
+        Effect::Insert(insert) => 1 + insert.content.body.len() / PAGE_BYTES,
+        _ => 1,
+    }
+}
+
+/// Which effects must be written, in order: not a delivery that a later one of the group replaces or that the message's
+/// leaving makes pointless.
+fn needed(operations: &[Operation]) -> Vec<bool> {
+    let mut overtaken: HashSet<Seq> = HashSet::new();
+    let mut keep: Vec<bool> = operations
+        .iter()
+        .rev()
+        .flat_map(|operation| operation.effects.iter().rev())
+        .map(|effect| match effect {
+            Effect::Delivery { seq, .. } => overtaken.insert(*seq),
+            Effect::Remove { seq, .. } => {
+                overtaken.insert(*seq);
+                true
+            }
+            _ => true,
+        })
+        .collect();
+    keep.reverse();
+    keep
+}
+
+fn answer(operation: Operation, answer: &Answer) {
+    if let Some(waiter) = operation.waiter {
+        // The caller may have gone away; what it asked for was done all the same.
+        let _ = waiter.send(answer.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::effect::DeliveryState;
+
+    fn lazy(effects: Vec<Effect>) -> Operation {
+        Operation { effects, waiter: None, urgent: false, room: None }
+    }
+
+    fn delivery(seq: Seq) -> Effect {
+        Effect::Delivery { seq, state: DeliveryState::default() }
+    }
+
+    #[test]
+    fn a_delivery_is_not_written_when_a_later_one_or_the_messages_leaving_is_in_the_group() {
+        let group = [
+            lazy(vec![delivery(1), delivery(2), delivery(3)]),
+            lazy(vec![delivery(2)]),
+            lazy(vec![Effect::Remove { queue: 1, seq: 1 }]),
+        ];
+        assert_eq!(needed(&group), [false, false, true, true, true]);
+    }
+}

@@ -1,0 +1,116 @@
+//! The messages' unchanging parts that are kept in memory: all of them without a store, else as many as fit.
+//!
+//! A message that was just sent is usually received next, so what is sent is kept while there is room; what is not here
+//! is read from the store. Nothing is evicted: room comes back as messages leave.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::effect::{Content, Seq};
+
+/// What a kept message costs beyond its texts: the map's slot, the strings' and the allocations' overhead.
+const OVERHEAD_BYTES: usize = 320;
+
+#[derive(Debug)]
+pub(crate) struct Contents {
+    kept: HashMap<Seq, Arc<Content>>,
+    bytes: usize,
+    max_bytes: usize,
+}
+
+impl Contents {
+    /// Keeps at most `max_bytes`; `usize::MAX` when there is no store to read from.
+    pub(crate) fn new(max_bytes: usize) -> Self {
+        Self { kept: HashMap::new(), bytes: 0, max_bytes }
+    }
+
+    pub(crate) fn get(&self, seq: Seq) -> Option<Arc<Content>> {
+        self.kept.get(&seq).cloned()
+    }
+
+    pub(crate) fn insert(&mut self, seq: Seq, content: Arc<Content>) {
+        let cost = cost_bytes(&content);
+        if self.bytes.saturating_add(cost) > self.max_bytes {
+            return;
+        }
+        self.bytes += cost;
+        if let Some(replaced) = self.kept.insert(seq, content) {
+            self.bytes -= cost_bytes(&replaced);
+        }
+    }
+
+    pub(crate) fn remove(&mut self, seq: Seq) {
+        if let Some(removed) = self.kept.remove(&seq) {
+            self.bytes -= cost_bytes(&removed);
+        }
+        // A burst's table is given back once it is mostly empty.
+        if self.kept.capacity() > 4096 && self.kept.len() < self.kept.capacity() / 8 {
+            self.kept.shrink_to(self.kept.len() * 2);
+        }
+    }
+
+    /// Notes on a kept message that it became a dead letter.
+    pub(crate) fn mark_dead_letter(&mut self, seq: Seq, source_arn: &str, reason: Option<&String>) {
+        let Some(content) = self.kept.get(&seq) else { return };
+        let mut changed = Content::clone(content);
+        changed.dead_letter_source_arn = Some(source_arn.to_owned());
+        changed.dead_letter_reason = reason.cloned();
+        self.remove(seq);
+        // Without a store the memory is all there is, and its limit is endless.
+        self.insert(seq, Arc::new(changed));
+    }
+}
+
+fn cost_bytes(content: &Content) -> usize {
+    let attributes: usize =
+        content.attributes.iter().map(|a| a.name.len() + a.data_type.len() + a.value.as_bytes().len() + 72).sum();
+    content.body.len() + attributes + OVERHEAD_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::MessageId;
+
+    fn content(body_bytes: usize) -> Arc<Content> {
+        Arc::new(Content {
+            id: MessageId::new("id"),
+            body: "x".repeat(body_bytes),
+            attributes: Vec::new(),
+            sender_id: String::new(),
+            sent_unix_ms: 0,
+            trace_header: None,
+            group_id: None,
+            deduplication_id: None,
+            sequence_number: None,
+            dead_letter_source_arn: None,
+            dead_letter_reason: None,
+        })
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_kept_and_room_comes_back() {
+        let mut contents = Contents::new(2 * (100 + OVERHEAD_BYTES));
+        for seq in 1..=3 {
+            contents.insert(seq, content(100));
+        }
+        assert!(contents.get(2).is_some());
+        assert!(contents.get(3).is_none());
+        contents.remove(1);
+        contents.insert(4, content(100));
+        assert!(contents.get(4).is_some());
+        contents.remove(2);
+        contents.remove(4);
+        contents.remove(4);
+        assert_eq!(contents.bytes, 0);
+    }
+
+    #[test]
+    fn a_dead_letter_keeps_its_body_and_gets_its_source() {
+        let mut contents = Contents::new(usize::MAX);
+        contents.insert(1, content(5));
+        contents.mark_dead_letter(1, "arn", Some(&"why".to_owned()));
+        let marked = contents.get(1).map(|content| (content.body.len(), content.dead_letter_reason.clone()));
+        assert_eq!(marked, Some((5, Some("why".to_owned()))));
+    }
+}

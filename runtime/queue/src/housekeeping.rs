@@ -1,0 +1,93 @@
+//! What keeps the store's file in order beside the commits: checkpoints and giving room back. On a thread and a
+//! connection of its own, so that no commit waits for a checkpoint.
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+/// Without a nudge for so long the queue is quiet, and the file is tidied.
+const QUIET: Duration = Duration::from_secs(2);
+/// Between two steps of giving room back, for commits to come in between.
+const BETWEEN_STEPS: Duration = Duration::from_millis(5);
+/// A log that outgrew this is cut at the price of one pause.
+const LOG_MAX_BYTES: u64 = 64 << 20;
+/// Free pages that are not worth giving back.
+const FREE_PAGES_KEPT: i64 = 1024;
+/// Pages given back between two looks at the nudges.
+const FREE_PAGES_PER_STEP: usize = 256;
+
+/// Runs until the sender of nudges is dropped; a last checkpoint then leaves one file. `may_write` turns false when the
+/// store has failed: what is in the log then is for the next start to judge, by its checksums.
+pub(crate) fn run(path: &Path, nudges: &Receiver<()>, may_write: impl Fn() -> bool) {
+    let connection = match open(path) {
+        Ok(connection) => connection,
+        Err(error) => {
+            tracing::error!(%error, "the queue's housekeeper cannot open the store: its log will grow");
+            return;
+        }
+    };
+    let mut wait = QUIET;
+    // An earlier run may have left something to tidy.
+    let mut tidy = false;
+    loop {
+        let event = nudges.recv_timeout(wait);
+        let step = match event {
+            Err(RecvTimeoutError::Disconnected) if !may_write() => return,
+            Err(RecvTimeoutError::Disconnected) => {
+                if let Err(error) = checkpoint(&connection, true) {
+                    tracing::warn!(%error, "last checkpoint failed: the next start does it");
+                }
+                return;
+            }
+            _ if !may_write() => Ok(QUIET),
+            Ok(()) => {
+                tidy = false;
+                checkpoint(&connection, log_bytes(path) > LOG_MAX_BYTES).map(|()| QUIET)
+            }
+            // Small writes do not nudge: an empty log says that there were none either.
+            Err(RecvTimeoutError::Timeout) if tidy && log_bytes(path) == 0 => Ok(QUIET),
+            Err(RecvTimeoutError::Timeout) => give_room_back(&connection).map(|all| {
+                tidy = all;
+                if all { QUIET } else { BETWEEN_STEPS }
+            }),
+        };
+        wait = step.unwrap_or_else(|error| {
+            tracing::warn!(%error, "housekeeping of the queue's store failed, it is tried again");
+            QUIET
+        });
+    }
+}
+
+fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(1))?;
+    Ok(connection)
+}
+
+/// Copies the log into the file. `cut` waits for the writer and empties the log.
+fn checkpoint(connection: &Connection, cut: bool) -> rusqlite::Result<()> {
+    let pragma = if cut { "PRAGMA wal_checkpoint(TRUNCATE)" } else { "PRAGMA wal_checkpoint(PASSIVE)" };
+    connection.query_row(pragma, [], |_| Ok(()))
+}
+
+/// Shrinks the file by a step, and empties the log when no room is left to give back. True when that is all.
+fn give_room_back(connection: &Connection) -> rusqlite::Result<bool> {
+    let free_pages: i64 = connection.query_row("PRAGMA freelist_count", [], |row| row.get(0))?;
+    if free_pages <= FREE_PAGES_KEPT {
+        checkpoint(connection, true)?;
+        return Ok(true);
+    }
+    // Each row that is stepped over frees one page.
+    let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({FREE_PAGES_PER_STEP})"))?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(false)
+}
+
+fn log_bytes(path: &Path) -> u64 {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    std::fs::metadata(log).map_or(0, |metadata| metadata.len())
+}

@@ -1,0 +1,45 @@
+//! What a queue is, and the built-in durable one.
+//!
+//! [`Queue`] is the contract that consumers build on; [`Broker`] opens this process's own queues and [`LocalQueue`] is
+//! one of them, kept in SQLite or in memory. Promises: standard-queue semantics as Amazon SQS documents them, an
+//! acknowledged send or delete survives what [`Durability`] says, counters are exact when answered. Not here: HTTP, AWS
+//! error codes, WebAssembly, and (until a later version) FIFO queues, which are refused.
+
+mod alarm;
+mod arn;
+mod attributes;
+mod broker;
+pub mod checksum;
+mod clock;
+mod commit;
+mod contents;
+mod contract;
+mod effect;
+mod error;
+mod housekeeping;
+pub mod limits;
+mod local;
+mod message;
+mod metrics;
+mod receipt;
+mod redrive;
+mod schema;
+mod shelf;
+mod state;
+mod store;
+
+pub use arn::{Identity, NotAQueueArn, QueueArn};
+pub use broker::{Broker, BrokerOptions};
+pub use clock::{Clock, ClockMark, Now};
+pub use contract::{
+    Capabilities, DeadLetter, EntryResults, Queue, QueueAttributes, ReceiveRequest, RedrivePolicy, VisibilityChange,
+};
+pub use error::{
+    AttributeProblem, CreateQueueError, MessageProblem, PurgeError, QueueError, SettingError, StorageError,
+};
+pub use local::{Description, LocalQueue};
+pub use message::{
+    AttributeValue, Message, MessageAttribute, MessageId, OutgoingMessage, ReceiptHandle, Sent, SystemAttributes,
+};
+pub use metrics::Metrics;
+pub use store::{Durability, OpenError};

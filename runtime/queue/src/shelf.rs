@@ -1,0 +1,417 @@
+//! One standard queue's messages, as a pure machine: ready, delayed, in flight, leaving.
+//!
+//! No clock, no I/O, no async: every call is told the tick. Messages that return go behind those that wait, so that a
+//! few that always fail cannot starve the rest.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+
+use crate::effect::{DeliveryState, Seq};
+use crate::limits::VISIBILITY_MAX_SECONDS;
+
+/// Outdated notes that a line may carry before it is swept.
+const SLACK: usize = 1024;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// May be received.
+    Ready,
+    /// Waits for its first visibility.
+    Delayed,
+    /// Handed out and hidden.
+    InFlight,
+    /// On its way out, for this reason; gone once that is durable.
+    Leaving(Leaving),
+}
+
+/// Why a message leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leaving {
+    /// Deleted or too old.
+    Removed,
+    /// It goes to another queue.
+    Moved,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    enqueued_tick_ms: u64,
+    delivery: DeliveryState,
+    phase: Phase,
+}
+
+impl Entry {
+    fn is_leaving(&self) -> bool {
+        matches!(self.phase, Phase::Leaving(_))
+    }
+}
+
+/// The counters that SQS shows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) visible: u64,
+    pub(crate) in_flight: u64,
+    pub(crate) delayed: u64,
+}
+
+/// What a receipt turned out to name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// The latest delivery, expired or not.
+    Current,
+    /// It was handed out again since.
+    Superseded,
+    /// It is being deleted, which is not durable yet.
+    Leaving,
+    /// Deleted, moved or expired.
+    Gone,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Shelf {
+    entries: BTreeMap<Seq, Entry>,
+    /// In the order they became visible. May hold numbers that have left or are hidden again: checked when taken.
+    ready: VecDeque<Seq>,
+    /// When hidden messages become visible. May hold outdated ones: checked when due.
+    hidden: BinaryHeap<Reverse<(u64, Seq)>>,
+    counts: Counts,
+}
+
+impl Shelf {
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.counts.visible > 0
+    }
+
+    /// How many messages are held in all, leaving ones included.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The tick of the oldest message that has not left.
+    pub(crate) fn oldest_tick_ms(&self) -> Option<u64> {
+        self.entries.values().find(|entry| !entry.is_leaving()).map(|entry| entry.enqueued_tick_ms)
+    }
+
+    /// When the next hidden message becomes visible, at the earliest.
+    pub(crate) fn next_visible_tick_ms(&self) -> Option<u64> {
+        self.hidden.peek().map(|Reverse((tick_ms, _))| *tick_ms)
+    }
+
+    /// Puts a message on the shelf: new, moved here, or found in the store.
+    pub(crate) fn put(&mut self, seq: Seq, enqueued_tick_ms: u64, delivery: DeliveryState, tick_ms: u64) {
+        let phase = if delivery.visible_tick_ms <= tick_ms {
+            Phase::Ready
+        } else if delivery.issued == 0 {
+            Phase::Delayed
+        } else {
+            Phase::InFlight
+        };
+        self.entries.insert(seq, Entry { enqueued_tick_ms, delivery, phase });
+        self.enter(seq, phase, delivery.visible_tick_ms);
+    }
+
+    /// Lets hidden messages whose time has come become visible.
+    pub(crate) fn advance(&mut self, tick_ms: u64) {
+        while let Some(Reverse((due_ms, seq))) = self.hidden.peek().copied() {
+            if due_ms > tick_ms {
+                break;
+            }
+            self.hidden.pop();
+            let Some(entry) = self.entries.get(&seq) else { continue };
+            let still_waits = matches!(entry.phase, Phase::Delayed | Phase::InFlight);
+            if still_waits && entry.delivery.visible_tick_ms == due_ms {
+                self.set_phase(seq, Phase::Ready);
+            }
+        }
+    }
+
+    /// Sets aside the messages that are older than the retention, whatever state they are in.
+    pub(crate) fn expire(&mut self, enqueued_before_tick_ms: u64) -> Vec<Seq> {
+        let mut expired = Vec::new();
+        for (seq, entry) in &self.entries {
+            if entry.enqueued_tick_ms >= enqueued_before_tick_ms {
+                break;
+            }
+            if !entry.is_leaving() {
+                expired.push(*seq);
+            }
+        }
+        for seq in &expired {
+            self.set_leaving(*seq, Leaving::Removed);
+        }
+        expired
+    }
+
+    /// The next message to be handed out, still on the shelf.
+    pub(crate) fn next_ready(&mut self) -> Option<(Seq, DeliveryState)> {
+        while let Some(seq) = self.ready.front().copied() {
+            match self.entries.get(&seq) {
+                Some(entry) if entry.phase == Phase::Ready => return Some((seq, entry.delivery)),
+                _ => {
+                    self.ready.pop_front();
+                }
+            }
+        }
+        None
+    }
+
+    /// Hands a ready message out until `visible_tick_ms`. One that is visible at once is so after the next `advance`.
+    pub(crate) fn hand_out(&mut self, seq: Seq, tick_ms: u64, unix_ms: u64, visible_tick_ms: u64) -> DeliveryState {
+        let Some(entry) = self.entries.get_mut(&seq) else { return DeliveryState::default() };
+        let delivery = &mut entry.delivery;
+        delivery.issued += 1;
+        delivery.receive_count += 1;
+        delivery.received_tick_ms = tick_ms;
+        delivery.visible_tick_ms = visible_tick_ms;
+        if delivery.first_received_unix_ms == 0 {
+            delivery.first_received_unix_ms = unix_ms;
+        }
+        let delivery = *delivery;
+        if self.ready.front() == Some(&seq) {
+            self.ready.pop_front();
+        }
+        self.set_phase(seq, Phase::InFlight);
+        delivery
+    }
+
+    /// What a receipt's delivery number means by now. A number above the stored one comes from before a crash that lost
+    /// the count: it names the latest delivery.
+    pub(crate) fn standing(&self, seq: Seq, issue: u32) -> Standing {
+        let Some(entry) = self.entries.get(&seq) else { return Standing::Gone };
+        match entry.phase {
+            Phase::Leaving(Leaving::Moved) => Standing::Gone,
+            Phase::Leaving(Leaving::Removed) => Standing::Leaving,
+            _ if issue >= entry.delivery.issued => Standing::Current,
+            _ => Standing::Superseded,
+        }
+    }
+
+    /// Makes up for the deliveries that a crash lost, of which a receipt brings the news.
+    pub(crate) fn catch_up(&mut self, seq: Seq, issue: u32, tick_ms: u64, unix_ms: u64) {
+        let Some(entry) = self.entries.get_mut(&seq) else { return };
+        let delivery = &mut entry.delivery;
+        let lost = issue.saturating_sub(delivery.issued);
+        if lost == 0 {
+            return;
+        }
+        delivery.issued = issue;
+        delivery.receive_count += lost;
+        delivery.received_tick_ms = tick_ms;
+        if delivery.first_received_unix_ms == 0 {
+            delivery.first_received_unix_ms = unix_ms;
+        }
+    }
+
+    /// How long the current delivery may still be hidden, so that it stays within 12 hours of its receive.
+    pub(crate) fn visibility_left_ms(&self, seq: Seq, tick_ms: u64) -> u64 {
+        let received_tick_ms = self.entries.get(&seq).map_or(0, |entry| entry.delivery.received_tick_ms);
+        (received_tick_ms + u64::from(VISIBILITY_MAX_SECONDS) * 1000).saturating_sub(tick_ms)
+    }
+
+    /// Hides a message until `visible_tick_ms`, or shows it at once.
+    pub(crate) fn set_visible_at(&mut self, seq: Seq, visible_tick_ms: u64, tick_ms: u64) -> Option<DeliveryState> {
+        let entry = self.entries.get_mut(&seq)?;
+        entry.delivery.visible_tick_ms = visible_tick_ms;
+        let delivery = entry.delivery;
+        let phase = if visible_tick_ms > tick_ms { Phase::InFlight } else { Phase::Ready };
+        // What is visible and stays so keeps its place.
+        if entry.phase != Phase::Ready || phase != Phase::Ready {
+            self.set_phase(seq, phase);
+        }
+        Some(delivery)
+    }
+
+    /// Gives a delivery back as if it had not been received; none if it is not in flight. The receipt's number is not
+    /// used again.
+    pub(crate) fn release(&mut self, seq: Seq, tick_ms: u64) -> Option<DeliveryState> {
+        // What is visible already was given back, or its time is up: it must not be un-counted twice.
+        let entry = self.entries.get_mut(&seq).filter(|entry| entry.phase == Phase::InFlight)?;
+        entry.delivery.receive_count = entry.delivery.receive_count.saturating_sub(1);
+        self.set_visible_at(seq, tick_ms, tick_ms)
+    }
+
+    /// Sets a message aside until its leaving is durable: not visible, not in flight, not counted.
+    pub(crate) fn set_leaving(&mut self, seq: Seq, reason: Leaving) {
+        self.set_phase(seq, Phase::Leaving(reason));
+    }
+
+    /// The leaving could not be made durable: the message is hidden again, until `not_before_tick_ms` at least.
+    pub(crate) fn stay(&mut self, seq: Seq, not_before_tick_ms: u64) {
+        let Some(entry) = self.entries.get_mut(&seq).filter(|entry| entry.is_leaving()) else { return };
+        entry.delivery.visible_tick_ms = entry.delivery.visible_tick_ms.max(not_before_tick_ms);
+        self.set_phase(seq, Phase::InFlight);
+    }
+
+    /// Removes a message for good, with what it carries to another queue.
+    pub(crate) fn take(&mut self, seq: Seq) -> Option<(u64, DeliveryState)> {
+        let entry = self.entries.remove(&seq)?;
+        self.leave(entry.phase);
+        Some((entry.enqueued_tick_ms, entry.delivery))
+    }
+
+    /// Removes everything numbered below `below`.
+    pub(crate) fn take_all_below(&mut self, below: Seq) -> Vec<Seq> {
+        let kept = self.entries.split_off(&below);
+        let removed = std::mem::replace(&mut self.entries, kept);
+        for entry in removed.values() {
+            self.leave(entry.phase);
+        }
+        self.ready.retain(|seq| self.entries.contains_key(seq));
+        removed.into_keys().collect()
+    }
+
+    fn set_phase(&mut self, seq: Seq, phase: Phase) {
+        let Some(entry) = self.entries.get_mut(&seq) else { return };
+        let before = std::mem::replace(&mut entry.phase, phase);
+        let visible_tick_ms = entry.delivery.visible_tick_ms;
+        self.leave(before);
+        self.enter(seq, phase, visible_tick_ms);
+    }
+
+    fn enter(&mut self, seq: Seq, phase: Phase, visible_tick_ms: u64) {
+        match phase {
+            Phase::Ready => {
+                self.counts.visible += 1;
+                self.ready.push_back(seq);
+                self.sweep_ready();
+            }
+            Phase::Delayed => {
+                self.counts.delayed += 1;
+                self.hide(seq, visible_tick_ms);
+            }
+            Phase::InFlight => {
+                self.counts.in_flight += 1;
+                self.hide(seq, visible_tick_ms);
+            }
+            Phase::Leaving(_) => {}
+        }
+    }
+
+    fn leave(&mut self, phase: Phase) {
+        match phase {
+            Phase::Ready => self.counts.visible -= 1,
+            Phase::Delayed => self.counts.delayed -= 1,
+            Phase::InFlight => self.counts.in_flight -= 1,
+            Phase::Leaving(_) => {}
+        }
+    }
+
+    /// Notes when a message becomes visible, and sweeps out the notes that no longer hold once they are the majority.
+    fn hide(&mut self, seq: Seq, visible_tick_ms: u64) {
+        self.hidden.push(Reverse((visible_tick_ms, seq)));
+        let waiting = usize::try_from(self.counts.delayed + self.counts.in_flight).unwrap_or(usize::MAX);
+        if self.hidden.len() <= waiting.saturating_mul(2).saturating_add(SLACK) {
+            return;
+        }
+        let entries = &self.entries;
+        self.hidden.retain(|Reverse((due_ms, seq))| {
+            entries.get(seq).is_some_and(|entry| entry.delivery.visible_tick_ms == *due_ms)
+        });
+    }
+
+    /// Keeps the ready line within twice what it stands for, keeping each number's first place.
+    fn sweep_ready(&mut self) {
+        let visible = usize::try_from(self.counts.visible).unwrap_or(usize::MAX);
+        if self.ready.len() <= visible.saturating_mul(2).saturating_add(SLACK) {
+            return;
+        }
+        let mut kept = std::collections::BTreeSet::new();
+        let entries = &self.entries;
+        self.ready.retain(|seq| entries.get(seq).is_some_and(|entry| entry.phase == Phase::Ready) && kept.insert(*seq));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn fresh(visible_tick_ms: u64) -> DeliveryState {
+        DeliveryState { visible_tick_ms, ..DeliveryState::default() }
+    }
+
+    fn shelf_of(seqs: &[Seq]) -> Shelf {
+        let mut shelf = Shelf::default();
+        for seq in seqs {
+            shelf.put(*seq, 0, fresh(0), 0);
+        }
+        shelf
+    }
+
+    fn receive_one(shelf: &mut Shelf, tick_ms: u64, until_ms: u64) -> Option<Seq> {
+        shelf.advance(tick_ms);
+        let (seq, _) = shelf.next_ready()?;
+        shelf.hand_out(seq, tick_ms, tick_ms, until_ms);
+        Some(seq)
+    }
+
+    #[test]
+    fn a_returned_message_goes_behind_those_that_wait() {
+        let mut shelf = shelf_of(&[1, 2, 3]);
+        assert_eq!(receive_one(&mut shelf, 0, 0), Some(1));
+        assert_eq!(receive_one(&mut shelf, 0, 10), Some(2));
+        assert_eq!(receive_one(&mut shelf, 10, 20), Some(3));
+        assert_eq!(receive_one(&mut shelf, 10, 20), Some(1));
+        assert_eq!(receive_one(&mut shelf, 10, 20), Some(2));
+        assert_eq!(receive_one(&mut shelf, 10, 20), None);
+    }
+
+    #[test]
+    fn counts_follow_every_move_and_a_renewed_message_stays_hidden_past_its_old_time() {
+        let mut shelf = shelf_of(&[1]);
+        shelf.put(2, 0, fresh(50), 0);
+        assert_eq!(shelf.counts(), Counts { visible: 1, in_flight: 0, delayed: 1 });
+        assert_eq!(receive_one(&mut shelf, 0, 100), Some(1));
+        shelf.set_visible_at(1, 200, 90).unwrap();
+        shelf.advance(100);
+        assert_eq!(shelf.counts(), Counts { visible: 1, in_flight: 1, delayed: 0 });
+        shelf.advance(200);
+        assert_eq!(shelf.counts(), Counts { visible: 2, in_flight: 0, delayed: 0 });
+        shelf.set_leaving(1, Leaving::Removed);
+        assert_eq!(shelf.counts(), Counts { visible: 1, in_flight: 0, delayed: 0 });
+        shelf.stay(1, 300);
+        shelf.advance(299);
+        assert_eq!(shelf.counts(), Counts { visible: 1, in_flight: 1, delayed: 0 });
+        shelf.advance(300);
+        assert_eq!(shelf.counts(), Counts { visible: 2, in_flight: 0, delayed: 0 });
+    }
+
+    #[test]
+    fn a_released_delivery_does_not_count_and_its_receipt_is_superseded_by_the_next() {
+        let mut shelf = shelf_of(&[1]);
+        receive_one(&mut shelf, 0, 100).unwrap();
+        assert_eq!(shelf.release(1, 5).unwrap().receive_count, 0);
+        receive_one(&mut shelf, 5, 100).unwrap();
+        assert_eq!(shelf.standing(1, 1), Standing::Superseded);
+        assert_eq!(shelf.standing(1, 2), Standing::Current);
+        assert_eq!(shelf.take(1).unwrap().1.receive_count, 1);
+        assert_eq!(shelf.standing(1, 2), Standing::Gone);
+    }
+
+    #[test]
+    fn hiding_and_showing_one_message_for_ever_does_not_grow_the_lines() {
+        let mut shelf = shelf_of(&[1, 2]);
+        for tick_ms in 0..10_000 {
+            shelf.set_visible_at(1, tick_ms + 1, tick_ms);
+            shelf.set_visible_at(1, tick_ms, tick_ms);
+        }
+        assert!(shelf.ready.len() <= 2 * 2 + SLACK + 1);
+        assert!(shelf.hidden.len() <= 2 * 2 + SLACK + 1);
+        assert_eq!(shelf.counts(), Counts { visible: 2, in_flight: 0, delayed: 0 });
+    }
+
+    #[test]
+    fn purge_and_expiry_take_hidden_messages_too() {
+        let mut shelf = shelf_of(&[1, 2]);
+        shelf.put(3, 10, fresh(500), 0);
+        receive_one(&mut shelf, 0, 1000);
+        assert_eq!(shelf.expire(5), [1, 2]);
+        assert_eq!(shelf.take_all_below(4), [3]);
+        assert_eq!(shelf.counts(), Counts::default());
+        assert_eq!(shelf.next_ready(), None);
+    }
+}

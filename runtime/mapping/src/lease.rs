@@ -1,0 +1,171 @@
+//! The lease on a batch: renews its messages' visibility for as long as it is held.
+//!
+//! It is a future that runs beside the handler and dies with it. Nothing is renewed before half the visibility timeout
+//! has passed, so a message that fails early returns exactly when it would have without us. Deadlines are counted from
+//! before the request, which is never later than the service counts them.
+//!
+//! Margins: a renewal is due when half the timeout is left, 0.5 s for a timeout of 1 s and 1 s for one of 2 s. A queue
+//! whose timeout is 0 would give each message to the next poll at once; its messages are received under
+//! [`LEASE_OF_ZERO`] instead and given back at once when they fail.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, sleep_until};
+use wasmill_queue::{Queue, QueueError, ReceiptHandle, VisibilityChange};
+
+use crate::batch::Terms;
+use crate::metrics::MappingMetrics;
+
+/// The visibility asked for where the queue's own is 0.
+pub(crate) const LEASE_OF_ZERO: Duration = Duration::from_secs(2);
+/// SQS holds no message longer than this, counted from the receive (sqs-semantics §5.3).
+const HELD_MAX: Duration = Duration::from_secs(12 * 3600);
+/// After a renewal that could not reach the service.
+const RETRY_AFTER: Duration = Duration::from_millis(200);
+
+/// The lease on the messages of one batch.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    messages: Vec<Leased>,
+    terms: Terms,
+    renew_at: Instant,
+}
+
+#[derive(Debug)]
+struct Leased {
+    receipt: ReceiptHandle,
+    /// Until when the message is ours as far as the service has confirmed.
+    confirmed_until: Instant,
+    /// True once a renewal was sent for it, answered or not: its visibility is no longer what the receive set.
+    touched: bool,
+    lost: bool,
+}
+
+/// How a message stands when its verdict is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// The visibility is no longer what the queue itself would have set.
+    pub(crate) touched: bool,
+    /// Somebody else may have it by now.
+    pub(crate) lost: bool,
+}
+
+impl Lease {
+    pub(crate) fn new(receipts: Vec<ReceiptHandle>, terms: Terms) -> Self {
+        let confirmed_until = terms.received_at + terms.lease_visibility;
+        let overridden = terms.lease_visibility != terms.queue_visibility;
+        let messages = receipts
+            .into_iter()
+            .map(|receipt| Leased { receipt, confirmed_until, touched: overridden, lost: false })
+            .collect();
+        Self { messages, terms, renew_at: terms.received_at + terms.lease_visibility / 2 }
+    }
+
+    /// Renews for ever. To be run beside whatever holds the messages, and dropped with it; what a renewal that was under
+    /// way has done is then unknown, and its messages count as touched.
+    pub(crate) async fn keep(&mut self, queue: &dyn Queue, metrics: &MappingMetrics) -> Infallible {
+        loop {
+            sleep_until(self.renew_at).await;
+            self.renew(queue, metrics).await;
+            if self.messages.iter().all(|message| message.lost) {
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    /// Lets go of all messages but those that `keeps` names: they are not renewed any more.
+    pub(crate) fn keep_only(&mut self, mut keeps: impl FnMut(&ReceiptHandle) -> bool) {
+        self.messages.retain(|message| keeps(&message.receipt));
+    }
+
+    async fn renew(&mut self, queue: &dyn Queue, metrics: &MappingMetrics) {
+        let asked_at = Instant::now();
+        let left = (self.terms.received_at + HELD_MAX).saturating_duration_since(asked_at);
+        let timeout = self.terms.lease_visibility.min(left);
+        let timeout_seconds = u32::try_from(timeout.as_secs()).unwrap_or(u32::MAX);
+        if timeout_seconds == 0 {
+            // Twelve hours: the queue takes the messages back, whatever we do.
+            for message in &mut self.messages {
+                message.lost = true;
+            }
+            tracing::warn!("held for 12 h, the longest that SQS allows: the messages return to the queue");
+            return;
+        }
+        let mut changes = Vec::with_capacity(self.messages.len());
+        for message in self.messages.iter_mut().filter(|message| !message.lost) {
+            message.touched = true;
+            changes.push(VisibilityChange { receipt: message.receipt.clone(), timeout_seconds });
+        }
+        match queue.change_visibility(&changes).await {
+            Ok(results) => {
+                let confirmed_until = asked_at + Duration::from_secs(u64::from(timeout_seconds));
+                let leased = self.messages.iter_mut().filter(|message| !message.lost);
+                for (message, result) in leased.zip(results) {
+                    message.renewed(result, confirmed_until, metrics);
+                }
+                self.renew_at = asked_at + timeout / 2;
+            }
+            Err(error) => {
+                tracing::warn!(%error, messages = changes.len(), "lease renewal failed, trying again");
+                sleep(RETRY_AFTER).await;
+            }
+        }
+        self.give_up_expired(metrics);
+        let earliest =
+            self.messages.iter().filter(|message| !message.lost).map(|message| message.confirmed_until).min();
+        // A renewal that failed for some is tried again for all, well before their time is up.
+        if let Some(earliest) = earliest.filter(|earliest| *earliest < self.renew_at) {
+            self.renew_at = Instant::now() + RETRY_AFTER.min(earliest.saturating_duration_since(Instant::now()) / 2);
+        }
+    }
+
+    /// What no renewal reached in time is lost: the service may have given it to somebody else.
+    fn give_up_expired(&mut self, metrics: &MappingMetrics) {
+        let now = Instant::now();
+        for message in &mut self.messages {
+            if !message.lost && message.confirmed_until <= now {
+                message.lost = true;
+                metrics.lease_lost();
+                tracing::error!(receipt = message.receipt.as_str(), "lease lost: not renewed in time");
+            }
+        }
+    }
+
+    /// How the message at `index` of the batch stands now.
+    pub(crate) fn standing(&self, index: usize) -> Standing {
+        self.messages.get(index).map_or(Standing { touched: false, lost: true }, |message| {
+            let expired = message.confirmed_until <= Instant::now();
+            Standing { touched: message.touched, lost: message.lost || expired }
+        })
+    }
+
+    /// What is left of the queue's own visibility timeout, counted from the receive.
+    pub(crate) fn queue_visibility_left(&self) -> Duration {
+        (self.terms.received_at + self.terms.queue_visibility).saturating_duration_since(Instant::now())
+    }
+
+    /// The longest that a message may still be kept hidden.
+    pub(crate) fn longest_hide(&self) -> Duration {
+        (self.terms.received_at + HELD_MAX).saturating_duration_since(Instant::now())
+    }
+}
+
+impl Leased {
+    fn renewed(&mut self, result: Result<(), QueueError>, confirmed_until: Instant, metrics: &MappingMetrics) {
+        match result {
+            Ok(()) => {
+                self.confirmed_until = confirmed_until;
+                metrics.lease_renewed();
+            }
+            Err(
+                error @ (QueueError::NotInFlight { .. } | QueueError::InvalidReceipt { .. } | QueueError::NoSuchQueue),
+            ) => {
+                self.lost = true;
+                metrics.lease_lost();
+                tracing::error!(receipt = self.receipt.as_str(), %error, "lease lost: the queue says so");
+            }
+            Err(error) => tracing::warn!(%error, "lease renewal refused, trying again"),
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! The whole line under paused time: the real built-in queue in memory, a scripted handler.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tower::service_fn;
+use tower::util::BoxCloneSyncService;
+use wasmill_event::{Fault, FaultKind, Invocation, Payload, Record, Reply, Verdict};
+use wasmill_queue::{Broker, BrokerOptions, Clock, Durability, Identity, LocalQueue, OutgoingMessage, Queue};
+
+use crate::invoke::Handler;
+use crate::metrics::Metrics;
+use crate::permits::Permits;
+use crate::pipeline::{Mapping, MappingOptions, MappingStatus, start};
+use crate::report::Observer;
+
+struct Bench {
+    broker: Broker,
+    queue: LocalQueue,
+    dead: LocalQueue,
+    registry: prometheus::Registry,
+}
+
+impl Bench {
+    /// A queue `q` with the given visibility timeout, and its dead-letter queue `d` after three receives.
+    async fn new(visibility_s: u32) -> Self {
+        let options = BrokerOptions {
+            data_dir: None,
+            durability: Durability::Os,
+            identity: Identity::default(),
+            clock: Some(Clock::starting_at(1_000_000)),
+            metrics: wasmill_queue::Metrics::register(&prometheus::Registry::new()).unwrap(),
+        };
+        let broker = Broker::open(options).await.unwrap();
+        let dead = broker.create_queue("d", &[], &[]).await.unwrap();
+        let redrive = r#"{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:d","maxReceiveCount":3}"#;
+        let attributes = [
+            ("VisibilityTimeout".to_owned(), visibility_s.to_string()),
+            ("RedrivePolicy".to_owned(), redrive.to_owned()),
+        ];
+        let queue = broker.create_queue("q", &attributes, &[]).await.unwrap();
+        Self { broker, queue, dead, registry: prometheus::Registry::new() }
+    }
+
+    async fn send(&self, bodies: impl IntoIterator<Item = String>) {
+        let messages = bodies.into_iter().map(|body| OutgoingMessage { body, ..OutgoingMessage::default() });
+        for sent in self.queue.send(messages.collect()).await.unwrap() {
+            sent.unwrap();
+        }
+    }
+
+    fn start(&self, permits: u32, handler: Handler) -> Mapping {
+        start(MappingOptions {
+            name: "q/f".into(),
+            function_name: "f".into(),
+            function_version: "$LATEST".into(),
+            function_timeout: Duration::from_secs(900),
+            batch_size: 10,
+            reports_item_failures: true,
+            maximum_concurrency: None,
+            queue: Arc::new(self.queue.clone()),
+            handler,
+            permits: Permits::new(permits),
+            metrics: Metrics::register(&self.registry).unwrap(),
+            observer: Observer::nobody(),
+        })
+    }
+
+    /// Visible, in flight, delayed.
+    fn counts(&self) -> (u64, u64, u64) {
+        let description = self.queue.describe().unwrap();
+        (description.visible, description.in_flight, description.delayed)
+    }
+}
+
+fn handler<F, T>(answer: F) -> Handler
+where
+    F: Fn(Vec<Record>) -> T + Clone + Send + Sync + 'static,
+    T: Future<Output = Result<Reply, Fault>> + Send + 'static,
+{
+    BoxCloneSyncService::new(service_fn(move |invocation: Invocation| {
+        let Payload::Batch { records, .. } = invocation.payload else { panic!("a mapping sends batches") };
+        answer(records.to_vec())
+    }))
+}
+
+fn failing(records: &[Record], fails: impl Fn(&Record) -> bool) -> Reply {
+    let failures: Vec<_> = records
+        .iter()
+        .filter(|record| fails(record))
+        .map(|record| serde_json::json!({"itemIdentifier": record.message_id}))
+        .collect();
+    Reply::Json(serde_json::json!({ "batchItemFailures": failures }).to_string())
+}
+
+async fn until(mut done: impl FnMut() -> bool) {
+    while !done() {
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_ten_with_three_failures_seven_go_and_three_return_when_their_visibility_counted_from_the_receive_ends() {
+    let bench = Bench::new(30).await;
+    bench.send((0..10).map(|n| n.to_string())).await;
+    let runs: Arc<Mutex<Vec<(Instant, usize)>>> = Arc::default();
+    let seen = Arc::clone(&runs);
+    let started = Instant::now();
+    let mapping = bench.start(
+        1,
+        handler(move |records| {
+            seen.lock().unwrap().push((Instant::now(), records.len()));
+            async move {
+                sleep(Duration::from_secs(5)).await;
+                Ok(failing(&records, |record| record.body.parse::<u32>().unwrap() < 3))
+            }
+        }),
+    );
+    until(|| runs.lock().unwrap().len() == 1).await;
+    sleep(Duration::from_secs(6)).await;
+    assert_eq!(bench.counts(), (0, 3, 0));
+    until(|| bench.dead.describe().unwrap().visible == 3).await;
+    mapping.drain(Duration::from_secs(30)).await;
+    let runs: Vec<(u64, usize)> =
+        runs.lock().unwrap().iter().map(|(at, records)| (at.duration_since(started).as_secs(), *records)).collect();
+    assert_eq!(runs, [(0, 10), (30, 3), (60, 3)], "three deliveries, then the dead-letter queue");
+    assert_eq!(bench.counts(), (0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_runs_ten_times_the_visibility_timeout_runs_once() {
+    for visibility_s in [0, 1, 2, 30] {
+        let bench = Bench::new(visibility_s).await;
+        bench.send(["slow".to_owned()]).await;
+        let runs = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&runs);
+        let mapping = bench.start(
+            4,
+            handler(move |_| {
+                seen.fetch_add(1, Ordering::Relaxed);
+                async move {
+                    sleep(Duration::from_secs(u64::from(visibility_s.max(1)) * 10)).await;
+                    Ok(Reply::Json(String::new()))
+                }
+            }),
+        );
+        until(|| runs.load(Ordering::Relaxed) > 0 && bench.counts() == (0, 0, 0)).await;
+        mapping.drain(Duration::from_secs(1)).await;
+        assert_eq!(runs.load(Ordering::Relaxed), 1, "visibility timeout {visibility_s}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_fails_after_its_visibility_was_renewed_returns_when_lambdas_would() {
+    let bench = Bench::new(30).await;
+    bench.send(["x".to_owned()]).await;
+    let starts: Arc<Mutex<Vec<u64>>> = Arc::default();
+    let seen = Arc::clone(&starts);
+    let begin = Instant::now();
+    let mapping = bench.start(
+        1,
+        handler(move |_| {
+            let mut starts = seen.lock().unwrap();
+            starts.push(begin.elapsed().as_secs());
+            let run_s = if starts.len() == 1 { 20 } else { 50 };
+            async move {
+                sleep(Duration::from_secs(run_s)).await;
+                Err(Fault::new(FaultKind::Handler, "no"))
+            }
+        }),
+    );
+    until(|| bench.dead.describe().unwrap().visible == 1).await;
+    mapping.drain(Duration::from_secs(1)).await;
+    // Fails at 20 s: back at 30 s. Fails at 80 s, past its timeout: back at once.
+    assert_eq!(*starts.lock().unwrap(), [0, 30, 80]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_received_that_cannot_start() {
+    let bench = Bench::new(30).await;
+    bench.send((0..50).map(|n| n.to_string())).await;
+    let running = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&running);
+    let mapping = bench.start(
+        2,
+        handler(move |_| {
+            seen.fetch_add(1, Ordering::Relaxed);
+            async move {
+                sleep(Duration::from_secs(300)).await;
+                Ok(Reply::Json(String::new()))
+            }
+        }),
+    );
+    until(|| running.load(Ordering::Relaxed) == 2).await;
+    sleep(Duration::from_secs(200)).await;
+    assert_eq!(bench.counts(), (30, 20, 0), "two batches held, the rest never touched");
+    mapping.drain(Duration::from_secs(600)).await;
+    assert_eq!(bench.counts(), (30, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_finishes_what_runs_and_after_its_grace_gives_the_rest_back_uncounted() {
+    let bench = Bench::new(900).await;
+    bench.send(["short".to_owned()]).await;
+    let started = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&started);
+    let mapping = bench.start(
+        4,
+        handler(move |records| {
+            seen.fetch_add(1, Ordering::Relaxed);
+            let run_s = if records[0].body == "short" { 10 } else { 600 };
+            async move {
+                sleep(Duration::from_secs(run_s)).await;
+                Ok(Reply::Json(String::new()))
+            }
+        }),
+    );
+    until(|| started.load(Ordering::Relaxed) == 1).await;
+    bench.send(["long".to_owned()]).await;
+    until(|| started.load(Ordering::Relaxed) == 2).await;
+    let begin = Instant::now();
+    mapping.drain(Duration::from_secs(30)).await;
+    assert_eq!(begin.elapsed().as_secs(), 30);
+    assert_eq!(mapping.status(), MappingStatus::Stopped);
+    assert_eq!(bench.counts(), (1, 0, 0));
+    let request = wasmill_queue::ReceiveRequest {
+        max_messages: 10,
+        wait: Duration::ZERO,
+        visibility_timeout_seconds: None,
+        attempt_id: None,
+    };
+    let back = bench.queue.receive(request).await.unwrap();
+    assert_eq!((back[0].body.as_str(), back[0].system.receive_count), ("long", 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn verdicts_go_where_they_say() {
+    let bench = Bench::new(30).await;
+    bench.send(["done", "later", "dead", "release"].map(str::to_owned)).await;
+    let runs: Arc<Mutex<Vec<(u64, String)>>> = Arc::default();
+    let seen = Arc::clone(&runs);
+    let begin = Instant::now();
+    let mapping = bench.start(
+        1,
+        handler(move |records| {
+            let mut runs = seen.lock().unwrap();
+            let first = runs.is_empty();
+            let verdict = |record: &Record| match record.body.as_str() {
+                "later" if first => Verdict::Retry { after_seconds: Some(100) },
+                "dead" => Verdict::DeadLetter { reason: "not wanted".into() },
+                "release" if first => Verdict::Release,
+                _ => Verdict::Done,
+            };
+            let verdicts = records.iter().map(verdict).collect();
+            runs.extend(records.iter().map(|record| (begin.elapsed().as_secs(), record.body.clone())));
+            async move { Ok(Reply::Verdicts(verdicts)) }
+        }),
+    );
+    until(|| bench.counts() == (0, 0, 0) && runs.lock().unwrap().len() == 6).await;
+    mapping.drain(Duration::from_secs(1)).await;
+    let later: Vec<(u64, String)> = runs.lock().unwrap()[4..].to_vec();
+    assert_eq!(later, [(0, "release".to_owned()), (100, "later".to_owned())]);
+    assert_eq!(bench.dead.describe().unwrap().visible, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_verdict_without_a_dead_letter_queue_is_a_retry() {
+    let bench = Bench::new(30).await;
+    bench.queue.set_attributes(&[("RedrivePolicy".into(), String::new())]).await.unwrap();
+    bench.send(["x".to_owned()]).await;
+    let runs = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&runs);
+    let begin = Instant::now();
+    let mapping = bench.start(
+        1,
+        handler(move |records| {
+            let first = seen.fetch_add(1, Ordering::Relaxed) == 0;
+            let verdict = if first { Verdict::DeadLetter { reason: "r".into() } } else { Verdict::Done };
+            async move { Ok(Reply::Verdicts(vec![verdict; records.len()])) }
+        }),
+    );
+    until(|| runs.load(Ordering::Relaxed) == 2 && bench.counts() == (0, 0, 0)).await;
+    assert_eq!(begin.elapsed().as_secs(), 30);
+    mapping.drain(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mapping_whose_queue_is_gone_says_so_and_recovers_by_itself_when_it_is_back() {
+    let bench = Bench::new(30).await;
+    let runs = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&runs);
+    let mapping = bench.start(
+        1,
+        handler(move |_| {
+            seen.fetch_add(1, Ordering::Relaxed);
+            async move { Ok(Reply::Json(String::new())) }
+        }),
+    );
+    bench.broker.delete_queue("q").await.unwrap();
+    until(|| matches!(mapping.status(), MappingStatus::Failing { .. })).await;
+    let again = bench.broker.create_queue("q", &[], &[]).await.unwrap();
+    let message = OutgoingMessage { body: "x".into(), ..OutgoingMessage::default() };
+    again.send(vec![message]).await.unwrap();
+    until(|| runs.load(Ordering::Relaxed) == 1).await;
+    assert_eq!(mapping.status(), MappingStatus::Polling);
+    mapping.drain(Duration::from_secs(1)).await;
+}

@@ -1,0 +1,202 @@
+//! A mapping's metrics, as methods named for what happened. Labels: mapping, queue and function, never a message id.
+
+use std::time::Duration;
+
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+use wasmill_event::{Fault, Verdict};
+
+const LABELS: [&str; 3] = ["mapping", "queue", "function"];
+const BATCH_BUCKETS: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 1000.0, 10_000.0];
+const SECONDS_BUCKETS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0];
+
+/// All mappings' metrics on one registry. A cheap handle.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    received: IntCounterVec,
+    empty_receives: IntCounterVec,
+    receive_errors: IntCounterVec,
+    batch_records: HistogramVec,
+    invocations: IntCounterVec,
+    invocation_seconds: HistogramVec,
+    verdicts: IntCounterVec,
+    settled_after_seconds: HistogramVec,
+    leases_renewed: IntCounterVec,
+    leases_lost: IntCounterVec,
+    settle_failures: IntCounterVec,
+    suspicions: IntCounterVec,
+    in_flight: IntGaugeVec,
+}
+
+/// One mapping's metrics, looked up once.
+#[derive(Debug, Clone)]
+pub(crate) struct MappingMetrics {
+    all: Metrics,
+    labels: [String; 3],
+    received: IntCounter,
+    empty_receives: IntCounter,
+    receive_errors: IntCounter,
+    batch_records: Histogram,
+    invocation_seconds: Histogram,
+    settled_after_seconds: Histogram,
+    leases_renewed: IntCounter,
+    leases_lost: IntCounter,
+    in_flight: IntGauge,
+}
+
+/// What could not be done for a judged message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SettleStep {
+    Delete,
+    GiveBack,
+    DeadLetter,
+}
+
+impl Metrics {
+    /// Registers the metrics.
+    ///
+    /// # Errors
+    /// They are registered already.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counter = |name: &str, help: &str, extra: &[&str]| {
+            let labels: Vec<&str> = LABELS.iter().chain(extra).copied().collect();
+            let vector = IntCounterVec::new(Opts::new(name, help), &labels)?;
+            registry.register(Box::new(vector.clone()))?;
+            Ok::<_, prometheus::Error>(vector)
+        };
+        let histogram = |name: &str, help: &str, buckets: &[f64]| {
+            let vector = HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), &LABELS)?;
+            registry.register(Box::new(vector.clone()))?;
+            Ok::<_, prometheus::Error>(vector)
+        };
+        let in_flight = IntGaugeVec::new(
+            Opts::new("wasmill_mapping_in_flight_messages", "Messages received and not yet settled."),
+            &LABELS,
+        )?;
+        registry.register(Box::new(in_flight.clone()))?;
+        Ok(Self {
+            received: counter("wasmill_mapping_received_total", "Messages received from the queue.", &[])?,
+            empty_receives: counter("wasmill_mapping_empty_receives_total", "Receives that found nothing.", &[])?,
+            receive_errors: counter("wasmill_mapping_receive_errors_total", "Receives that failed.", &[])?,
+            batch_records: histogram("wasmill_mapping_batch_records", "Records per invocation.", &BATCH_BUCKETS)?,
+            invocations: counter(
+                "wasmill_mapping_invocations_total",
+                "Invocations by outcome: ok, or the kind of fault.",
+                &["outcome"],
+            )?,
+            invocation_seconds: histogram(
+                "wasmill_mapping_invocation_seconds",
+                "From the batch to its verdicts.",
+                &SECONDS_BUCKETS,
+            )?,
+            verdicts: counter("wasmill_mapping_verdicts_total", "Records by verdict.", &["verdict"])?,
+            settled_after_seconds: histogram(
+                "wasmill_mapping_receive_to_settle_seconds",
+                "From the receive to the end of settling.",
+                &SECONDS_BUCKETS,
+            )?,
+            leases_renewed: counter("wasmill_mapping_leases_renewed_total", "Visibility renewals, by message.", &[])?,
+            leases_lost: counter("wasmill_mapping_leases_lost_total", "Messages lost while held.", &[])?,
+            settle_failures: counter(
+                "wasmill_mapping_settle_failures_total",
+                "Messages whose verdict could not be carried out.",
+                &["step"],
+            )?,
+            suspicions: counter(
+                "wasmill_mapping_suspicious_responses_total",
+                "Responses that pass and look like a mistake of the handler.",
+                &[],
+            )?,
+            in_flight,
+        })
+    }
+
+    pub(crate) fn of_mapping(&self, mapping: &str, queue: &str, function: &str) -> MappingMetrics {
+        let labels = [mapping, queue, function];
+        MappingMetrics {
+            all: self.clone(),
+            labels: labels.map(str::to_owned),
+            received: self.received.with_label_values(&labels),
+            empty_receives: self.empty_receives.with_label_values(&labels),
+            receive_errors: self.receive_errors.with_label_values(&labels),
+            batch_records: self.batch_records.with_label_values(&labels),
+            invocation_seconds: self.invocation_seconds.with_label_values(&labels),
+            settled_after_seconds: self.settled_after_seconds.with_label_values(&labels),
+            leases_renewed: self.leases_renewed.with_label_values(&labels),
+            leases_lost: self.leases_lost.with_label_values(&labels),
+            in_flight: self.in_flight.with_label_values(&labels),
+        }
+    }
+}
+
+impl MappingMetrics {
+    fn with<'a>(&'a self, last: &'a str) -> [&'a str; 4] {
+        let [mapping, queue, function] = &self.labels;
+        [mapping, queue, function, last]
+    }
+
+    pub(crate) fn received(&self, messages: usize) {
+        self.received.inc_by(messages as u64);
+        self.batch_records.observe(messages as f64);
+        self.in_flight.add(signed(messages));
+    }
+
+    pub(crate) fn received_nothing(&self) {
+        self.empty_receives.inc();
+    }
+
+    pub(crate) fn receive_failed(&self) {
+        self.receive_errors.inc();
+    }
+
+    pub(crate) fn invoked(&self, duration: Duration, fault: Option<&Fault>) {
+        let outcome = fault.map_or("ok", |fault| fault.kind.as_str());
+        self.all.invocations.with_label_values(&self.with(outcome)).inc();
+        self.invocation_seconds.observe(duration.as_secs_f64());
+    }
+
+    pub(crate) fn judged(&self, verdicts: &[Verdict]) {
+        let count = |word: &str, is: fn(&Verdict) -> bool| {
+            let records = verdicts.iter().filter(|verdict| is(verdict)).count();
+            if records > 0 {
+                self.all.verdicts.with_label_values(&self.with(word)).inc_by(records as u64);
+            }
+        };
+        count("done", |verdict| matches!(verdict, Verdict::Done));
+        count("retry", |verdict| matches!(verdict, Verdict::Retry { .. }));
+        count("dead_letter", |verdict| matches!(verdict, Verdict::DeadLetter { .. }));
+        count("release", |verdict| matches!(verdict, Verdict::Release));
+    }
+
+    pub(crate) fn suspicious(&self) {
+        self.all.suspicions.with_label_values(&self.labels.each_ref().map(String::as_str)).inc();
+    }
+
+    pub(crate) fn settled(&self, messages: usize, since_receive: Duration) {
+        self.settled_after_seconds.observe(since_receive.as_secs_f64());
+        self.in_flight.sub(signed(messages));
+    }
+
+    pub(crate) fn settle_failed(&self, step: SettleStep, messages: usize) {
+        let word = match step {
+            SettleStep::Delete => "delete",
+            SettleStep::GiveBack => "give_back",
+            SettleStep::DeadLetter => "dead_letter",
+        };
+        self.all.settle_failures.with_label_values(&self.with(word)).inc_by(messages as u64);
+    }
+
+    pub(crate) fn lease_renewed(&self) {
+        self.leases_renewed.inc();
+    }
+
+    pub(crate) fn lease_lost(&self) {
+        self.leases_lost.inc();
+    }
+}
+
+fn signed(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,146 @@
+//! Receiving: when to ask the queue, for how much, and what to do when it does not answer.
+//!
+//! Where the queue signals readiness it is waited on first, then the permit is taken, then messages are received without
+//! waiting: an idle poll holds no permit. A remote queue cannot signal, so a free permit is held over its long poll. A
+//! receive is never cancelled: what it may have leased would be gone until its visibility timeout.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use wasmill_queue::{Queue, QueueAttributes, QueueError, ReceiveRequest};
+
+use crate::batch::{Batch, Terms};
+use crate::lease::LEASE_OF_ZERO;
+use crate::metrics::MappingMetrics;
+use crate::permits::{MappingPermits, Permit};
+
+/// SQS's longest wait: an idle mapping costs one call per 20 s.
+const LONG_POLL: Duration = Duration::from_secs(20);
+/// How old a remote queue's attributes may get.
+const ATTRIBUTES_MAX_AGE: Duration = Duration::from_secs(60);
+const FIRST_BACKOFF: Duration = Duration::from_millis(200);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+
+/// Receives for one mapping.
+#[derive(Debug)]
+pub(crate) struct Poller {
+    batch_size: u32,
+    permits: MappingPermits,
+    metrics: MappingMetrics,
+    attributes: Option<(QueueAttributes, Instant)>,
+    failures: u32,
+}
+
+/// What a poll came to.
+#[derive(Debug)]
+pub(crate) enum Polled {
+    /// Messages, and the permit to run them.
+    Batch(Permit, Batch),
+    Nothing,
+    /// The queue did not answer; the pause before the next try.
+    Failed(QueueError, Duration),
+    Stopped,
+}
+
+impl Poller {
+    pub(crate) fn new(batch_size: u32, permits: MappingPermits, metrics: MappingMetrics) -> Self {
+        Self { batch_size, permits, metrics, attributes: None, failures: 0 }
+    }
+
+    /// One round: readiness, permit, receive. Ends early, without having received, when `stop` says so.
+    pub(crate) async fn poll(&mut self, queue: &dyn Queue, stop: &CancellationToken) -> Polled {
+        let permit = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Polled::Stopped,
+            permit = self.permit(queue) => permit,
+        };
+        match self.receive(queue).await {
+            Ok(None) => {
+                self.failures = 0;
+                self.metrics.received_nothing();
+                Polled::Nothing
+            }
+            Ok(Some(batch)) => {
+                self.failures = 0;
+                self.metrics.received(batch.len());
+                Polled::Batch(permit, batch)
+            }
+            Err(error) => {
+                self.metrics.receive_failed();
+                // Whatever was known of the queue may be what is wrong.
+                self.attributes = None;
+                let pause = backoff(self.failures);
+                self.failures = self.failures.saturating_add(1);
+                Polled::Failed(error, pause)
+            }
+        }
+    }
+
+    async fn permit(&self, queue: &dyn Queue) -> Permit {
+        if queue.capabilities().signals_readiness {
+            queue.ready().await;
+        }
+        self.permits.acquire().await
+    }
+
+    async fn receive(&mut self, queue: &dyn Queue) -> Result<Option<Batch>, QueueError> {
+        let queue_visibility = self.visibility(queue).await?;
+        let lease_visibility = if queue_visibility.is_zero() { LEASE_OF_ZERO } else { queue_visibility };
+        let capabilities = queue.capabilities();
+        let request = ReceiveRequest {
+            max_messages: self.batch_size.min(capabilities.receive_max),
+            wait: if capabilities.signals_readiness { Duration::ZERO } else { LONG_POLL },
+            visibility_timeout_seconds: u32::try_from(lease_visibility.as_secs()).ok(),
+            attempt_id: None,
+        };
+        let asked_at = Instant::now();
+        let messages = queue.receive(request).await?;
+        if messages.is_empty() {
+            return Ok(None);
+        }
+        // A long poll's messages are hidden from when it found them, not from when it began to wait. It answers at once
+        // when it has found some, so the answer's time is the better bound, less what an answer may take to get here.
+        let received_at = if capabilities.signals_readiness { asked_at } else { Instant::now().max(asked_at) };
+        let terms = Terms { received_at, queue_visibility, lease_visibility };
+        Ok(Some(Batch::new(messages, queue.arn(), terms)))
+    }
+
+    /// The queue's visibility timeout: asked for each time where that is free, else once a minute.
+    async fn visibility(&mut self, queue: &dyn Queue) -> Result<Duration, QueueError> {
+        let local = queue.capabilities().signals_readiness;
+        if let Some((attributes, read_at)) = &self.attributes
+            && !local
+            && read_at.elapsed() < ATTRIBUTES_MAX_AGE
+        {
+            return Ok(attributes.visibility_timeout);
+        }
+        let attributes = queue.attributes().await?;
+        let visibility_timeout = attributes.visibility_timeout;
+        self.attributes = Some((attributes, Instant::now()));
+        Ok(visibility_timeout)
+    }
+}
+
+/// Doubles from 0.2 s to 30 s, less a random half, so that workers do not come back in step.
+fn backoff(failures: u32) -> Duration {
+    let longest = FIRST_BACKOFF.saturating_mul(1 << failures.min(16)).min(LONGEST_BACKOFF);
+    // Every `RandomState` is seeded anew: enough randomness for a jitter.
+    let share = RandomState::new().hash_one(failures) as f64 / u64::MAX as f64;
+    longest.mul_f64(0.5 + share / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_backoff_doubles_within_its_bounds() {
+        for failures in 0..40 {
+            let longest = FIRST_BACKOFF.saturating_mul(1 << failures.min(16)).min(LONGEST_BACKOFF);
+            let pause = backoff(failures);
+            assert!(pause >= longest / 2 && pause <= longest, "{failures}: {pause:?}");
+        }
+    }
+}

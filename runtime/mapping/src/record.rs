@@ -1,0 +1,106 @@
+//! Between a queue's message and a handler's record: the same facts under Lambda's names.
+
+use wasmill_event::Record;
+use wasmill_queue::{Message, MessageId, QueueArn, ReceiptHandle, SystemAttributes, checksum};
+
+/// The record of a message, in the order of members and attributes that AWS writes (esm-semantics §3).
+pub(crate) fn from_message(message: Message, arn: &QueueArn) -> Record {
+    let md5_of_message_attributes = checksum::md5_of_attributes(&message.attributes);
+    let message_attributes = message
+        .attributes
+        .into_iter()
+        .map(|attribute| wasmill_event::MessageAttribute {
+            name: attribute.name,
+            data_type: attribute.data_type,
+            value: match attribute.value {
+                wasmill_queue::AttributeValue::Text(text) => wasmill_event::AttributeValue::Text(text),
+                wasmill_queue::AttributeValue::Binary(bytes) => wasmill_event::AttributeValue::Binary(bytes),
+            },
+        })
+        .collect();
+    Record {
+        message_id: message.id.as_str().to_owned(),
+        receipt_handle: message.receipt.as_str().to_owned(),
+        body: message.body,
+        attributes: attributes(&message.system),
+        message_attributes,
+        md5_of_message_attributes,
+        md5_of_body: message.md5_of_body,
+        event_source_arn: arn.as_str().to_owned(),
+        aws_region: arn.region().to_owned(),
+    }
+}
+
+/// The way back, for a message that is to be sent elsewhere.
+pub(crate) fn to_message(record: &Record, system: &SystemAttributes) -> Message {
+    let attributes = record
+        .message_attributes
+        .iter()
+        .map(|attribute| wasmill_queue::MessageAttribute {
+            name: attribute.name.clone(),
+            data_type: attribute.data_type.clone(),
+            value: match &attribute.value {
+                wasmill_event::AttributeValue::Text(text) => wasmill_queue::AttributeValue::Text(text.clone()),
+                wasmill_event::AttributeValue::Binary(bytes) => wasmill_queue::AttributeValue::Binary(bytes.clone()),
+            },
+        })
+        .collect();
+    Message {
+        id: MessageId::new(record.message_id.clone()),
+        receipt: ReceiptHandle::new(record.receipt_handle.clone()),
+        body: record.body.clone(),
+        md5_of_body: record.md5_of_body.clone(),
+        system: system.clone(),
+        attributes,
+    }
+}
+
+fn attributes(system: &SystemAttributes) -> Vec<(String, String)> {
+    let text = |value: &Option<String>| value.clone();
+    let rows = [
+        ("ApproximateReceiveCount", Some(system.receive_count.to_string())),
+        ("AWSTraceHeader", text(&system.trace_header)),
+        ("SentTimestamp", Some(system.sent_unix_ms.to_string())),
+        ("SequenceNumber", text(&system.sequence_number)),
+        ("MessageGroupId", text(&system.group_id)),
+        ("SenderId", text(&system.sender_id)),
+        ("MessageDeduplicationId", text(&system.deduplication_id)),
+        ("DeadLetterQueueSourceArn", text(&system.dead_letter_source_arn)),
+        ("ApproximateFirstReceiveTimestamp", Some(system.first_received_unix_ms.to_string())),
+    ];
+    rows.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_survives_the_way_there_and_back_and_the_attributes_stand_in_aws_order() {
+        let message = Message {
+            id: MessageId::new("id"),
+            receipt: ReceiptHandle::new("receipt"),
+            body: "b\u{1f600}".into(),
+            md5_of_body: "md5".into(),
+            system: SystemAttributes {
+                sender_id: Some("AIDA".into()),
+                sent_unix_ms: 5,
+                receive_count: 2,
+                first_received_unix_ms: 7,
+                ..SystemAttributes::default()
+            },
+            attributes: vec![wasmill_queue::MessageAttribute {
+                name: "n".into(),
+                data_type: "Binary".into(),
+                value: wasmill_queue::AttributeValue::Binary(vec![1, 2]),
+            }],
+        };
+        let arn = QueueArn::new("eu-west-1", "000000000000", "q");
+        let record = from_message(message.clone(), &arn);
+        let names: Vec<&str> = record.attributes.iter().map(|(name, _)| name.as_str()).collect();
+        let expected = ["ApproximateReceiveCount", "SentTimestamp", "SenderId", "ApproximateFirstReceiveTimestamp"];
+        assert_eq!(names, expected);
+        assert_eq!((record.aws_region.as_str(), record.event_source_arn.as_str()), ("eu-west-1", arn.as_str()));
+        assert_eq!(to_message(&record, &message.system), message);
+    }
+}

@@ -1,0 +1,62 @@
+//! What a mapping tells of each batch once its verdicts are in: for logs, the demo and the developer's screen.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmill_event::{Fault, Verdict};
+
+/// One batch, judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchReport {
+    /// The mapping's name.
+    pub mapping: String,
+    /// The invocation's request id.
+    pub request_id: String,
+    /// From the receive's answer to the verdicts.
+    pub duration: Duration,
+    /// Why the whole batch failed, if it did.
+    pub fault: Option<Fault>,
+    /// In the order of the batch.
+    pub records: Vec<RecordReport>,
+}
+
+/// One record of a batch, judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordReport {
+    /// The message's id.
+    pub message_id: String,
+    /// How often it was received, this time included.
+    pub receive_count: u32,
+    /// Unix time of its send, in milliseconds.
+    pub sent_unix_ms: u64,
+    /// What becomes of it.
+    pub verdict: Verdict,
+}
+
+/// Who is told of each batch, after it is settled. It must not block.
+#[derive(Clone)]
+pub struct Observer(Arc<dyn Fn(&BatchReport) + Send + Sync>);
+
+impl Observer {
+    /// Calls `tell` for each batch.
+    pub fn new(tell: impl Fn(&BatchReport) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+
+    /// Tells nobody.
+    #[must_use]
+    pub fn nobody() -> Self {
+        Self::new(|_| {})
+    }
+
+    pub(crate) fn tell(&self, report: &BatchReport) {
+        (self.0)(report);
+    }
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
+}

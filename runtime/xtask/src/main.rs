@@ -1,0 +1,68 @@
+//! `cargo xtask`: the project's own chores, one file per verb.
+//!
+//! Each verb does all its own set-up on a machine that has cargo only. Absent on purpose: dependencies (an answer takes
+//! seconds on a fresh machine), writing outside the target folder and `--out`, and installing anything system-wide.
+//!
+//! What a chore says goes to stderr, a line per step; stdout belongs to the programs it runs.
+
+mod debian;
+mod demo;
+mod guest_toolchain;
+mod guests;
+mod layout;
+mod python;
+mod step;
+mod test;
+
+use std::env;
+use std::process::ExitCode;
+
+use layout::Layout;
+
+const HELP: &str = "\
+cargo xtask VERB
+
+  demo [ARGS]       builds wasmill and runs `wasmill demo ARGS`: the guided first run
+  test              builds everything and runs every test
+      --long          the long forms too: fuzzing, soak, many seeds
+      --guests DIR    with the handlers in DIR (default: handlers/prebuilt)
+      -- ARGS         hands ARGS to `cargo test`, e.g. a test's name
+  guests            builds the handlers of handlers/ from source
+      --out DIR       puts them there (default: guests/ in the target folder)
+
+Exit status: 0 when all went well, 1 when a step or a test failed, 2 for a wrong command line; `demo` passes on its own.";
+
+fn main() -> ExitCode {
+    let mut arguments = env::args().skip(1);
+    let verb = arguments.next();
+    let rest: Vec<String> = arguments.collect();
+    let outcome = match verb.as_deref() {
+        Some("demo") => Layout::find().and_then(|layout| demo::run(&layout, &rest)),
+        Some("test") => match test::Options::parse(&rest) {
+            Ok(options) => Layout::find().and_then(|layout| test::run(&layout, &options)),
+            Err(mistake) => return wrong_command_line(&mistake),
+        },
+        Some("guests") => match guests::Options::parse(&rest) {
+            Ok(options) => Layout::find().and_then(|layout| guests::run(&layout, &options)),
+            Err(mistake) => return wrong_command_line(&mistake),
+        },
+        Some("help" | "--help" | "-h") => {
+            step::say(HELP);
+            return ExitCode::SUCCESS;
+        }
+        Some(unknown) => return wrong_command_line(&format!("no such verb: {unknown}")),
+        None => return wrong_command_line("a verb is missing"),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            step::say(&format!("xtask: error: {message}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn wrong_command_line(mistake: &str) -> ExitCode {
+    step::say(&format!("xtask: error: {mistake}\n\n{HELP}"));
+    ExitCode::from(2)
+}

@@ -1,0 +1,167 @@
+//! `cargo xtask test`: sets up all that the tests need, runs every one, and closes with a summary.
+
+use std::env;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use crate::layout::{self, Layout};
+use crate::python::{AWS_VARIABLE, Clients, PYTHON_VARIABLE};
+use crate::step;
+
+/// The command line of the verb.
+#[derive(Default)]
+pub(crate) struct Options {
+    long: bool,
+    guests: Option<PathBuf>,
+    /// Handed to `cargo test` as they are.
+    passed_on: Vec<String>,
+}
+
+impl Options {
+    /// Reads the arguments after the verb; the error is one line.
+    pub(crate) fn parse(arguments: &[String]) -> Result<Self, String> {
+        let mut options = Self::default();
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--long" => options.long = true,
+                "--guests" => options.guests = Some(PathBuf::from(arguments.next().ok_or("--guests needs a folder")?)),
+                "--" => options.passed_on = arguments.by_ref().cloned().collect(),
+                unknown => return Err(format!("test does not know {unknown}")),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Runs everything. An error means that a test failed, or that some could not be run where none may be left out.
+pub(crate) fn run(layout: &Layout, options: &Options) -> Result<(), String> {
+    let begun = Instant::now();
+    let guests = match &options.guests {
+        Some(dir) => layout::absolute(dir)?,
+        None => layout.prebuilt_guests(),
+    };
+    if !guests.join("orders.wasm").is_file() {
+        return Err(format!("no handlers in {}; build them with `cargo xtask guests --out DIR`", guests.display()));
+    }
+    let clients = prepare_clients(layout)?;
+
+    step::step("building the workspace");
+    step::run(layout::cargo().args(["build", "--workspace", "--locked"]))?;
+
+    let mut tests = layout::cargo();
+    tests
+        .args(["test", "--workspace", "--locked", "--no-fail-fast"])
+        .args(&options.passed_on)
+        .env("WASMILL_TEST_BIN", &layout.wasmill)
+        .env("WASMILL_TEST_GUESTS", &guests)
+        // The tests must see what was found here, not what a shell happened to have set.
+        .env_remove("WASMILL_TEST_LONG")
+        .env_remove(PYTHON_VARIABLE)
+        .env_remove(AWS_VARIABLE);
+    if options.long {
+        tests.env("WASMILL_TEST_LONG", "1");
+    }
+    if let Some(clients) = &clients {
+        tests.env(PYTHON_VARIABLE, &clients.python).env(AWS_VARIABLE, &clients.aws);
+    }
+    step::step(&format!("running the tests with the handlers in {}", guests.display()));
+    let tally = run_tests(&mut tests)?;
+
+    let seconds = begun.elapsed().as_secs();
+    let left_out = if clients.is_some() { "" } else { "; left out: the tests that drive boto3 and aws-cli" };
+    let Tally { passed, failed, ignored, succeeded } = tally;
+    step::step(&format!("{passed} passed, {failed} failed, {ignored} ignored, in {seconds} s{left_out}"));
+    if succeeded { Ok(()) } else { Err("not all tests are green; the failures are above".to_owned()) }
+}
+
+/// The clients, or none with a line that says what will be left out. On CI nothing may be.
+fn prepare_clients(layout: &Layout) -> Result<Option<Clients>, String> {
+    match Clients::prepare(layout) {
+        Ok(clients) => Ok(Some(clients)),
+        Err(mend) if env::var("CI").is_ok_and(|ci| ci == "true") => Err(format!("no boto3 and aws-cli: {mend}")),
+        Err(mend) => {
+            step::step(&format!("the tests that drive boto3 and aws-cli are left out; to run them, {mend}"));
+            Ok(None)
+        }
+    }
+}
+
+/// What the test binaries reported, added up.
+#[derive(Default)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+    /// Cargo's own verdict, which also knows of tests that did not compile.
+    succeeded: bool,
+}
+
+/// Runs `cargo test` and passes its stdout on line by line, reading along.
+fn run_tests(tests: &mut Command) -> Result<Tally, String> {
+    let mut tally = Tally::default();
+    let mut child = tests.stdout(Stdio::piped()).spawn().map_err(|error| format!("cannot run cargo test: {error}"))?;
+    if let Some(output) = child.stdout.take() {
+        pass_on(BufReader::new(output), io::stdout(), &mut tally)
+            .map_err(|error| format!("lost the tests' output: {error}"))?;
+    }
+    let status = child.wait().map_err(|error| format!("cannot wait for cargo test: {error}"))?;
+    tally.succeeded = status.success();
+    Ok(tally)
+}
+
+fn pass_on(mut from: impl BufRead, mut to: impl Write, tally: &mut Tally) -> io::Result<()> {
+    let mut line = Vec::new();
+    while from.read_until(b'\n', &mut line)? > 0 {
+        to.write_all(&line)?;
+        to.flush()?;
+        tally.count(&String::from_utf8_lossy(&line));
+        line.clear();
+    }
+    Ok(())
+}
+
+impl Tally {
+    /// Adds one binary's closing line: `test result: ok. 12 passed; 0 failed; 1 ignored; …`.
+    fn count(&mut self, line: &str) {
+        let Some(result) = line.strip_prefix("test result: ") else { return };
+        for part in result.split(['.', ';']) {
+            let mut words = part.split_whitespace();
+            let (Some(number), Some(what)) = (words.next(), words.next()) else { continue };
+            let Ok(number) = number.parse::<u64>() else { continue };
+            match what {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                "ignored" => self.ignored += number,
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_output_is_passed_on_and_the_closing_lines_are_added_up() {
+        let output = "running 2 tests\ntest result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 7 filtered out; finished in 0.52s\n\
+                      test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s\nno newline";
+        let (mut passed_on, mut tally) = (Vec::new(), Tally::default());
+        assert!(pass_on(output.as_bytes(), &mut passed_on, &mut tally).is_ok());
+        assert_eq!(passed_on, output.as_bytes());
+        assert_eq!((tally.passed, tally.failed, tally.ignored), (15, 2, 1));
+    }
+
+    #[test]
+    fn the_command_line_is_read_or_refused() {
+        let read = |words: &[&str]| Options::parse(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        let options = read(&["--guests", "built", "--long", "--", "e2e", "--long"]);
+        let options = options.map(|o| (o.long, o.guests, o.passed_on));
+        assert_eq!(options, Ok((true, Some("built".into()), vec!["e2e".to_owned(), "--long".to_owned()])));
+        assert_eq!(read(&["--guests"]).err().as_deref(), Some("--guests needs a folder"));
+        assert_eq!(read(&["--lnog"]).err().as_deref(), Some("test does not know --lnog"));
+    }
+}

@@ -1,0 +1,348 @@
+//! The sandbox: the one wasmtime engine, the pool of slots, the thread that ticks, and the threads guests run on.
+//!
+//! The pool's limits freeze when the engine is made, so they are ceilings from the configuration, not sums over what
+//! happens to be loaded. Guests have a tokio runtime of their own: leases, health and HTTP never queue behind one.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::Semaphore;
+use tracing::warn;
+use wasmtime::{
+    Config, Enabled, Engine, Inlining, InstanceAllocationStrategy, Memory, MemoryType, PoolingAllocationConfig, Store,
+    WasmBacktraceDetails,
+};
+
+use crate::cache::ModuleCache;
+use crate::component::Linkers;
+use crate::error::{EngineError, LoadError, one_line};
+use crate::function::{Function, FunctionSpec};
+use crate::limits::{
+    CORE_INSTANCES_PER_COMPONENT, MEMORIES_PER_INSTANCE, MIB, TABLE_ELEMENTS_CEILING, TABLES_PER_INSTANCE,
+};
+use crate::metrics::Metrics;
+
+/// How often running guests give way. Also how late a spinning guest notices that its time is up.
+const TICK: Duration = Duration::from_millis(10);
+
+/// Guest functions that a trap's backtrace holds.
+const BACKTRACE_FRAMES: usize = 20;
+
+/// Slots beyond the ceiling, for instances that are still being taken down.
+const SPARE_SLOTS: u32 = 4;
+
+/// Most instances at once: Linux allows a process 65 530 mappings, and a slot in use takes six.
+const INSTANCES_MAX: u32 = 10_000;
+
+/// Largest memory a slot is made for. Within 4 GiB, WebAssembly needs no bounds checks.
+const MEMORY_MIB_MAX: u32 = 4096;
+
+/// The process-wide ceilings of a sandbox.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// Invocations that may run at once in the whole process; further ones wait. 1 to 10 000, default 256.
+    pub max_instances: u32,
+    /// Largest `memory_size` that any function may have, in MiB. 1 to 4096, default 4096. Costs address space only.
+    pub max_memory_mib: u32,
+    /// Where compiled modules are kept; none: every start compiles. Default none.
+    pub cache_dir: Option<PathBuf>,
+    /// Threads that guests run on. 1 to 1024, default one per core.
+    pub guest_threads: usize,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Self { max_instances: 256, max_memory_mib: MEMORY_MIB_MAX, cache_dir: None, guest_threads: cores }
+    }
+}
+
+/// Runs handlers. Cheap to clone; it lives as long as a clone of it or a function loaded into it, and may be dropped
+/// anywhere, also in async code: guests that still run are abandoned.
+#[derive(Clone)]
+pub struct Sandbox {
+    shared: Arc<SandboxShared>,
+}
+
+struct SandboxShared {
+    engine: Engine,
+    linkers: Linkers,
+    cache: ModuleCache,
+    slots: Arc<Semaphore>,
+    slots_max: u32,
+    memory_mib_max: u32,
+    metrics: Metrics,
+    guest_handle: Handle,
+    /// Taken when dropped.
+    guest_runtime: Option<Runtime>,
+}
+
+impl Sandbox {
+    /// Makes the engine and starts its threads. `metrics` are for all functions of this sandbox.
+    ///
+    /// # Errors
+    /// When a ceiling is out of range, or the machine gives no memory mappings or threads.
+    pub fn new(config: EngineConfig, metrics: Metrics) -> Result<Self, EngineError> {
+        check(&config)?;
+        let engine = make_engine(&config)?;
+        let linkers = Linkers::new(&engine).map_err(|error| engine_error(&error))?;
+        start_ticking(&engine)?;
+        let guest_runtime = start_guest_runtime(config.guest_threads)?;
+        let shared = SandboxShared {
+            linkers,
+            engine,
+            cache: ModuleCache::open(config.cache_dir),
+            slots: Arc::new(Semaphore::new(config.max_instances as usize)),
+            slots_max: config.max_instances,
+            memory_mib_max: config.max_memory_mib,
+            metrics,
+            guest_handle: guest_runtime.handle().clone(),
+            guest_runtime: Some(guest_runtime),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Loads a function: reads its code, compiles it or takes it from the cache, checks what it exports and imports.
+    /// Compiling takes from milliseconds to many seconds (a JavaScript or Python runtime) and blocks: in async code,
+    /// call this where blocking is allowed.
+    ///
+    /// # Errors
+    /// When there is no handler in the code that could be called; see [`LoadError`].
+    pub fn load(&self, spec: FunctionSpec) -> Result<Function, LoadError> {
+        Function::load(self, spec)
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.shared.engine
+    }
+
+    pub(crate) fn linkers(&self) -> &Linkers {
+        &self.shared.linkers
+    }
+
+    pub(crate) fn cache(&self) -> &ModuleCache {
+        &self.shared.cache
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    pub(crate) fn slots(&self) -> Arc<Semaphore> {
+        self.shared.slots.clone()
+    }
+
+    pub(crate) fn slots_max(&self) -> u32 {
+        self.shared.slots_max
+    }
+
+    pub(crate) fn memory_mib_max(&self) -> u32 {
+        self.shared.memory_mib_max
+    }
+
+    pub(crate) fn guest_runtime(&self) -> &Handle {
+        &self.shared.guest_handle
+    }
+}
+
+impl fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sandbox")
+            .field("max_instances", &self.shared.slots_max)
+            .field("max_memory_mib", &self.shared.memory_mib_max)
+            .field("free_slots", &self.shared.slots.available_permits())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for SandboxShared {
+    fn drop(&mut self) {
+        // Waiting for the threads here would panic in async code, and wait for guests that may never end.
+        if let Some(runtime) = self.guest_runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn check(config: &EngineConfig) -> Result<(), EngineError> {
+    let between = |setting: &'static str, value: u64, most: u64| {
+        if (1..=most).contains(&value) {
+            return Ok(());
+        }
+        Err(EngineError::Setting { setting, value, least: 1, most })
+    };
+    between("max_instances", config.max_instances.into(), INSTANCES_MAX.into())?;
+    between("max_memory_mib", config.max_memory_mib.into(), MEMORY_MIB_MAX.into())?;
+    between("guest_threads", config.guest_threads as u64, 1024)
+}
+
+fn engine_error(error: &wasmtime::Error) -> EngineError {
+    EngineError::Engine { reason: one_line(&format!("{error:#}"), 1024) }
+}
+
+/// Where instances get their memory from, best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Allocation {
+    /// Slots reserved up front: a fresh instance costs microseconds.
+    Pool,
+    /// Mapped for each instance.
+    OnDemand,
+    /// The same without reserving 4 GiB of address space for each: slower code with bounds checks, but it works
+    /// where address space is limited.
+    OnDemandSmall,
+}
+
+fn make_engine(config: &EngineConfig) -> Result<Engine, EngineError> {
+    let mut refused = match engine_with(config, Allocation::Pool) {
+        Ok(engine) => return Ok(engine),
+        Err(error) => engine_error(&error),
+    };
+    for allocation in [Allocation::OnDemand, Allocation::OnDemandSmall] {
+        warn!(reason = %refused, next = ?allocation, "invocations will be slower: sandbox memory cannot be set up as usual");
+        match engine_with(config, allocation) {
+            Ok(engine) => return Ok(engine),
+            Err(error) => refused = engine_error(&error),
+        }
+    }
+    Err(refused)
+}
+
+fn engine_with(config: &EngineConfig, allocation: Allocation) -> wasmtime::Result<Engine> {
+    let mut wasm = Config::new();
+    wasm.epoch_interruption(true)
+        .concurrency_support(false)
+        .memory_init_cow(true)
+        .async_stack_zeroing(true)
+        .compiler_inlining(Inlining::Yes)
+        .wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES))
+        // A guest's debug information is its own claim about itself; reading it takes time that nobody bounds.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable);
+    match allocation {
+        Allocation::Pool => {
+            wasm.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config)));
+        }
+        Allocation::OnDemand => {
+            wasm.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+        }
+        Allocation::OnDemandSmall => {
+            wasm.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+            wasm.memory_reservation(0).memory_reservation_for_growth(1 << 20).memory_guard_size(64 << 10);
+        }
+    }
+    let engine = Engine::new(&wasm)?;
+    if allocation != Allocation::Pool {
+        // The pool has reserved what it needs. The others find out at the first instance: let that be now.
+        let mut store = Store::new(&engine, ());
+        Memory::new(&mut store, MemoryType::new(1, None))?;
+    }
+    Ok(engine)
+}
+
+/// The configuration that measured best for small guests with fresh instances.
+fn pool(config: &EngineConfig) -> PoolingAllocationConfig {
+    let slots = config.max_instances + SPARE_SLOTS;
+    let memory_bytes = usize::try_from(u64::from(config.max_memory_mib) * MIB).unwrap_or(usize::MAX);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(slots)
+        .total_core_instances(slots.saturating_mul(CORE_INSTANCES_PER_COMPONENT))
+        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
+        .total_memories(slots)
+        .max_memories_per_component(MEMORIES_PER_INSTANCE)
+        .total_tables(slots * 2)
+        .max_tables_per_component(TABLES_PER_INSTANCE)
+        .max_tables_per_module(4)
+        .total_stacks(slots)
+        .max_memory_size(memory_bytes)
+        .table_elements(TABLE_ELEMENTS_CEILING)
+        .linear_memory_keep_resident(1 << 20)
+        .table_keep_resident(64 << 10)
+        .async_stack_keep_resident(16 << 10)
+        .pagemap_scan(Enabled::Auto)
+        .max_unused_warm_slots(100);
+    pool
+}
+
+/// Starts the thread that ends guests' time slices. It ends with the engine.
+fn start_ticking(engine: &Engine) -> Result<(), EngineError> {
+    let engine = engine.weak();
+    thread::Builder::new().name("wasmill-tick".to_owned()).spawn(move || {
+        loop {
+            thread::sleep(TICK);
+            match engine.upgrade() {
+                Some(engine) => engine.increment_epoch(),
+                None => return,
+            }
+        }
+    })?;
+    Ok(())
+}
+
+fn start_guest_runtime(threads: usize) -> Result<Runtime, EngineError> {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("wasmill-guest")
+        .enable_all()
+        // tokio looks at its timers every 61 polls by default. A poll of a busy guest lasts a tick, so timeouts would
+        // be half a second late.
+        .event_interval(1)
+        // Likewise for tasks that come from outside. Every second poll: new guests and those under way take turns.
+        .global_queue_interval(2)
+        .build()?;
+    Ok(runtime)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    use wasmtime::{Instance, Module};
+
+    #[tokio::test]
+    async fn guests_run_with_every_kind_of_allocation() {
+        let config = EngineConfig { max_instances: 4, ..EngineConfig::default() };
+        let code = wat::parse_str(
+            r#"(module (memory 2) (data (i32.const 70000) "x")
+                 (func (export "f") (result i32) (i32.load8_u (i32.const 70000))))"#,
+        )
+        .unwrap();
+        for allocation in [Allocation::Pool, Allocation::OnDemand, Allocation::OnDemandSmall] {
+            let engine = engine_with(&config, allocation).unwrap();
+            let module = Module::from_binary(&engine, &code).unwrap();
+            let mut store = Store::new(&engine, ());
+            store.set_epoch_deadline(1);
+            store.epoch_deadline_async_yield_and_update(1);
+            let instance = Instance::new_async(&mut store, &module, &[]).await.unwrap();
+            let f = instance.get_typed_func::<(), i32>(&mut store, "f").unwrap();
+            assert_eq!(f.call_async(&mut store, ()).await.unwrap(), i32::from(b'x'), "{allocation:?}");
+        }
+    }
+
+    #[test]
+    fn the_largest_sandbox_that_may_be_configured_can_be_made() {
+        let config = EngineConfig { max_instances: INSTANCES_MAX, ..EngineConfig::default() };
+        engine_with(&config, Allocation::Pool).unwrap();
+    }
+
+    #[test]
+    fn the_ticker_ends_with_its_engine() {
+        let config = EngineConfig { max_instances: 1, max_memory_mib: 1, ..EngineConfig::default() };
+        let engine = engine_with(&config, Allocation::Pool).unwrap();
+        start_ticking(&engine).unwrap();
+        let weak = engine.weak();
+        drop(engine);
+        // The ticker holds the engine for no longer than one tick takes.
+        for _ in 0..100 {
+            if weak.upgrade().is_none() {
+                return;
+            }
+            thread::sleep(TICK);
+        }
+        panic!("something still holds the engine");
+    }
+}

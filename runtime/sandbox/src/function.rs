@@ -1,0 +1,190 @@
+//! One function: its code, ready to be called, and its configuration.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::info;
+use wasmtime::ResourcesRequired;
+
+use crate::cache::hex;
+use crate::code::Code;
+use crate::component::{FunctionKind, Handler, prepare};
+use crate::engine::Sandbox;
+use crate::error::LoadError;
+use crate::host::function_environment;
+use crate::limits::{Limits, MEMORIES_PER_INSTANCE, MIB, TABLE_ELEMENTS_CEILING, TABLES_PER_INSTANCE};
+use crate::metrics::FunctionMetrics;
+
+/// Longest timeout, in seconds: Lambda's own.
+const TIMEOUT_S_MAX: u64 = 900;
+
+/// WebAssembly's page, in bytes: the unit of a memory's declared minimum.
+const PAGE_BYTES: u64 = 64 << 10;
+
+/// What a function is to be.
+#[derive(Debug, Clone)]
+pub struct FunctionSpec {
+    /// Lambda's function name: the `function` label of metrics and log lines.
+    pub name: String,
+    /// `$LATEST` or a version number.
+    pub version: String,
+    /// `arn:aws:lambda:REGION:ACCOUNT:function:NAME`.
+    pub arn: String,
+    /// The guest's `AWS_REGION`.
+    pub region: String,
+    /// Where the code is.
+    pub code: Code,
+    /// How long an invocation may take, instantiation included. Above 0, at most 900 s.
+    pub timeout: Duration,
+    /// How much linear memory an invocation may have, in MiB. At least 1, at most the sandbox's ceiling.
+    pub memory_mib: u32,
+    /// The guest's variables. Lambda's own win over these.
+    pub environment: Vec<(String, String)>,
+    /// The other bounds.
+    pub limits: Limits,
+}
+
+/// A loaded function: a `tower::Service` that takes invocations. Cheap to clone; clones share everything, and any
+/// number of calls may run at once.
+#[derive(Clone)]
+pub struct Function {
+    pub(crate) shared: Arc<FunctionShared>,
+}
+
+/// What all calls of a function share.
+pub(crate) struct FunctionShared {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) handler: Handler,
+    pub(crate) spec: FunctionSpec,
+    /// The variables that every invocation has.
+    pub(crate) environment: Vec<(String, String)>,
+    /// How many of the sandbox's slots an instance takes.
+    pub(crate) slots: u32,
+    pub(crate) metrics: FunctionMetrics,
+    code_name: String,
+    sha256: String,
+}
+
+impl Function {
+    pub(crate) fn load(sandbox: &Sandbox, spec: FunctionSpec) -> Result<Self, LoadError> {
+        let started = Instant::now();
+        let source = spec.code.read()?;
+        check_bounds(&spec, &source.name, sandbox.memory_mib_max())?;
+        let prepared = prepare(sandbox.engine(), sandbox.linkers(), sandbox.cache(), &source)?;
+        let slots = match &prepared.resources {
+            Some(resources) => check_resources(&spec, &source.name, resources, sandbox.slots_max())?,
+            None => 1,
+        };
+        let took = started.elapsed();
+        sandbox.metrics().module_loaded(&spec.name, prepared.cached, took);
+        let sha256 = hex(&source.sha256);
+        info!(
+            function = spec.name,
+            version = spec.version,
+            kind = prepared.handler.kind().as_str(),
+            code = source.name,
+            sha256,
+            cached = prepared.cached,
+            load_ms = took.as_secs_f64() * 1e3,
+            "function loaded"
+        );
+        let environment =
+            function_environment(&spec.environment, &spec.name, &spec.version, spec.memory_mib, &spec.region);
+        let shared = FunctionShared {
+            sandbox: sandbox.clone(),
+            handler: prepared.handler,
+            environment,
+            slots,
+            metrics: sandbox.metrics().for_function(&spec.name),
+            code_name: source.name,
+            sha256,
+            spec,
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The function's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared.spec.name
+    }
+
+    /// `$LATEST` or a version number.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.shared.spec.version
+    }
+
+    /// Which of the ways in its code has.
+    #[must_use]
+    pub fn kind(&self) -> FunctionKind {
+        self.shared.handler.kind()
+    }
+
+    /// SHA-256 of the code, 64 lower-case hex digits.
+    #[must_use]
+    pub fn sha256(&self) -> &str {
+        &self.shared.sha256
+    }
+}
+
+impl fmt::Debug for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Function")
+            .field("name", &self.name())
+            .field("version", &self.version())
+            .field("kind", &self.kind())
+            .field("code", &self.shared.code_name)
+            .field("sha256", &self.sha256())
+            .finish()
+    }
+}
+
+fn check_bounds(spec: &FunctionSpec, code: &str, memory_mib_max: u32) -> Result<(), LoadError> {
+    let between = |setting: &'static str, value: u64, least: u64, most: u64| {
+        if (least..=most).contains(&value) {
+            return Ok(());
+        }
+        Err(LoadError::Setting { code: code.to_owned(), setting, value, least, most })
+    };
+    let timeout_ms = u64::try_from(spec.timeout.as_millis()).unwrap_or(u64::MAX);
+    between("timeout in milliseconds", timeout_ms, 1, TIMEOUT_S_MAX * 1000)?;
+    between("memory_size in MiB", spec.memory_mib.into(), 1, memory_mib_max.into())?;
+    between("longest log line in bytes", spec.limits.log_line_bytes as u64, 1, 1 << 30)?;
+    between("table elements", spec.limits.table_elements as u64, 0, TABLE_ELEMENTS_CEILING as u64)
+}
+
+/// Checks what an instance needs against what it may have, and counts the slots it takes: the pool has one memory
+/// and two tables per slot.
+fn check_resources(
+    spec: &FunctionSpec,
+    code: &str,
+    resources: &ResourcesRequired,
+    slots_max: u32,
+) -> Result<u32, LoadError> {
+    let needed_bytes = resources.max_initial_memory_size.unwrap_or(0).saturating_mul(PAGE_BYTES);
+    if needed_bytes > u64::from(spec.memory_mib) * MIB {
+        return Err(LoadError::MemoryTooSmall {
+            code: code.to_owned(),
+            needed_mib: needed_bytes.div_ceil(MIB),
+            memory_mib: spec.memory_mib,
+        });
+    }
+    let at_most = |what: &'static str, needed: u64, most: u64| {
+        if needed <= most {
+            return Ok(());
+        }
+        Err(LoadError::Invalid {
+            code: code.to_owned(),
+            reason: format!("it has {needed} {what}, and may have {most}"),
+        })
+    };
+    at_most("linear memories", resources.num_memories.into(), MEMORIES_PER_INSTANCE.into())?;
+    at_most("tables", resources.num_tables.into(), TABLES_PER_INSTANCE.into())?;
+    let table_elements = resources.max_initial_table_size.unwrap_or(0);
+    at_most("elements in a table", table_elements, spec.limits.table_elements as u64)?;
+    let slots = resources.num_memories.max(resources.num_tables.div_ceil(2)).max(1);
+    at_most("memories or pairs of tables for this sandbox", slots.into(), slots_max.into())?;
+    Ok(slots)
+}

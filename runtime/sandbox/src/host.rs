@@ -1,0 +1,125 @@
+//! What a store holds for its guest: WASI, and the limiter.
+//!
+//! A guest gets no folder, no argument but its name, no variable but its own, and no network: `wasi:sockets` is
+//! there, and denies.
+
+use wasmtime_wasi::p1::WasiP1Ctx;
+use wasmtime_wasi::p2::pipe::MemoryInputPipe;
+use wasmtime_wasi::{WasiCtxBuilder, WasiCtxView, WasiView};
+
+use crate::limits::{Limiter, RESOURCES_PER_INSTANCE};
+use crate::output::GuestStream;
+
+/// A store's data. The preview-1 context contains a preview-2 one, so it serves components too.
+pub(crate) struct Host {
+    wasi: WasiP1Ctx,
+    pub(crate) limiter: Limiter,
+}
+
+/// The guest's three standard streams. Without stdin it reads end-of-file.
+pub(crate) struct Streams {
+    pub(crate) stdin: Option<String>,
+    pub(crate) stdout: GuestStream,
+    pub(crate) stderr: GuestStream,
+}
+
+impl Host {
+    pub(crate) fn new(name: &str, environment: &[(String, String)], streams: Streams, limiter: Limiter) -> Self {
+        let mut builder = WasiCtxBuilder::new();
+        builder.arg(name).envs(environment).stdout(streams.stdout).stderr(streams.stderr);
+        if let Some(stdin) = streams.stdin {
+            builder.stdin(MemoryInputPipe::new(stdin));
+        }
+        let mut wasi = builder.build_p1();
+        wasi.ctx().table.set_max_capacity(RESOURCES_PER_INSTANCE);
+        Self { wasi, limiter }
+    }
+
+    /// For the preview-1 linker.
+    pub(crate) fn preview1(&mut self) -> &mut WasiP1Ctx {
+        &mut self.wasi
+    }
+}
+
+impl WasiView for Host {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.wasi.ctx()
+    }
+}
+
+/// The variables every invocation of a function has: those of its configuration, and Lambda's own, which win.
+pub(crate) fn function_environment(
+    configured: &[(String, String)],
+    name: &str,
+    version: &str,
+    memory_mib: u32,
+    region: &str,
+) -> Vec<(String, String)> {
+    let own = [
+        ("AWS_LAMBDA_FUNCTION_NAME", name.to_owned()),
+        ("AWS_LAMBDA_FUNCTION_VERSION", version.to_owned()),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", memory_mib.to_string()),
+        ("AWS_REGION", region.to_owned()),
+    ];
+    let reserved = |key: &str| own.iter().any(|(name, _)| *name == key) || INVOCATION_VARIABLES.contains(&key);
+    let mut environment: Vec<(String, String)> = configured.iter().filter(|(key, _)| !reserved(key)).cloned().collect();
+    environment.extend(own.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+    environment
+}
+
+const REQUEST_ID: &str = "WASMILL_REQUEST_ID";
+const DEADLINE_MS: &str = "WASMILL_DEADLINE_MS";
+const TRACE_ID: &str = "_X_AMZN_TRACE_ID";
+const INVOCATION_VARIABLES: [&str; 3] = [REQUEST_ID, DEADLINE_MS, TRACE_ID];
+
+/// A function's variables plus those of one invocation. `deadline_ms` is Unix time.
+pub(crate) fn invocation_environment(
+    function: &[(String, String)],
+    request_id: &str,
+    deadline_ms: u64,
+    trace_id: Option<&str>,
+) -> Vec<(String, String)> {
+    let mut environment = Vec::with_capacity(function.len() + INVOCATION_VARIABLES.len());
+    environment.extend_from_slice(function);
+    environment.push((REQUEST_ID.to_owned(), request_id.to_owned()));
+    environment.push((DEADLINE_MS.to_owned(), deadline_ms.to_string()));
+    if let Some(trace_id) = trace_id {
+        environment.push((TRACE_ID.to_owned(), trace_id.to_owned()));
+    }
+    environment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(key: &str, value: &str) -> (String, String) {
+        (key.to_owned(), value.to_owned())
+    }
+
+    #[test]
+    fn lambdas_own_variables_win_over_configured_ones_and_appear_once() {
+        let configured = [pair("TABLE", "orders"), pair("AWS_REGION", "mars"), pair("WASMILL_REQUEST_ID", "mine")];
+        let function = function_environment(&configured, "orders", "$LATEST", 128, "us-east-1");
+        let all = invocation_environment(&function, "r-1", 17, Some("Root=1-2"));
+        assert_eq!(
+            all,
+            [
+                pair("TABLE", "orders"),
+                pair("AWS_LAMBDA_FUNCTION_NAME", "orders"),
+                pair("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+                pair("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+                pair("AWS_REGION", "us-east-1"),
+                pair("WASMILL_REQUEST_ID", "r-1"),
+                pair("WASMILL_DEADLINE_MS", "17"),
+                pair("_X_AMZN_TRACE_ID", "Root=1-2"),
+            ]
+        );
+    }
+
+    #[test]
+    fn without_a_trace_there_is_no_trace_variable() {
+        let all = invocation_environment(&[], "r-1", 17, None);
+        assert!(all.iter().all(|(key, _)| key != "_X_AMZN_TRACE_ID"));
+    }
+}

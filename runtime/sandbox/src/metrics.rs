@@ -1,0 +1,159 @@
+//! What the sandbox counts. Methods are named as events; labels are `function` and a bounded `kind`.
+
+use std::time::Duration;
+
+use prometheus::{
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+use wasmill_event::FaultKind;
+
+const MIB: f64 = 1_048_576.0;
+
+/// The sandbox's metrics, registered once per process. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    invocations: IntCounterVec,
+    running: IntGaugeVec,
+    duration: HistogramVec,
+    memory_peak: HistogramVec,
+    output_dropped: IntCounterVec,
+    loads: IntCounterVec,
+    load_seconds: GaugeVec,
+}
+
+impl Metrics {
+    /// Registers the metrics.
+    ///
+    /// # Errors
+    /// When metrics of these names are in the registry already: make one `Metrics` per registry and clone it.
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let metrics = Self {
+            invocations: IntCounterVec::new(
+                Opts::new(
+                    "wasmill_function_invocations_total",
+                    "Invocations that ended, by how: success, cancelled, or the kind of fault.",
+                ),
+                &["function", "kind"],
+            )?,
+            running: IntGaugeVec::new(
+                Opts::new("wasmill_function_running", "Invocations that have a sandbox now."),
+                &["function"],
+            )?,
+            duration: HistogramVec::new(
+                HistogramOpts::new(
+                    "wasmill_function_duration_seconds",
+                    "Time from the start of the guest to its end, instantiation included.",
+                )
+                .buckets(vec![
+                    0.000_05, 0.000_1, 0.000_25, 0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 3.0, 10.0, 30.0, 60.0, 300.0,
+                    900.0,
+                ]),
+                &["function"],
+            )?,
+            memory_peak: HistogramVec::new(
+                HistogramOpts::new("wasmill_function_memory_peak_bytes", "Most linear memory that an invocation had.")
+                    .buckets((0..13).map(|power| MIB * f64::from(1 << power)).collect()),
+                &["function"],
+            )?,
+            output_dropped: IntCounterVec::new(
+                Opts::new(
+                    "wasmill_function_output_dropped_bytes_total",
+                    "Handler output beyond the log limit of an invocation.",
+                ),
+                &["function"],
+            )?,
+            loads: IntCounterVec::new(
+                Opts::new("wasmill_function_loads_total", "Modules loaded: compiled, or taken from the cache."),
+                &["function", "kind"],
+            )?,
+            load_seconds: GaugeVec::new(
+                Opts::new("wasmill_function_load_seconds", "How long the latest load of the module took."),
+                &["function"],
+            )?,
+        };
+        registry.register(Box::new(metrics.invocations.clone()))?;
+        registry.register(Box::new(metrics.running.clone()))?;
+        registry.register(Box::new(metrics.duration.clone()))?;
+        registry.register(Box::new(metrics.memory_peak.clone()))?;
+        registry.register(Box::new(metrics.output_dropped.clone()))?;
+        registry.register(Box::new(metrics.loads.clone()))?;
+        registry.register(Box::new(metrics.load_seconds.clone()))?;
+        Ok(metrics)
+    }
+
+    pub(crate) fn module_loaded(&self, function: &str, cached: bool, took: Duration) {
+        let kind = if cached { "cached" } else { "compiled" };
+        self.loads.with_label_values(&[function, kind]).inc();
+        self.load_seconds.with_label_values(&[function]).set(took.as_secs_f64());
+    }
+
+    /// The metrics of one function, with its label looked up once.
+    pub(crate) fn for_function(&self, function: &str) -> FunctionMetrics {
+        FunctionMetrics {
+            function: function.to_owned(),
+            invocations: self.invocations.clone(),
+            running: self.running.with_label_values(&[function]),
+            duration: self.duration.with_label_values(&[function]),
+            memory_peak: self.memory_peak.with_label_values(&[function]),
+            output_dropped: self.output_dropped.with_label_values(&[function]),
+        }
+    }
+}
+
+/// One function's metrics.
+#[derive(Debug)]
+pub(crate) struct FunctionMetrics {
+    function: String,
+    invocations: IntCounterVec,
+    running: IntGauge,
+    duration: Histogram,
+    memory_peak: Histogram,
+    output_dropped: IntCounter,
+}
+
+/// How much an invocation took.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Usage {
+    pub(crate) duration: Duration,
+    pub(crate) memory_peak_bytes: u64,
+    pub(crate) output_dropped_bytes: u64,
+}
+
+impl FunctionMetrics {
+    /// The guest starts. Dropping what comes back without [`Running::ended`] counts as cancelled.
+    pub(crate) fn invocation_started(&self) -> Running<'_> {
+        self.running.inc();
+        Running { metrics: self, counted: false }
+    }
+
+    fn invocation_ended(&self, kind: &str) {
+        self.invocations.with_label_values(&[self.function.as_str(), kind]).inc();
+    }
+}
+
+/// An invocation under way.
+#[derive(Debug)]
+pub(crate) struct Running<'a> {
+    metrics: &'a FunctionMetrics,
+    counted: bool,
+}
+
+impl Running<'_> {
+    pub(crate) fn ended(mut self, fault: Option<FaultKind>, usage: Usage) {
+        self.counted = true;
+        self.metrics.invocation_ended(fault.map_or("success", FaultKind::as_str));
+        self.metrics.duration.observe(usage.duration.as_secs_f64());
+        self.metrics.memory_peak.observe(usage.memory_peak_bytes as f64);
+        self.metrics.output_dropped.inc_by(usage.output_dropped_bytes);
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.metrics.running.dec();
+        if !self.counted {
+            let kind = if std::thread::panicking() { FaultKind::Host.as_str() } else { "cancelled" };
+            self.metrics.invocation_ended(kind);
+        }
+    }
+}

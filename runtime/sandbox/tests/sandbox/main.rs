@@ -1,0 +1,11 @@
+//! The sandbox from outside, on hand-written guests. Time is real here: the ticker is a thread, not a tokio timer.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod bounds;
+mod cache;
+mod calls;
+mod commands;
+mod load;
+mod support;
+mod wat;

@@ -1,0 +1,191 @@
+//! The life of queues: create, find, list, describe, change, purge, delete.
+
+use wasmill_queue::{CreateQueueError, Description, SettingError};
+
+use crate::actions::{Actions, Caller, required};
+use crate::error::ActionError;
+use crate::wire::members::{Pairs, Text, base64_of, from_base64};
+use crate::wire::{
+    CreateQueueRequest, GetQueueAttributesRequest, GetQueueAttributesResponse, GetQueueUrlRequest, ListQueuesRequest,
+    ListQueuesResponse, QueueRequest, QueueUrlResponse, SetQueueAttributesRequest,
+};
+
+const LIST_MAX: usize = 1000;
+const LIST_RANGE: &str = "MaxResults must be an integer between 1 and 1000.";
+const REDRIVE_POLICY: &str = "RedrivePolicy";
+
+/// Every attribute `GetQueueAttributes` may be asked for. One that is not set, or that the queue's type does not have,
+/// is left out of the answer.
+const KNOWN_ATTRIBUTES: [&str; 22] = [
+    "All",
+    "Policy",
+    "VisibilityTimeout",
+    "MaximumMessageSize",
+    "MessageRetentionPeriod",
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesNotVisible",
+    "ApproximateNumberOfMessagesDelayed",
+    "CreatedTimestamp",
+    "LastModifiedTimestamp",
+    "QueueArn",
+    "DelaySeconds",
+    "ReceiveMessageWaitTimeSeconds",
+    REDRIVE_POLICY,
+    "RedriveAllowPolicy",
+    "FifoQueue",
+    "ContentBasedDeduplication",
+    "DeduplicationScope",
+    "FifoThroughputLimit",
+    "KmsMasterKeyId",
+    "KmsDataKeyReusePeriodSeconds",
+    "SqsManagedSseEnabled",
+];
+
+impl Actions {
+    pub(super) async fn create_queue(
+        &self,
+        caller: Caller<'_>,
+        request: CreateQueueRequest,
+    ) -> Result<QueueUrlResponse, ActionError> {
+        let name = required(request.queue_name, "QueueName")?;
+        let attributes = plain(request.attributes);
+        let created = self.broker.create_queue(&name, &attributes, &plain(request.tags)).await;
+        let queue = created.map_err(|error| create_error(error, &attributes))?;
+        Ok(QueueUrlResponse { queue_url: self.url(caller, queue.name()) })
+    }
+
+    pub(super) fn get_queue_url(
+        &self,
+        caller: Caller<'_>,
+        request: GetQueueUrlRequest,
+    ) -> Result<QueueUrlResponse, ActionError> {
+        let name = required(request.queue_name, "QueueName")?;
+        let owner = request.queue_owner_account.filter(|account| !account.is_empty());
+        if owner.is_some_and(|account| account != self.broker.identity().account) {
+            return Err(ActionError::NoSuchQueue);
+        }
+        let queue = self.broker.queue(&name)?;
+        Ok(QueueUrlResponse { queue_url: self.url(caller, queue.name()) })
+    }
+
+    /// Pages only when `MaxResults` was given: without it at most a thousand queues are told, and no token.
+    pub(super) fn list_queues(
+        &self,
+        caller: Caller<'_>,
+        request: ListQueuesRequest,
+    ) -> Result<ListQueuesResponse, ActionError> {
+        let (page_size, paged) = match request.max_results {
+            None => (LIST_MAX, false),
+            Some(wanted) => match usize::try_from(wanted) {
+                Ok(size @ 1..=LIST_MAX) => (size, true),
+                _ => return Err(ActionError::out_of_range("MaxResults", wanted, LIST_RANGE)),
+            },
+        };
+        let after =
+            request.next_token.filter(|token| !token.is_empty()).map(|token| last_listed(&token)).transpose()?;
+        let names = self.broker.queue_names(request.queue_name_prefix.as_deref().unwrap_or_default());
+        // Sorted names: a queue created or deleted between two pages shifts no other queue out of sight.
+        let start = after.map_or(0, |after| names.partition_point(|name| *name <= after));
+        let page = &names[start..names.len().min(start + page_size)];
+        let more = start + page.len() < names.len();
+        let next_token = page.last().filter(|_| paged && more).map(|name| base64_of(name.as_bytes()));
+        Ok(ListQueuesResponse { queue_urls: page.iter().map(|name| self.url(caller, name)).collect(), next_token })
+    }
+
+    pub(super) async fn delete_queue(&self, caller: Caller<'_>, request: QueueRequest) -> Result<(), ActionError> {
+        let queue = self.queue(caller, request.queue_url.as_deref())?;
+        Ok(self.broker.delete_queue(queue.name()).await?)
+    }
+
+    pub(super) fn get_queue_attributes(
+        &self,
+        caller: Caller<'_>,
+        request: GetQueueAttributesRequest,
+    ) -> Result<GetQueueAttributesResponse, ActionError> {
+        let queue = self.queue(caller, request.queue_url.as_deref())?;
+        let wanted = request.attribute_names.unwrap_or_default();
+        if let Some(unknown) = wanted.iter().find(|name| !KNOWN_ATTRIBUTES.contains(&name.as_str())) {
+            return Err(ActionError::UnknownAttribute { name: unknown.clone() });
+        }
+        if wanted.is_empty() {
+            return Ok(GetQueueAttributesResponse { attributes: Pairs::default() });
+        }
+        let all = wanted.iter().any(|name| name == "All");
+        let mut attributes = described(queue.describe()?);
+        attributes.retain(|(name, _)| all || wanted.contains(name));
+        Ok(GetQueueAttributesResponse { attributes: Pairs(attributes) })
+    }
+
+    pub(super) async fn set_queue_attributes(
+        &self,
+        caller: Caller<'_>,
+        request: SetQueueAttributesRequest,
+    ) -> Result<(), ActionError> {
+        let queue = self.queue(caller, request.queue_url.as_deref())?;
+        let attributes = plain(request.attributes);
+        if attributes.is_empty() {
+            return Err(ActionError::MissingParameter { name: "Attribute.Name" });
+        }
+        let outcome = queue.set_attributes(&attributes).await;
+        outcome.map_err(|error| setting_error(error, &attributes))
+    }
+
+    pub(super) async fn purge_queue(&self, caller: Caller<'_>, request: QueueRequest) -> Result<(), ActionError> {
+        let queue = self.queue(caller, request.queue_url.as_deref())?;
+        queue.purge().await.map_err(|error| ActionError::purge(error, queue.name()))
+    }
+}
+
+fn plain(pairs: Option<Pairs<Text>>) -> Vec<(String, String)> {
+    pairs.unwrap_or_default().0.into_iter().map(|(name, value)| (name, value.0)).collect()
+}
+
+/// A page's token is the last name it told.
+fn last_listed(token: &str) -> Result<String, ActionError> {
+    let bytes = from_base64(token).ok_or(ActionError::InvalidNextToken)?;
+    String::from_utf8(bytes).map_err(|_| ActionError::InvalidNextToken)
+}
+
+fn described(description: Description) -> Vec<(String, String)> {
+    let mut attributes: Vec<(String, String)> =
+        description.attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    attributes.extend([
+        ("QueueArn".to_owned(), description.arn.as_str().to_owned()),
+        ("ApproximateNumberOfMessages".to_owned(), description.visible.to_string()),
+        ("ApproximateNumberOfMessagesNotVisible".to_owned(), description.in_flight.to_string()),
+        ("ApproximateNumberOfMessagesDelayed".to_owned(), description.delayed.to_string()),
+        ("CreatedTimestamp".to_owned(), description.created_unix_s.to_string()),
+        ("LastModifiedTimestamp".to_owned(), description.modified_unix_s.to_string()),
+    ]);
+    attributes
+}
+
+fn create_error(error: CreateQueueError, given: &[(String, String)]) -> ActionError {
+    match error {
+        CreateQueueError::InvalidName => ActionError::InvalidQueueName,
+        CreateQueueError::NameExists { attribute } => ActionError::QueueNameExists { attribute },
+        CreateQueueError::Attribute(error) => setting_error(error, given),
+        CreateQueueError::TooManyQueues { max } => ActionError::TooManyQueues { max },
+        CreateQueueError::FifoUnsupported => {
+            ActionError::Unsupported { what: "FIFO queues are not supported by this version.".into() }
+        }
+        CreateQueueError::Storage(problem) => problem.into(),
+    }
+}
+
+fn setting_error(error: SettingError, given: &[(String, String)]) -> ActionError {
+    match error {
+        SettingError::Unknown(name) => ActionError::UnknownAttribute { name },
+        SettingError::InvalidValue { name, value: _, reason } => ActionError::InvalidAttributeValue { name, reason },
+        SettingError::RedrivePolicy(reason) => {
+            let policy = given.iter().find(|(name, _)| name == REDRIVE_POLICY);
+            let given = policy.map(|(_, value)| value.clone()).unwrap_or_default();
+            ActionError::InvalidRedrivePolicy { given, reason }
+        }
+        SettingError::Unsupported(name) => {
+            ActionError::Unsupported { what: format!("The queue attribute {name} is not supported by this version.") }
+        }
+        SettingError::NoSuchQueue => ActionError::NoSuchQueue,
+        SettingError::Storage(problem) => problem.into(),
+    }
+}

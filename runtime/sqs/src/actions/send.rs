@@ -1,0 +1,231 @@
+//! `SendMessage` and `SendMessageBatch`.
+
+use wasmill_queue::limits::DELAY_MAX_SECONDS;
+use wasmill_queue::{AttributeProblem, AttributeValue, MessageAttribute, MessageProblem, OutgoingMessage};
+use wasmill_queue::{LocalQueue, Queue, QueueError, Sent};
+
+use crate::actions::{Actions, Caller, batch, required};
+use crate::error::{ActionError, DELAY_RANGE, WRONG_QUEUE_TYPE};
+use crate::wire::members::Pairs;
+use crate::wire::{
+    BatchResponse, SendMessageBatchRequest, SendMessageRequest, SendMessageResponse, SentAttributeValue, SentEntry,
+};
+
+const TRACE_HEADER: &str = "AWSTraceHeader";
+/// The least `MaximumMessageSize` a queue can have: a batch within it needs no look at the queue's own.
+const SMALLEST_LIMIT_BYTES: u64 = 1024;
+
+impl Actions {
+    pub(super) async fn send_message(
+        &self,
+        caller: Caller<'_>,
+        request: SendMessageRequest,
+    ) -> Result<SendMessageResponse, ActionError> {
+        let queue = self.queue(caller, request.queue_url.as_deref())?;
+        let message = outgoing(request)?;
+        let deduplication_id = message.deduplication_id.clone();
+        let mut results = queue.send(vec![message]).await?;
+        let result = results.pop().unwrap_or_else(|| Err(batch::no_answer()));
+        result.map(response).map_err(|error| send_error(error, deduplication_id))
+    }
+
+    pub(super) async fn send_message_batch(
+        &self,
+        caller: Caller<'_>,
+        request: SendMessageBatchRequest,
+    ) -> Result<BatchResponse<SentEntry>, ActionError> {
+        let queue = self.queue(caller, request.queue_url.as_deref())?;
+        let entries = batch::checked(request.entries, "SendMessageBatchRequestEntry", |entry| entry.id.take())?;
+        let checked: Vec<(String, Result<OutgoingMessage, ActionError>)> =
+            entries.into_iter().map(|(id, entry)| (id, outgoing(entry))).collect();
+        check_total_size(&queue, &checked).await?;
+
+        let mut to_send = Vec::with_capacity(checked.len());
+        let mut outcomes = Vec::with_capacity(checked.len());
+        for (id, message) in checked {
+            let slot = message.map(|message| {
+                let deduplication_id = message.deduplication_id.clone();
+                to_send.push(message);
+                deduplication_id
+            });
+            outcomes.push((id, slot));
+        }
+        let mut results = queue.send(to_send).await?.into_iter();
+        let outcomes = outcomes.into_iter().map(|(id, slot)| {
+            let outcome = slot.and_then(|deduplication_id| {
+                let result = results.next().unwrap_or_else(|| Err(batch::no_answer()));
+                result.map_err(|error| send_error(error, deduplication_id))
+            });
+            (id, outcome)
+        });
+        Ok(batch::response(outcomes, |id, sent| SentEntry { id, sent: response(sent) }))
+    }
+}
+
+/// The limit of one message holds for a whole batch too (sqs-semantics §3).
+async fn check_total_size(
+    queue: &LocalQueue,
+    checked: &[(String, Result<OutgoingMessage, ActionError>)],
+) -> Result<(), ActionError> {
+    let messages = checked.iter().filter_map(|(_, message)| message.as_ref().ok());
+    let sent_bytes = messages.map(OutgoingMessage::size_bytes).sum::<usize>() as u64;
+    if sent_bytes <= SMALLEST_LIMIT_BYTES {
+        return Ok(());
+    }
+    let max_bytes = u64::from(queue.attributes().await?.maximum_message_bytes);
+    if sent_bytes > max_bytes { Err(ActionError::BatchTooLong { max_bytes, sent_bytes }) } else { Ok(()) }
+}
+
+fn outgoing(request: SendMessageRequest) -> Result<OutgoingMessage, ActionError> {
+    let body = required(request.message_body, "MessageBody")?;
+    let delay_seconds = request.delay_seconds.map(delay).transpose()?;
+    Ok(OutgoingMessage {
+        body,
+        delay_seconds,
+        attributes: user_attributes(request.message_attributes.unwrap_or_default())?,
+        trace_header: trace_header(request.message_system_attributes.unwrap_or_default())?,
+        group_id: request.message_group_id,
+        deduplication_id: request.message_deduplication_id,
+    })
+}
+
+fn delay(seconds: i64) -> Result<u32, ActionError> {
+    let in_range = u32::try_from(seconds).ok().filter(|seconds| *seconds <= DELAY_MAX_SECONDS);
+    in_range.ok_or_else(|| ActionError::out_of_range("DelaySeconds", seconds, DELAY_RANGE))
+}
+
+fn user_attributes(pairs: Pairs<SentAttributeValue>) -> Result<Vec<MessageAttribute>, ActionError> {
+    pairs.0.into_iter().map(|(name, value)| user_attribute(name, value)).collect()
+}
+
+fn user_attribute(name: String, sent: SentAttributeValue) -> Result<MessageAttribute, ActionError> {
+    let has_items = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|items| !items.is_empty());
+    if has_items(&sent.string_list_values) || has_items(&sent.binary_list_values) {
+        return Err(ActionError::AttributeLists { name });
+    }
+    let data_type = sent.data_type.unwrap_or_default();
+    let value = match (sent.string_value, sent.binary_value) {
+        (Some(text), None) => AttributeValue::Text(text),
+        (None, Some(blob)) => AttributeValue::Binary(blob.0),
+        (None, None) => AttributeValue::Text(String::new()),
+        (Some(_), Some(_)) => {
+            return Err(ActionError::AttributeProblem { name, problem: AttributeProblem::WrongValueKind });
+        }
+    };
+    // The queue refuses an empty value too, but only here is the type at hand that AWS names in the text.
+    let kind = data_type.split('.').next().unwrap_or_default();
+    if value.as_bytes().is_empty() && matches!(kind, "String" | "Number" | "Binary") {
+        return Err(ActionError::EmptyAttributeValue { name, kind: kind.to_owned() });
+    }
+    Ok(MessageAttribute { name, data_type, value })
+}
+
+fn trace_header(pairs: Pairs<SentAttributeValue>) -> Result<Option<String>, ActionError> {
+    let mut header = None;
+    for (name, sent) in pairs.0 {
+        let value = sent.string_value.filter(|text| !text.is_empty());
+        match value {
+            Some(text) if name == TRACE_HEADER && sent.data_type.as_deref() == Some("String") => header = Some(text),
+            _ => return Err(ActionError::UnknownSystemAttribute { name }),
+        }
+    }
+    Ok(header)
+}
+
+fn response(sent: Sent) -> SendMessageResponse {
+    SendMessageResponse {
+        message_id: sent.id.as_str().to_owned(),
+        md5_of_message_body: sent.md5_of_body,
+        md5_of_message_attributes: sent.md5_of_attributes,
+        md5_of_message_system_attributes: sent.md5_of_system_attributes,
+        sequence_number: sent.sequence_number,
+    }
+}
+
+/// The queue knows that a deduplication id is out of place, the request knows its text.
+fn send_error(error: QueueError, deduplication_id: Option<String>) -> ActionError {
+    match error {
+        QueueError::InvalidMessage(MessageProblem::DeduplicationOnStandard) => ActionError::InvalidParameter {
+            name: "MessageDeduplicationId",
+            value: deduplication_id.unwrap_or_default(),
+            reason: WRONG_QUEUE_TYPE.into(),
+        },
+        error => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn message(json: &str) -> Result<OutgoingMessage, ActionError> {
+        outgoing(serde_json::from_str(json).unwrap())
+    }
+
+    #[test]
+    fn members_become_a_message() {
+        let json = r#"{"MessageBody":"b","DelaySeconds":"7","MessageGroupId":"g","MessageDeduplicationId":"d",
+            "MessageAttributes":{"t":{"DataType":"String.x","StringValue":"v","StringListValues":[]},
+                                 "b":{"DataType":"Binary","BinaryValue":"AP8="}},
+            "MessageSystemAttributes":{"AWSTraceHeader":{"DataType":"String","StringValue":"Root=1"}}}"#;
+        let expected = OutgoingMessage {
+            body: "b".into(),
+            delay_seconds: Some(7),
+            attributes: vec![
+                MessageAttribute {
+                    name: "t".into(),
+                    data_type: "String.x".into(),
+                    value: AttributeValue::Text("v".into()),
+                },
+                MessageAttribute {
+                    name: "b".into(),
+                    data_type: "Binary".into(),
+                    value: AttributeValue::Binary(vec![0, 255]),
+                },
+            ],
+            trace_header: Some("Root=1".into()),
+            group_id: Some("g".into()),
+            deduplication_id: Some("d".into()),
+        };
+        assert_eq!(message(json), Ok(expected));
+    }
+
+    #[test]
+    fn what_is_the_wires_to_refuse() {
+        for (json, text) in [
+            (r#"{}"#, "The request must contain the parameter MessageBody."),
+            (r#"{"MessageBody":""}"#, "The request must contain the parameter MessageBody."),
+            (
+                r#"{"MessageBody":"b","DelaySeconds":-1}"#,
+                "Value -1 for parameter DelaySeconds is invalid. Reason: DelaySeconds must be >= 0 and <= 900.",
+            ),
+            (
+                r#"{"MessageBody":"b","DelaySeconds":901}"#,
+                "Value 901 for parameter DelaySeconds is invalid. Reason: DelaySeconds must be >= 0 and <= 900.",
+            ),
+            (
+                r#"{"MessageBody":"b","MessageAttributes":{"a":{"DataType":"Number.int"}}}"#,
+                "Message (user) attribute 'a' must contain a non-empty value of type 'Number'.",
+            ),
+            (
+                r#"{"MessageBody":"b","MessageAttributes":{"a":{"DataType":"String","StringListValues":["v"]}}}"#,
+                "Message (user) attribute 'a': list values are not implemented.",
+            ),
+            (
+                r#"{"MessageBody":"b","MessageAttributes":{"a":{"DataType":"String","StringValue":"v","BinaryValue":"AP8="}}}"#,
+                "The message (user) attribute 'a' has a value that does not match its data type.",
+            ),
+        ] {
+            assert_eq!(message(json).unwrap_err().answer().text, text, "{json}");
+        }
+        for system in [
+            r#"{"Other":{"DataType":"String","StringValue":"v"}}"#,
+            r#"{"AWSTraceHeader":{"DataType":"Number","StringValue":"1"}}"#,
+            r#"{"AWSTraceHeader":{"DataType":"String"}}"#,
+        ] {
+            let json = format!(r#"{{"MessageBody":"b","MessageSystemAttributes":{system}}}"#);
+            assert!(matches!(message(&json), Err(ActionError::UnknownSystemAttribute { .. })), "{json}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What pages in a browser may do with the AWS listener: nothing, unless their origin is configured.
+//!
+//! The listener takes any `Host` and asks for no credentials, so without this every web page its user visits could read
+//! and delete messages on loopback. Programs send neither `Origin` nor `Sec-Fetch-Site`; browsers always send one.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::error::ActionError;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const METHODS: HeaderValue = HeaderValue::from_static("POST");
+const EXPOSED: HeaderValue = HeaderValue::from_static("x-amzn-requestid, x-amzn-query-error");
+const PREFLIGHT_SECONDS: HeaderValue = HeaderValue::from_static("600");
+const VARY: HeaderValue = HeaderValue::from_static("origin");
+
+/// An entry of `allowed_origins` can never be what a browser sends.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not an origin: write scheme://host or scheme://host:port, in full and without a path")]
+pub struct NotAnOrigin(pub String);
+
+/// The configured origins.
+#[derive(Debug, Default)]
+pub(crate) struct BrowserRule {
+    allowed: Vec<String>,
+}
+
+/// Who sent a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Requester<'a> {
+    /// Not a page.
+    Program,
+    /// A page whose origin is configured.
+    Page { origin: &'a HeaderValue },
+}
+
+impl BrowserRule {
+    pub(crate) fn new(origins: &[String]) -> Result<Self, NotAnOrigin> {
+        let allowed = origins.iter().map(|text| normalised(text).ok_or_else(|| NotAnOrigin(text.clone())));
+        Ok(Self { allowed: allowed.collect::<Result<_, _>>()? })
+    }
+
+    pub(crate) fn judge<'a>(&self, headers: &'a HeaderMap) -> Result<Requester<'a>, ActionError> {
+        if let Some(origin) = headers.get(header::ORIGIN) {
+            let known = origin.to_str().is_ok_and(|text| self.allowed.iter().any(|allowed| allowed == text));
+            return if known { Ok(Requester::Page { origin }) } else { Err(refusal(&format!("Origin {origin:?}"))) };
+        }
+        match headers.get(SEC_FETCH_SITE) {
+            Some(site) => Err(refusal(&format!("Sec-Fetch-Site {site:?}"))),
+            None => Ok(Requester::Program),
+        }
+    }
+}
+
+fn refusal(what: &str) -> ActionError {
+    ActionError::PageRefused {
+        what: format!(
+            "This request comes from a page in a browser ({what}). This endpoint asks for no credentials, so pages are \
+             refused unless their origin is in allowed_origins."
+        ),
+    }
+}
+
+/// As browsers write it: lower case, no slash at the end.
+fn normalised(text: &str) -> Option<String> {
+    let uri: Uri = text.parse().ok()?;
+    let (scheme, authority) = (uri.scheme_str()?, uri.authority()?.as_str());
+    let bare = matches!(uri.path(), "" | "/") && uri.query().is_none() && !authority.contains('@');
+    let literal = text.strip_suffix('/').unwrap_or(text);
+    let origin = format!("{scheme}://{authority}").to_ascii_lowercase();
+    (bare && literal.eq_ignore_ascii_case(&origin)).then_some(origin)
+}
+
+/// The answer to a browser that asks before it sends.
+pub(crate) fn preflight(headers: &HeaderMap) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let allow = response.headers_mut();
+    allow.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+    allow.insert(header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS);
+    if let Some(wanted) = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+        allow.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
+    }
+    response
+}
+
+/// Lets the page read the response.
+pub(crate) fn allow(response: &mut Response, origin: &HeaderValue) {
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    headers.append(header::VARY, VARY);
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn programs_pass_and_pages_do_not() {
+        let rule = BrowserRule::default();
+        assert_eq!(rule.judge(&headers(&[("host", "anything.example")])), Ok(Requester::Program));
+        for page in [
+            headers(&[("origin", "https://example.com")]),
+            headers(&[("origin", "null")]),
+            headers(&[("sec-fetch-site", "same-origin")]),
+            headers(&[("sec-fetch-site", "none")]),
+        ] {
+            assert!(matches!(rule.judge(&page), Err(ActionError::PageRefused { .. })), "{page:?}");
+        }
+    }
+
+    #[test]
+    fn a_configured_origin_passes_whole_and_only_so() {
+        let rule = BrowserRule::new(&["https://Console.example:8443/".into()]).unwrap();
+        let ours = headers(&[("origin", "https://console.example:8443"), ("sec-fetch-site", "cross-site")]);
+        assert!(matches!(rule.judge(&ours), Ok(Requester::Page { .. })));
+        for other in
+            ["https://console.example", "http://console.example:8443", "https://console.example:8443.evil.test"]
+        {
+            assert!(rule.judge(&headers(&[("origin", other)])).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_can_never_match_is_refused_at_start() {
+        for text in ["*", "null", "", "console.example", "https://a.example/app", "https://u@a.example", "/x"] {
+            assert_eq!(BrowserRule::new(&[text.to_owned()]).unwrap_err(), NotAnOrigin(text.into()));
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! AWS JSON 1.0: the action in `X-Amz-Target`, members in a JSON object, errors with `__type` and the header
+//! `x-amzn-query-error` that lets SDKs raise their own exception (sqs-semantics §1.1).
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response as HttpResponse, StatusCode, header};
+use axum::response::Response as AxumResponse;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+
+use crate::codec::{json_path, set_request_id};
+use crate::error::{ActionError, Fault};
+use crate::wire::{ACTIONS_NOT_YET, Request, Response};
+
+const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.0");
+const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
+const QUERY_ERROR: HeaderName = HeaderName::from_static("x-amzn-query-error");
+const TARGET_PREFIX: &str = "AmazonSQS.";
+const NAMESPACE: &str = "com.amazonaws.sqs#";
+
+/// The value of `X-Amz-Target`: what makes a request a JSON request. Not readable text counts as empty.
+pub(crate) fn target(headers: &HeaderMap) -> Option<&str> {
+    headers.get(TARGET).map(|value| value.to_str().unwrap_or_default())
+}
+
+/// The action in a target.
+pub(crate) fn action(target: &str) -> Result<&str, ActionError> {
+    target.strip_prefix(TARGET_PREFIX).ok_or_else(|| ActionError::UnknownAction {
+        what: format!("X-Amz-Target is {target:?}; this endpoint takes AmazonSQS.<Action>."),
+    })
+}
+
+/// Reads the request of an action.
+pub(crate) fn decode(action: &str, body: &[u8]) -> Result<Request, ActionError> {
+    match action {
+        "SendMessage" => members(body).map(Request::SendMessage),
+        "SendMessageBatch" => members(body).map(Request::SendMessageBatch),
+        "ReceiveMessage" => members(body).map(Request::ReceiveMessage),
+        "DeleteMessage" => members(body).map(Request::DeleteMessage),
+        "DeleteMessageBatch" => members(body).map(Request::DeleteMessageBatch),
+        "ChangeMessageVisibility" => members(body).map(Request::ChangeMessageVisibility),
+        "ChangeMessageVisibilityBatch" => members(body).map(Request::ChangeMessageVisibilityBatch),
+        "CreateQueue" => members(body).map(Request::CreateQueue),
+        "GetQueueUrl" => members(body).map(Request::GetQueueUrl),
+        "ListQueues" => members(body).map(Request::ListQueues),
+        "DeleteQueue" => members(body).map(Request::DeleteQueue),
+        "GetQueueAttributes" => members(body).map(Request::GetQueueAttributes),
+        "SetQueueAttributes" => members(body).map(Request::SetQueueAttributes),
+        "PurgeQueue" => members(body).map(Request::PurgeQueue),
+        other => Err(match ACTIONS_NOT_YET.iter().find(|name| **name == other) {
+            Some(name) => ActionError::UnsupportedAction { name },
+            None => ActionError::UnknownAction { what: format!("SQS has no action {other:?}.") },
+        }),
+    }
+}
+
+fn members<T: DeserializeOwned>(body: &[u8]) -> Result<T, ActionError> {
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    match first {
+        Some(b'{') => serde_json::from_slice(body).map_err(|error| serialization_error(body, &error)),
+        // Some clients send nothing where no member is required.
+        None => serde_json::from_slice(b"{}").map_err(|error| serialization_error(body, &error)),
+        // Without this a struct would also be read from an array, member by member.
+        Some(_) => Err(ActionError::Serialization { what: "The request body must be a JSON object.".into() }),
+    }
+}
+
+/// Says which member is wrong. The body is walked a second time for it, so only on this path.
+fn serialization_error(body: &[u8], error: &serde_json::Error) -> ActionError {
+    let what = match error.classify() {
+        Category::Data => {
+            let full_text = error.to_string();
+            let problem = full_text.rsplit_once(" at line ").map_or(full_text.as_str(), |(problem, _)| problem);
+            let path = json_path::at(body, error.line(), error.column());
+            format!("The value of {path} cannot be read: {problem}.")
+        }
+        Category::Syntax | Category::Eof | Category::Io => format!("The request body is not valid JSON: {error}."),
+    };
+    ActionError::Serialization { what }
+}
+
+/// Frames a response.
+pub(crate) fn encode(response: &Response, request_id: &str) -> AxumResponse {
+    match serde_json::to_vec(response) {
+        Ok(body) => frame(StatusCode::OK, body, request_id),
+        Err(error) => encode_error(&ActionError::Internal { what: error.to_string() }, request_id),
+    }
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    #[serde(rename = "__type")]
+    kind: &'a str,
+    message: &'a str,
+}
+
+/// Frames an error.
+pub(crate) fn encode_error(error: &ActionError, request_id: &str) -> AxumResponse {
+    let answer = error.answer();
+    let kind = format!("{NAMESPACE}{}", answer.shape.name);
+    let body = serde_json::to_vec(&ErrorBody { kind: &kind, message: &answer.text }).unwrap_or_default();
+    let status = StatusCode::from_u16(answer.shape.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = frame(status, body, request_id);
+    let fault = match answer.shape.fault {
+        Fault::Sender => "Sender",
+        Fault::Receiver => "Receiver",
+    };
+    if let Ok(value) = HeaderValue::from_str(&format!("{};{fault}", answer.shape.query_code)) {
+        response.headers_mut().insert(QUERY_ERROR, value);
+    }
+    response
+}
+
+fn frame(status: StatusCode, body: Vec<u8>, request_id: &str) -> AxumResponse {
+    let mut response = HttpResponse::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, CONTENT_TYPE);
+    set_request_id(&mut response, request_id);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn problem(action: &str, body: &str) -> ActionError {
+        decode(action, body.as_bytes()).unwrap_err()
+    }
+
+    #[test]
+    fn all_twenty_three_actions_are_known() {
+        let present = [
+            "CreateQueue",
+            "GetQueueUrl",
+            "ListQueues",
+            "DeleteQueue",
+            "GetQueueAttributes",
+            "SetQueueAttributes",
+            "PurgeQueue",
+            "SendMessage",
+            "SendMessageBatch",
+            "ReceiveMessage",
+            "DeleteMessage",
+            "DeleteMessageBatch",
+            "ChangeMessageVisibility",
+            "ChangeMessageVisibilityBatch",
+        ];
+        assert_eq!(present.len() + ACTIONS_NOT_YET.len(), 23);
+        for action in present {
+            assert!(decode(action, b"{}").is_ok(), "{action}");
+            assert!(decode(action, b"").is_ok(), "{action} with an empty body");
+        }
+        for action in ACTIONS_NOT_YET {
+            assert_eq!(problem(action, "{}"), ActionError::UnsupportedAction { name: action });
+        }
+        assert!(matches!(problem("Frobnicate", "{}"), ActionError::UnknownAction { .. }));
+    }
+
+    #[test]
+    fn targets() {
+        assert_eq!(action("AmazonSQS.SendMessage").unwrap(), "SendMessage");
+        for target in ["", "SendMessage", "DynamoDB_20120810.PutItem"] {
+            assert!(matches!(action(target), Err(ActionError::UnknownAction { .. })), "{target}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_type_is_reported_with_its_member() {
+        for (action, body, expected) in [
+            ("SendMessage", r#"{"QueueUrl": 5}"#, "QueueUrl"),
+            ("ReceiveMessage", r#"{"QueueUrl":"q","MaxNumberOfMessages":"many"}"#, "MaxNumberOfMessages"),
+            ("SendMessageBatch", r#"{"Entries":[{"Id":"a"},{"Id":"b","DelaySeconds":[]}]}"#, "Entries[1].DelaySeconds"),
+            (
+                "SendMessage",
+                r#"{"MessageAttributes":{"a\"b":{"BinaryValue":"*"}}}"#,
+                "MessageAttributes.a\\\"b.BinaryValue",
+            ),
+            ("DeleteMessageBatch", r#"{"Entries":{"Id":"a"}}"#, "Entries"),
+        ] {
+            let ActionError::Serialization { what } = problem(action, body) else { panic!("{body}") };
+            assert!(what.starts_with(&format!("The value of {expected} cannot be read: ")), "{what}");
+            assert!(!what.contains("line 1"), "{what}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_json_object_is_refused() {
+        for body in [
+            r#"["url","body"]"#,
+            r#""text""#,
+            "QueueUrl=x",
+            r#"{"QueueUrl":"x""#,
+            r#"{"QueueUrl":"x"} tail"#,
+            "{'a':1}",
+        ] {
+            assert!(matches!(problem("SendMessage", body), ActionError::Serialization { .. }), "{body}");
+        }
+    }
+
+    #[test]
+    fn an_error_has_the_headers_that_sdks_look_for() {
+        let response = encode_error(&ActionError::NoSuchQueue, "id-1");
+        assert_eq!(response.status(), 400);
+        let header = |name: &str| response.headers().get(name).unwrap().to_str().unwrap().to_owned();
+        assert_eq!(header("x-amzn-query-error"), "AWS.SimpleQueueService.NonExistentQueue;Sender");
+        assert_eq!(header("x-amzn-requestid"), "id-1");
+        assert_eq!(header("content-type"), "application/x-amz-json-1.0");
+    }
+}

@@ -1,0 +1,136 @@
+//! The accept loop: how many connections, how long a client may dawdle on one, and how they end.
+
+mod patience;
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::connections::patience::Patience;
+use crate::server::{SqsService, router};
+
+/// Connections at a time; the next waits in the kernel's backlog until one ends.
+const CONNECTIONS_MAX: usize = 4096;
+/// How long a client may take to send a request's head, and how long a connection may idle between requests.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest head: request line and headers. Bodies are read in pieces of this size.
+const HEAD_MAX_BYTES: usize = 64 << 10;
+/// How long a client may let a response lie unread.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long requests may take to finish once the server stops. Long polls end at once.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// So many failed accepts in a row (ten seconds of them) mean a dead listener.
+const ACCEPT_FAILURES_MAX: u32 = 100;
+
+enum Event {
+    Stop,
+    Accepted(io::Result<(TcpStream, OwnedSemaphorePermit)>),
+    Ended(Result<(), JoinError>),
+}
+
+/// Serves the SQS API until `shutdown` completes. Then no connection is accepted any more, long polls are answered with
+/// what they have, requests under way finish within ten seconds, and the call returns. The service is spent then: a
+/// long poll on it would not wait.
+///
+/// # Errors
+/// When the listener itself fails for good. What goes wrong on one connection ends that connection only.
+pub async fn serve(
+    listener: TcpListener,
+    service: Arc<SqsService>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let app = TowerToHyperService::new(router(Arc::clone(&service)));
+    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    let mut failures = 0;
+    let outcome = loop {
+        let event = tokio::select! {
+            biased;
+            () = shutdown.as_mut() => Event::Stop,
+            Some(ended) = connections.join_next() => Event::Ended(ended),
+            accepted = accept(&listener, &slots) => Event::Accepted(accepted),
+        };
+        match event {
+            Event::Stop => break Ok(()),
+            Event::Accepted(Ok((stream, slot))) => {
+                failures = 0;
+                let stopping = service.stopping().clone();
+                connections.spawn(connection(stream, app.clone(), stopping, slot));
+            }
+            Event::Accepted(Err(error)) if failures == ACCEPT_FAILURES_MAX => break Err(error),
+            Event::Accepted(Err(error)) => {
+                failures += 1;
+                // A client that gave up in the backlog, or no file descriptor left: both pass.
+                tracing::warn!(%error, "could not accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+            Event::Ended(ended) => report(ended),
+        }
+    };
+    drop(listener);
+    service.stopping().cancel();
+    let drained = async {
+        while let Some(ended) = connections.join_next().await {
+            report(ended);
+        }
+    };
+    if tokio::time::timeout(DRAIN_MAX, drained).await.is_err() {
+        tracing::warn!(connections = connections.len(), "connections cut: their requests did not finish in time");
+        connections.shutdown().await;
+    }
+    outcome
+}
+
+/// A slot first: without one the connection stays in the backlog. Cancel-safe.
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _peer) = listener.accept().await?;
+    Ok((stream, slot))
+}
+
+async fn connection(
+    stream: TcpStream,
+    app: TowerToHyperService<Router>,
+    stopping: CancellationToken,
+    _slot: OwnedSemaphorePermit,
+) {
+    // Answers are small and somebody waits for each.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "could not set TCP_NODELAY");
+    }
+    let io = TokioIo::new(Patience::new(stream, WRITE_TIMEOUT));
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_MAX_BYTES);
+    let mut connection = pin!(builder.serve_connection(io, app));
+    let outcome = tokio::select! {
+        biased;
+        outcome = connection.as_mut() => outcome,
+        () = stopping.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "connection ended early");
+    }
+}
+
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a connection's task panicked");
+    }
+}

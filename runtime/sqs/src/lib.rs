@@ -1,0 +1,22 @@
+//! The SQS wire: a server over the built-in queue and a client for Amazon SQS.
+//!
+//! The way of a request: `connections` accepts, `server` limits and routes, a `codec` reads a `wire` request, an action
+//! runs it against the broker, and the codec frames the response or the row of the error table. Deliberately absent:
+//! what a message or a queue may be (the queue crate decides) and a second protocol (the query protocol is refused).
+//!
+//! `client` is the other direction: Amazon SQS, or any service like it, behind the same `Queue` trait.
+
+mod actions;
+mod browsers;
+mod client;
+mod codec;
+mod connections;
+mod error;
+mod server;
+mod urls;
+mod wire;
+
+pub use browsers::NotAnOrigin;
+pub use client::{ConnectError, ListedQueue, QueueStats, RemoteOptions, RemoteQueue, RemoteSqs};
+pub use connections::serve;
+pub use server::{SqsOptions, SqsService, router};

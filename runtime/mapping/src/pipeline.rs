@@ -138,6 +138,12 @@ impl Mapping {
         self.status.borrow().clone()
     }
 
+    /// Tells of every change of how it is doing.
+    #[must_use]
+    pub fn watch_status(&self) -> watch::Receiver<MappingStatus> {
+        self.status.clone()
+    }
+
     /// Receives nothing more; what is held goes on. Returns at once.
     pub fn stop_receiving(&self) {
         self.stop.cancel();
@@ -156,10 +162,10 @@ impl Mapping {
         }
     }
 
-    /// Gives back at once what still runs, without waiting for the grace of a drain that is under way.
-    pub fn abandon(&self) {
-        self.stop_receiving();
-        self.abandon.cancel();
+    /// Cancel it to give back at once what still runs, without waiting for the grace of a drain that is under way.
+    #[must_use]
+    pub fn abandoner(&self) -> CancellationToken {
+        self.abandon.clone()
     }
 }
 

@@ -179,6 +179,12 @@ impl Broker {
         &self.inner.identity
     }
 
+    /// The queues' clock, for comparing with the timestamps that they give.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        self.inner.clock.now()
+    }
+
     /// Makes a queue. One of that name is answered as it is if the given attributes agree with it; attributes that are
     /// not given do not matter (sqs-semantics §3).
     ///
@@ -399,7 +405,7 @@ impl Inner {
                 let urgent = moves || !matches!(wait, Wait::Lazy);
                 let (waiter, answer) = if matches!(wait, Wait::Lazy) { None } else { Some(oneshot::channel()) }.unzip();
                 let room = if let Wait::DurableBodies(room) = wait { Some(room) } else { None };
-                if let Err(refused) = committer.submit(Operation { effects, waiter, urgent, room }) {
+                if let Err(refused) = committer.submit(Operation { effects, waiter, urgent, _room: room }) {
                     for effect in &refused.effects {
                         state.aborted(effect, now);
                     }

@@ -38,7 +38,7 @@ pub(crate) struct Operation {
     /// False for what may linger.
     pub(crate) urgent: bool,
     /// What its bodies take of the room for sends, until they are written.
-    pub(crate) room: Option<OwnedSemaphorePermit>,
+    pub(crate) _room: Option<OwnedSemaphorePermit>,
 }
 
 /// An operation that was not taken, and why.
@@ -303,7 +303,7 @@ mod tests {
     use crate::effect::DeliveryState;
 
     fn lazy(effects: Vec<Effect>) -> Operation {
-        Operation { effects, waiter: None, urgent: false, room: None }
+        Operation { effects, waiter: None, urgent: false, _room: None }
     }
 
     fn delivery(seq: Seq) -> Effect {

@@ -40,7 +40,7 @@ pub(crate) struct DeliveryState {
     pub(crate) receive_count: u32,
     /// When it is visible again.
     pub(crate) visible_tick_ms: u64,
-    /// When it was last handed out.
+    /// When it was last handed out; 0 when that was taken back.
     pub(crate) received_tick_ms: u64,
     /// `ApproximateFirstReceiveTimestamp`; 0 before the first.
     pub(crate) first_received_unix_ms: u64,

@@ -26,6 +26,8 @@ mod redrive;
 mod schema;
 mod shelf;
 mod state;
+#[cfg(test)]
+mod state_model;
 mod store;
 
 pub use arn::{Identity, NotAQueueArn, QueueArn};

@@ -59,6 +59,8 @@ pub(crate) struct Counts {
 pub(crate) enum Standing {
     /// The latest delivery, expired or not.
     Current,
+    /// The latest delivery, and it was given back: all it may still do is delete.
+    Released,
     /// It was handed out again since.
     Superseded,
     /// It is being deleted, which is not durable yet.
@@ -103,13 +105,7 @@ impl Shelf {
 
     /// Puts a message on the shelf: new, moved here, or found in the store.
     pub(crate) fn put(&mut self, seq: Seq, enqueued_tick_ms: u64, delivery: DeliveryState, tick_ms: u64) {
-        let phase = if delivery.visible_tick_ms <= tick_ms {
-            Phase::Ready
-        } else if delivery.issued == 0 {
-            Phase::Delayed
-        } else {
-            Phase::InFlight
-        };
+        let phase = if delivery.visible_tick_ms <= tick_ms { Phase::Ready } else { hidden(delivery) };
         self.entries.insert(seq, Entry { enqueued_tick_ms, delivery, phase });
         self.enter(seq, phase, delivery.visible_tick_ms);
     }
@@ -185,8 +181,9 @@ impl Shelf {
         match entry.phase {
             Phase::Leaving(Leaving::Moved) => Standing::Gone,
             Phase::Leaving(Leaving::Removed) => Standing::Leaving,
-            _ if issue >= entry.delivery.issued => Standing::Current,
-            _ => Standing::Superseded,
+            _ if issue < entry.delivery.issued => Standing::Superseded,
+            _ if issue == entry.delivery.issued && entry.delivery.received_tick_ms == 0 => Standing::Released,
+            _ => Standing::Current,
         }
     }
 
@@ -203,6 +200,9 @@ impl Shelf {
         delivery.received_tick_ms = tick_ms;
         if delivery.first_received_unix_ms == 0 {
             delivery.first_received_unix_ms = unix_ms;
+        }
+        if entry.phase == Phase::Delayed {
+            self.set_phase(seq, Phase::InFlight);
         }
     }
 
@@ -228,9 +228,9 @@ impl Shelf {
     /// Gives a delivery back as if it had not been received; none if it is not in flight. The receipt's number is not
     /// used again.
     pub(crate) fn release(&mut self, seq: Seq, tick_ms: u64) -> Option<DeliveryState> {
-        // What is visible already was given back, or its time is up: it must not be un-counted twice.
         let entry = self.entries.get_mut(&seq).filter(|entry| entry.phase == Phase::InFlight)?;
         entry.delivery.receive_count = entry.delivery.receive_count.saturating_sub(1);
+        entry.delivery.received_tick_ms = 0;
         self.set_visible_at(seq, tick_ms, tick_ms)
     }
 
@@ -243,7 +243,8 @@ impl Shelf {
     pub(crate) fn stay(&mut self, seq: Seq, not_before_tick_ms: u64) {
         let Some(entry) = self.entries.get_mut(&seq).filter(|entry| entry.is_leaving()) else { return };
         entry.delivery.visible_tick_ms = entry.delivery.visible_tick_ms.max(not_before_tick_ms);
-        self.set_phase(seq, Phase::InFlight);
+        let phase = hidden(entry.delivery);
+        self.set_phase(seq, phase);
     }
 
     /// Removes a message for good, with what it carries to another queue.
@@ -325,6 +326,11 @@ impl Shelf {
     }
 }
 
+/// What a message is that is not visible: waiting for its first time, or handed out.
+fn hidden(delivery: DeliveryState) -> Phase {
+    if delivery.issued == 0 { Phase::Delayed } else { Phase::InFlight }
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
@@ -385,6 +391,8 @@ mod tests {
         let mut shelf = shelf_of(&[1]);
         receive_one(&mut shelf, 0, 100).unwrap();
         assert_eq!(shelf.release(1, 5).unwrap().receive_count, 0);
+        assert_eq!(shelf.standing(1, 1), Standing::Released);
+        assert!(shelf.release(1, 6).is_none(), "not twice");
         receive_one(&mut shelf, 5, 100).unwrap();
         assert_eq!(shelf.standing(1, 1), Standing::Superseded);
         assert_eq!(shelf.standing(1, 2), Standing::Current);
@@ -410,7 +418,9 @@ mod tests {
         shelf.put(3, 10, fresh(500), 0);
         receive_one(&mut shelf, 0, 1000);
         assert_eq!(shelf.expire(5), [1, 2]);
-        assert_eq!(shelf.take_all_below(4), [3]);
+        assert_eq!(shelf.counts(), Counts { visible: 0, in_flight: 0, delayed: 1 });
+        assert!(shelf.expire(5).is_empty(), "they are on their way");
+        assert_eq!(shelf.take_all_below(4), [1, 2, 3]);
         assert_eq!(shelf.counts(), Counts::default());
         assert_eq!(shelf.next_ready(), None);
     }

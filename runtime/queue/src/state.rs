@@ -226,7 +226,7 @@ impl State {
     pub(crate) fn delete(&mut self, receipt: Receipt) -> Option<Effect> {
         let queue = self.queue_mut(receipt.queue)?;
         match queue.shelf.standing(receipt.seq, receipt.issue) {
-            Standing::Current => queue.shelf.set_leaving(receipt.seq, Leaving::Removed),
+            Standing::Current | Standing::Released => queue.shelf.set_leaving(receipt.seq, Leaving::Removed),
             // Who asks again must wait as the first one does: a success now could be revoked by a crash.
             Standing::Leaving => {}
             Standing::Superseded | Standing::Gone => return None,
@@ -262,6 +262,7 @@ impl State {
         if queue.shelf.standing(receipt.seq, receipt.issue) != Standing::Current {
             return None;
         }
+        queue.shelf.catch_up(receipt.seq, receipt.issue, now.tick_ms, now.unix_ms);
         let state = queue.shelf.release(receipt.seq, now.tick_ms)?;
         Some(Effect::Delivery { seq: receipt.seq, state })
     }

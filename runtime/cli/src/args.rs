@@ -1,0 +1,330 @@
+//! The command line as clap types: what may be written, with ranges, examples and exit codes. Nothing is resolved or
+//! opened here.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{
+    DEFAULT_ADMIN_LISTEN, DEFAULT_AWS_LISTEN, DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_SECONDS, check_aws_listen,
+    check_variable_name, is_loopback,
+};
+use crate::error::EXIT_CODES;
+
+/// Lambda-style handlers, compiled to WebAssembly, fed from a queue.
+#[derive(Debug, Parser)]
+#[command(name = "wasmill", version, propagate_version = true, after_help = EXIT_CODES, max_term_width = 110)]
+pub(crate) struct Cli {
+    /// How logs look on stderr; what is logged, WASMILL_LOG says (such as debug, or info,wasmill=debug).
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Auto, global = true)]
+    pub(crate) log_format: LogFormat,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// How logs look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Text on a terminal, JSON lines elsewhere.
+    Auto,
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the worker: poll the queues, call the handlers.
+    ///
+    /// SIGTERM or SIGINT drains: nothing more is received, what runs may end within the drain grace, the rest is
+    /// visible again at once, and the exit code is 0. A second signal stops now.
+    #[command(after_help = help("wasmill run --config config/minimal.toml"))]
+    Run(RunArgs),
+    /// Do all of `run` but the running: report every mistake of the config and the handlers at once.
+    ///
+    /// Binds no port, locks no directory, receives no message.
+    #[command(after_help = help("wasmill check --config config/minimal.toml"))]
+    Check(CheckArgs),
+    /// Call a handler once: its response goes to stdout, its log to stderr.
+    #[command(after_help = help("wasmill invoke handlers/prebuilt/orders.wasm --event event.json --env TABLE=orders"))]
+    Invoke(InvokeArgs),
+    /// Serve the built-in queue, or talk to any SQS-compatible endpoint.
+    #[command(subcommand, after_help = help("wasmill queue serve --in-memory"))]
+    Queue(QueueCommand),
+    /// The guided first run: orders arrive, some fail, some are poison, and the dead-letter queue explains itself.
+    #[command(after_help = help("wasmill demo"))]
+    Demo,
+}
+
+/// `wasmill run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The configuration, a TOML file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+}
+
+/// `wasmill check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The configuration, a TOML file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Print mistakes and warnings as one JSON object on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `wasmill invoke`.
+#[derive(Debug, Args)]
+pub(crate) struct InvokeArgs {
+    /// The compiled handler: a component, or a preview-1 core module.
+    #[arg(value_name = "HANDLER")]
+    pub(crate) handler: PathBuf,
+    /// The event, a JSON file; - reads stdin.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) event: PathBuf,
+    /// How long the handler may take, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TIMEOUT_SECONDS,
+          value_parser = clap::value_parser!(u32).range(1..=900))]
+    pub(crate) timeout: u32,
+    /// How much memory the handler may have, in MiB.
+    #[arg(long, value_name = "MIB", default_value_t = DEFAULT_MEMORY_MIB,
+          value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) memory: u32,
+    /// A variable for the handler; may be given more than once.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_variable)]
+    pub(crate) env: Vec<(String, String)>,
+}
+
+/// `wasmill queue …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueueCommand {
+    /// Serve only the built-in queue.
+    #[command(after_help = help("wasmill queue serve --data-dir wasmill-data"))]
+    Serve(ServeArgs),
+    /// List the queues.
+    #[command(after_help = help("wasmill queue ls"))]
+    Ls(LsArgs),
+    /// Show how many messages wait, are in flight, are delayed.
+    #[command(after_help = help("wasmill queue stats orders --json"))]
+    Stats(StatsArgs),
+    /// Send one message.
+    #[command(after_help = help("wasmill queue send orders '{\"id\":1}' --attribute kind=order"))]
+    Send(SendArgs),
+    /// Delete every message of a queue, those in flight included.
+    #[command(after_help = help("wasmill queue purge orders"))]
+    Purge(PurgeArgs),
+}
+
+/// `wasmill queue serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Where SQS clients connect; a loopback address, port 0 takes a free one.
+    #[arg(long, value_name = "IP:PORT", default_value_t = DEFAULT_AWS_LISTEN, value_parser = parse_aws_listen)]
+    pub(crate) listen: SocketAddr,
+    /// Where messages are kept.
+    #[arg(long, value_name = "DIR", default_value = "wasmill-data", conflicts_with = "in_memory")]
+    pub(crate) data_dir: PathBuf,
+    /// Keep messages in memory only; they are gone when the process ends.
+    #[arg(long, conflicts_with = "durability")]
+    pub(crate) in_memory: bool,
+    /// What an acknowledged send survives.
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = DurabilityArg::Fsync)]
+    pub(crate) durability: DurabilityArg,
+    /// Where metrics and health are served; a loopback address, port 0 takes a free one.
+    #[arg(long, value_name = "IP:PORT", default_value_t = DEFAULT_ADMIN_LISTEN, value_parser = parse_admin_listen)]
+    pub(crate) admin_listen: SocketAddr,
+}
+
+/// What an acknowledged send survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DurabilityArg {
+    /// Power loss.
+    Fsync,
+    /// `kill -9`, but not power loss; faster.
+    Os,
+}
+
+/// Which SQS to talk to.
+#[derive(Debug, Args)]
+pub(crate) struct EndpointArgs {
+    /// An SQS-compatible endpoint; credentials and region come from the standard AWS chain.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9324")]
+    pub(crate) endpoint_url: String,
+    /// Print JSON for scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `wasmill queue ls`.
+#[derive(Debug, Args)]
+pub(crate) struct LsArgs {
+    #[command(flatten)]
+    pub(crate) endpoint: EndpointArgs,
+}
+
+/// `wasmill queue stats`.
+#[derive(Debug, Args)]
+pub(crate) struct StatsArgs {
+    /// A queue's name or URL; without it, every queue.
+    #[arg(value_name = "QUEUE")]
+    pub(crate) queue: Option<String>,
+    #[command(flatten)]
+    pub(crate) endpoint: EndpointArgs,
+}
+
+/// `wasmill queue send`.
+#[derive(Debug, Args)]
+pub(crate) struct SendArgs {
+    /// A queue's name or URL.
+    #[arg(value_name = "QUEUE")]
+    pub(crate) queue: String,
+    /// The message's body.
+    #[arg(value_name = "BODY", required_unless_present = "body_file")]
+    pub(crate) body: Option<String>,
+    /// Take the body from a file; - reads stdin.
+    #[arg(long, value_name = "FILE", conflicts_with = "body")]
+    pub(crate) body_file: Option<PathBuf>,
+    /// How long the message stays hidden; without it, the queue's own delay counts.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=900))]
+    pub(crate) delay_seconds: Option<u32>,
+    /// A message attribute of type String; may be given up to ten times.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_attribute)]
+    pub(crate) attribute: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) endpoint: EndpointArgs,
+}
+
+/// `wasmill queue purge`.
+#[derive(Debug, Args)]
+pub(crate) struct PurgeArgs {
+    /// A queue's name or URL.
+    #[arg(value_name = "QUEUE")]
+    pub(crate) queue: String,
+    #[command(flatten)]
+    pub(crate) endpoint: EndpointArgs,
+}
+
+/// What stands below a command's options.
+fn help(example: &str) -> String {
+    format!("Example:\n  {example}\n\n{EXIT_CODES}")
+}
+
+fn parse_variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = split_pair(text)?;
+    check_variable_name(&name).map_err(|what| format!("{name:?} {what}"))?;
+    Ok((name, value))
+}
+
+fn parse_attribute(text: &str) -> Result<(String, String), String> {
+    let (name, value) = split_pair(text)?;
+    if name.is_empty() || value.is_empty() {
+        return Err("neither the name nor the value of an attribute may be empty".to_owned());
+    }
+    Ok((name, value))
+}
+
+fn split_pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn parse_aws_listen(text: &str) -> Result<SocketAddr, String> {
+    let address = parse_address(text)?;
+    check_aws_listen(address).map_err(|what| format!("{text} {what}"))?;
+    Ok(address)
+}
+
+fn parse_admin_listen(text: &str) -> Result<SocketAddr, String> {
+    let address = parse_address(text)?;
+    if is_loopback(address) {
+        return Ok(address);
+    }
+    Err(format!("{text} is not a loopback address; `wasmill run` may serve one, with allow_non_loopback in [admin]"))
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "expected IP:PORT, such as 127.0.0.1:9324".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn clap_finds_no_contradiction() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example_that_parses_and_the_exit_codes() {
+        fn visit(command: &clap::Command, examples: &mut Vec<String>) {
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(after.ends_with(EXIT_CODES), "{} lacks the exit codes", command.get_name());
+            examples.extend(after.lines().filter_map(|line| line.strip_prefix("  wasmill ")).map(str::to_owned));
+            command.get_subcommands().for_each(|command| visit(command, examples));
+        }
+        let mut examples = Vec::new();
+        visit(&Cli::command(), &mut examples);
+        assert_eq!(examples.len(), 10);
+        for example in examples {
+            parse(&format!("wasmill {}", example.replace('\'', ""))).unwrap();
+        }
+    }
+
+    #[test]
+    fn defaults_and_global_flags() {
+        let Command::Queue(QueueCommand::Serve(serve)) =
+            parse("wasmill queue serve --log-format json").unwrap().command
+        else {
+            panic!("not serve");
+        };
+        assert_eq!(serve.listen.to_string(), "127.0.0.1:9324");
+        assert_eq!(serve.admin_listen.to_string(), "127.0.0.1:9325");
+        assert_eq!(serve.data_dir, PathBuf::from("wasmill-data"));
+        assert_eq!((serve.in_memory, serve.durability), (false, DurabilityArg::Fsync));
+        assert_eq!(parse("wasmill demo --log-format json").unwrap().log_format, LogFormat::Json);
+    }
+
+    #[test]
+    fn bad_arguments_are_refused() {
+        for (line, kind, part) in [
+            ("wasmill run", ErrorKind::MissingRequiredArgument, "--config"),
+            ("wasmill queue serve --in-memory --data-dir x", ErrorKind::ArgumentConflict, "--in-memory"),
+            ("wasmill queue serve --in-memory --durability os", ErrorKind::ArgumentConflict, "--in-memory"),
+            ("wasmill queue serve --listen 0.0.0.0:9324", ErrorKind::ValueValidation, "needs credentials"),
+            ("wasmill queue serve --admin-listen 0.0.0.0:9325", ErrorKind::ValueValidation, "allow_non_loopback"),
+            ("wasmill queue serve --listen localhost:9324", ErrorKind::ValueValidation, "expected IP:PORT"),
+            ("wasmill queue send orders", ErrorKind::MissingRequiredArgument, "BODY"),
+            ("wasmill queue send orders x --body-file y", ErrorKind::ArgumentConflict, "--body-file"),
+            ("wasmill queue send orders x --delay-seconds 901", ErrorKind::ValueValidation, "901"),
+            ("wasmill queue send orders x --attribute a=", ErrorKind::ValueValidation, "empty"),
+            ("wasmill invoke h.wasm --event - --timeout 0", ErrorKind::ValueValidation, "0"),
+            ("wasmill invoke h.wasm --event - --env AWS_REGION=x", ErrorKind::ValueValidation, "set by wasmill itself"),
+            ("wasmill invoke h.wasm --event - --env A", ErrorKind::ValueValidation, "NAME=VALUE"),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert_eq!((error.kind(), error.exit_code()), (kind, 2), "{line}");
+            assert!(error.to_string().contains(part), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn variables_keep_every_equals_sign_but_the_first() {
+        assert_eq!(parse_variable("A=b=c").unwrap(), ("A".to_owned(), "b=c".to_owned()));
+        assert_eq!(parse_variable("A=").unwrap(), ("A".to_owned(), String::new()));
+    }
+}

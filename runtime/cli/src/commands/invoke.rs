@@ -1,0 +1,73 @@
+//! `wasmill invoke`: one invocation of a handler, without a queue and without a config.
+
+use std::io::Read;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tower::ServiceExt;
+use wasmill_event::{Invocation, Payload, Reply};
+use wasmill_sandbox::{Code, EngineConfig, FunctionSpec, Limits, Metrics, Sandbox};
+
+use crate::args::InvokeArgs;
+use crate::commands::print_line;
+use crate::config::{self, DEFAULT_ACCOUNT_ID, DEFAULT_REGION};
+use crate::error::CliError;
+use crate::telemetry;
+
+/// Lambda's own limit for an event.
+const EVENT_BYTES_MAX: u64 = 6 << 20;
+
+/// Calls the handler once; its response goes to stdout, its log to stderr.
+pub(crate) async fn invoke(args: InvokeArgs) -> Result<ExitCode, CliError> {
+    let event = read_event(&args.event)?;
+    let name =
+        args.handler.file_stem().map_or_else(|| "handler".to_owned(), |stem| stem.to_string_lossy().into_owned());
+    let spec = FunctionSpec {
+        arn: format!("arn:aws:lambda:{DEFAULT_REGION}:{DEFAULT_ACCOUNT_ID}:function:{name}"),
+        name,
+        version: "$LATEST".to_owned(),
+        region: DEFAULT_REGION.to_owned(),
+        code: Code::File(args.handler),
+        timeout: Duration::from_secs(u64::from(args.timeout)),
+        memory_mib: args.memory,
+        environment: args.env,
+        limits: Limits::default(),
+    };
+    let engine = EngineConfig {
+        max_instances: 1,
+        cache_dir: config::default_cache_dir(&crate::process_env),
+        ..EngineConfig::default()
+    };
+    let metrics = Metrics::new(&telemetry::registry()?).map_err(|error| CliError::internal(error.to_string()))?;
+    let sandbox = Sandbox::new(engine, metrics).map_err(|error| CliError::unavailable(error.to_string()))?;
+    let function = tokio::task::spawn_blocking(move || sandbox.load(spec))
+        .await
+        .map_err(|error| CliError::internal(error.to_string()))?
+        .map_err(|error| CliError::config(error.to_string()))?;
+    let request_id = uuid::Uuid::new_v4().to_string();
+    let invocation = Invocation { request_id, payload: Payload::Json(event), trace_id: None };
+    match function.oneshot(invocation).await {
+        Ok(Reply::Json(response)) => print_line(response).map(|()| ExitCode::SUCCESS),
+        Ok(Reply::Verdicts(verdicts)) => print_line(format_args!("{verdicts:?}")).map(|()| ExitCode::SUCCESS),
+        Err(fault) => Err(CliError::failure(format!("the invocation failed: {fault}"))),
+    }
+}
+
+fn read_event(path: &Path) -> Result<String, CliError> {
+    let failed = |what: String| CliError::usage(what).at(format!("--event {}", path.display()));
+    let mut text = String::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().lock().take(EVENT_BYTES_MAX + 1).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(EVENT_BYTES_MAX + 1).read_to_string(&mut text))
+    };
+    read.map_err(|error| failed(format!("the event cannot be read: {error}")))?;
+    if text.len() as u64 > EVENT_BYTES_MAX {
+        return Err(failed(format!("the event is longer than {EVENT_BYTES_MAX} bytes, the limit of an invocation")));
+    }
+    // The handler gets the text as it is: parsing only finds a mistake before the handler does.
+    serde_json::from_str::<serde_json::Value>(&text)
+        .map_err(|error| failed(format!("the event is not JSON: {error}")))?;
+    Ok(text)
+}

@@ -1,0 +1,157 @@
+//! `wasmill queue ls | stats | send | purge`: on any SQS endpoint, through the AWS SDK.
+
+use std::io::Read;
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde_json::json;
+use wasmill_queue::{AttributeValue, MessageAttribute, OutgoingMessage, Queue, QueueError};
+use wasmill_sqs::{QueueStats, RemoteOptions, RemoteQueue, RemoteSqs};
+
+use crate::args::{EndpointArgs, LsArgs, PurgeArgs, QueueCommand, SendArgs, StatsArgs};
+use crate::commands::{print_line, serve};
+use crate::error::CliError;
+
+/// One MiB is the longest message; a little more is read to tell a long one from a cut one.
+const BODY_BYTES_MAX: u64 = (1 << 20) + 1;
+
+/// Does one of the queue commands.
+pub(crate) async fn queue(command: QueueCommand) -> Result<ExitCode, CliError> {
+    match command {
+        QueueCommand::Serve(args) => return serve::serve(args).await,
+        QueueCommand::Ls(args) => ls(&args).await?,
+        QueueCommand::Stats(args) => stats(&args).await?,
+        QueueCommand::Send(args) => send(args).await?,
+        QueueCommand::Purge(args) => purge(&args).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn ls(args: &LsArgs) -> Result<(), CliError> {
+    let service = connect(&args.endpoint).await?;
+    let queues = service.list_queues("").await.map_err(|error| failed(&error, &args.endpoint, None))?;
+    if args.endpoint.json {
+        let rows: Vec<_> = queues.iter().map(|queue| json!({"name": queue.name, "url": queue.url})).collect();
+        return print_line(json!(rows));
+    }
+    for queue in queues {
+        print_line(queue.name)?;
+    }
+    Ok(())
+}
+
+async fn stats(args: &StatsArgs) -> Result<(), CliError> {
+    let service = connect(&args.endpoint).await?;
+    let names = match &args.queue {
+        Some(queue) => vec![queue.clone()],
+        None => {
+            let listed = service.list_queues("").await.map_err(|error| failed(&error, &args.endpoint, None))?;
+            listed.into_iter().map(|queue| queue.url).collect()
+        }
+    };
+    let mut rows = Vec::new();
+    for name in &names {
+        let queue = find(&service, name, &args.endpoint).await?;
+        rows.push(queue.stats().await.map_err(|error| failed(&error, &args.endpoint, Some(name)))?);
+    }
+    if args.endpoint.json {
+        return print_line(json!(rows.iter().map(stats_json).collect::<Vec<_>>()));
+    }
+    let width = rows.iter().map(|row| row.arn.name().len()).max().unwrap_or(0).max("QUEUE".len());
+    print_line(format_args!("{:width$}  {:>9}  {:>9}  {:>9}", "QUEUE", "VISIBLE", "IN FLIGHT", "DELAYED"))?;
+    for row in rows {
+        let QueueStats { arn, visible, in_flight, delayed, .. } = row;
+        print_line(format_args!("{:width$}  {visible:>9}  {in_flight:>9}  {delayed:>9}", arn.name()))?;
+    }
+    Ok(())
+}
+
+fn stats_json(row: &QueueStats) -> serde_json::Value {
+    json!({
+        "name": row.arn.name(),
+        "arn": row.arn.as_str(),
+        "visible": row.visible,
+        "in_flight": row.in_flight,
+        "delayed": row.delayed,
+        "attributes": row.attributes,
+    })
+}
+
+async fn send(args: SendArgs) -> Result<(), CliError> {
+    let body = match (args.body, &args.body_file) {
+        (Some(body), _) => body,
+        (None, Some(path)) => read_body(path)?,
+        (None, None) => return Err(CliError::usage("no body was given")),
+    };
+    let attribute =
+        |(name, value)| MessageAttribute { name, data_type: "String".to_owned(), value: AttributeValue::Text(value) };
+    let message = OutgoingMessage {
+        body,
+        delay_seconds: args.delay_seconds,
+        attributes: args.attribute.into_iter().map(attribute).collect(),
+        ..OutgoingMessage::default()
+    };
+    let service = connect(&args.endpoint).await?;
+    let queue = find(&service, &args.queue, &args.endpoint).await?;
+    let at_queue = |error: &QueueError| failed(error, &args.endpoint, Some(&args.queue));
+    let results = queue.send(vec![message]).await.map_err(|error| at_queue(&error))?;
+    for result in results {
+        let sent = result.map_err(|error| at_queue(&error))?;
+        if args.endpoint.json {
+            print_line(json!({"message_id": sent.id.as_str(), "md5_of_body": sent.md5_of_body}))?;
+        } else {
+            print_line(sent.id)?;
+        }
+    }
+    Ok(())
+}
+
+async fn purge(args: &PurgeArgs) -> Result<(), CliError> {
+    let service = connect(&args.endpoint).await?;
+    let queue = find(&service, &args.queue, &args.endpoint).await?;
+    queue.purge().await.map_err(|error| failed(&error, &args.endpoint, Some(&args.queue)))?;
+    if args.endpoint.json {
+        return print_line(json!({"purged": queue.arn().name()}));
+    }
+    print_line(format_args!("purged {}", queue.arn().name()))
+}
+
+async fn connect(endpoint: &EndpointArgs) -> Result<RemoteSqs, CliError> {
+    let options =
+        RemoteOptions { endpoint_url: Some(endpoint.endpoint_url.clone()), region: None, anonymous_local: true };
+    RemoteSqs::connect(options).await.map_err(|error| CliError::usage(error.to_string()))
+}
+
+async fn find(service: &RemoteSqs, name: &str, endpoint: &EndpointArgs) -> Result<RemoteQueue, CliError> {
+    let found = if name.contains("://") { service.queue_by_url(name).await } else { service.queue_by_name(name).await };
+    found.map_err(|error| failed(&error, endpoint, Some(name)))
+}
+
+fn failed(error: &QueueError, endpoint: &EndpointArgs, queue: Option<&str>) -> CliError {
+    let url = &endpoint.endpoint_url;
+    let place = queue.map_or_else(|| url.clone(), |queue| format!("queue {queue} at {url}"));
+    let error_here = match error {
+        QueueError::NoSuchQueue => {
+            CliError::unavailable(error.to_string()).with_mend("`wasmill queue ls` lists the queues that are there")
+        }
+        QueueError::Unavailable(_) => CliError::unavailable(error.to_string())
+            .with_mend("start one with `wasmill queue serve` or `wasmill run`, or give its --endpoint-url"),
+        _ => CliError::failure(error.to_string()),
+    };
+    error_here.at(place)
+}
+
+fn read_body(path: &Path) -> Result<String, CliError> {
+    let failed = |what: String| CliError::usage(what).at(format!("--body-file {}", path.display()));
+    let mut bytes = Vec::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().lock().take(BODY_BYTES_MAX).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(BODY_BYTES_MAX).read_to_end(&mut bytes))
+    };
+    read.map_err(|error| failed(format!("the body cannot be read: {error}")))?;
+    if bytes.len() as u64 == BODY_BYTES_MAX {
+        return Err(failed("the body is longer than 1 MiB, the longest that SQS takes".to_owned()));
+    }
+    String::from_utf8(bytes).map_err(|_| failed("the body is not UTF-8 text, which is all that SQS takes".to_owned()))
+}

@@ -1,0 +1,158 @@
+//! `[local_queue]` and `[admin]`: the two listeners, and where the built-in queue keeps its data.
+//!
+//! Both listeners stay on loopback. The AWS listener changes things, so it would need credentials elsewhere, and
+//! `[auth]` does not exist yet; the admin listener only reads and may leave loopback if told so in so many words.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use super::paths::{self, Expected};
+use super::reader::Section;
+use super::source::Located;
+
+/// Where the AWS APIs are served unless told otherwise (ElasticMQ's port).
+pub(crate) const DEFAULT_AWS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9324);
+/// Where metrics and health are served unless told otherwise.
+pub(crate) const DEFAULT_ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9325);
+
+/// What an acknowledged send survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// Power loss: the disk has confirmed it.
+    #[default]
+    Fsync,
+    /// `kill -9` and a crash of wasmill, not of the machine.
+    Os,
+}
+
+/// The built-in queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LocalQueue {
+    /// Where the AWS APIs are served. Port 0 takes a free one.
+    pub(crate) listen: SocketAddr,
+    /// The folder of the data; `None` keeps everything in memory.
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Meaningless without `data_dir`.
+    pub(crate) durability: Durability,
+}
+
+/// The listener for people and monitors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Admin {
+    /// Port 0 takes a free one.
+    pub(crate) listen: SocketAddr,
+}
+
+/// Checks that the AWS listener stays on loopback. The error is a clause that fits after the address.
+pub(crate) fn check_aws_listen(address: SocketAddr) -> Result<(), &'static str> {
+    if is_loopback(address) {
+        return Ok(());
+    }
+    Err("is not a loopback address. \
+         Not yet: what changes things elsewhere needs credentials, and this version has no [auth]")
+}
+
+/// True for `127.0.0.0/8` and `::1`, also when written as IPv4 within IPv6.
+pub(crate) fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
+/// Reads `[local_queue]` (`None` without the section) and `[admin]` (served with or without its section). `folder` is
+/// the config file's.
+pub(super) fn read_listeners(root: &mut Section<'_, '_>, folder: &Path) -> (Option<LocalQueue>, Admin) {
+    let source = root.source();
+    let local_queue = root.table("local_queue").map(|section| read_local_queue(section, folder));
+    let admin_listen = match root.table("admin") {
+        Some(section) => read_admin(section),
+        None => Located::new(DEFAULT_ADMIN_LISTEN, root.place().clone()),
+    };
+    let admin = Admin { listen: admin_listen.value };
+    let Some((local_queue, aws_listen)) = local_queue else { return (None, admin) };
+    if would_collide(aws_listen.value, admin_listen.value) {
+        let place = if root.place() == &admin_listen.place { &aws_listen.place } else { &admin_listen.place };
+        let what = format!("[local_queue] and [admin] would both listen on port {}", aws_listen.value.port());
+        source.mistake(place, what, "give the two listeners different ports");
+    }
+    (Some(local_queue), admin)
+}
+
+fn read_local_queue(mut section: Section<'_, '_>, folder: &Path) -> (LocalQueue, Located<SocketAddr>) {
+    let source = section.source();
+    let listen = read_listen(&mut section, DEFAULT_AWS_LISTEN, |address| {
+        let mend = "listen on 127.0.0.1, and let a proxy that authenticates stand in front";
+        check_aws_listen(address).err().map(|what| (what, mend))
+    });
+    let has_data_dir = section.has("data_dir");
+    let data_dir = paths::read(&mut section, "data_dir", folder, Expected::FolderOrNothing);
+    let durability = section.choice("durability", &[("fsync", Durability::Fsync), ("os", Durability::Os)]);
+    if let Some(durability) = durability.as_ref().filter(|_| !has_data_dir) {
+        let what = "says how data_dir is kept, and without data_dir the queue is in memory";
+        source.mistake(&durability.place, what, "add data_dir = \"data\", or remove durability");
+    }
+    section.finish();
+    let data_dir = data_dir.map(|path| path.value);
+    let durability = durability.map(|choice| choice.value).unwrap_or_default();
+    (LocalQueue { listen: listen.value, data_dir, durability }, listen)
+}
+
+fn read_admin(mut section: Section<'_, '_>) -> Located<SocketAddr> {
+    let allow_non_loopback = section.boolean("allow_non_loopback", false).value;
+    let listen = read_listen(&mut section, DEFAULT_ADMIN_LISTEN, |address| {
+        let what = "is not a loopback address, so anyone who reaches it can read metrics and health";
+        let mend = "listen on 127.0.0.1, or add allow_non_loopback = true to this section if that is meant";
+        (!allow_non_loopback && !is_loopback(address)).then_some((what, mend))
+    });
+    section.finish();
+    listen
+}
+
+/// Port 0 takes a free port each; an unspecified address (`0.0.0.0`, `::`) takes the port on every address.
+fn would_collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let same_port = one.port() == other.port() && one.port() != 0;
+    let (one, other) = (one.ip().to_canonical(), other.ip().to_canonical());
+    same_port && (one == other || one.is_unspecified() || other.is_unspecified())
+}
+
+fn read_listen(
+    section: &mut Section<'_, '_>,
+    default: SocketAddr,
+    refusal: impl Fn(SocketAddr) -> Option<(&'static str, &'static str)>,
+) -> Located<SocketAddr> {
+    let unwritten = Located::new(default, section.place_of("listen"));
+    let Some(text) = section.string("listen") else { return unwritten };
+    let Ok(address) = text.value.parse::<SocketAddr>() else {
+        let mend = format!("write IP:PORT, such as {default}; names such as localhost are not looked up");
+        section.source().mistake(&text.place, format!("{} is not an address to listen on", text.shown()), mend);
+        return unwritten;
+    };
+    if let Some((what, mend)) = refusal(address) {
+        section.source().mistake(&text.place, format!("{} {what}", text.shown()), mend);
+    }
+    text.map(|_| address)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn listeners_collide_on_a_port_not_on_a_free_one() {
+        let collide = |one: &str, other: &str| would_collide(one.parse().unwrap(), other.parse().unwrap());
+        assert!(collide("127.0.0.1:9324", "127.0.0.1:9324"));
+        assert!(collide("127.0.0.1:9324", "0.0.0.0:9324"));
+        assert!(!collide("127.0.0.1:0", "127.0.0.1:0"));
+        assert!(!collide("127.0.0.1:9324", "127.0.0.1:9325"));
+        assert!(!collide("127.0.0.1:9324", "[::1]:9324"));
+    }
+
+    #[test]
+    fn loopback_in_all_its_spellings() {
+        for inside in ["127.0.0.1:0", "127.9.9.9:1", "[::1]:9324", "[::ffff:127.0.0.1]:9324"] {
+            assert_eq!(check_aws_listen(inside.parse().unwrap()), Ok(()), "{inside}");
+        }
+        for outside in ["0.0.0.0:9324", "[::]:9324", "10.0.0.1:9324", "[::ffff:10.0.0.1]:1"] {
+            assert!(check_aws_listen(outside.parse().unwrap()).unwrap_err().contains("needs credentials"), "{outside}");
+        }
+    }
+}

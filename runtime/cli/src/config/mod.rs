@@ -1,0 +1,222 @@
+//! The configuration: one TOML file in, one [`Config`] of plain data out, or every mistake in it at once.
+//!
+//! Stages: `reader` gives positions and types, a file per section turns tables into drafts, `resolve` looks names up
+//! across sections. Nothing binds, locks or connects here; of the disk it only asks whether paths are what they should
+//! be. Keys of the design that this version does not do are refused by name ("not yet"), never ignored. Absent: flags
+//! and environment of the process (`WASMILL_LOG`), which are `args.rs` and `telemetry.rs`.
+
+mod address;
+mod aws;
+mod expand;
+mod finding;
+mod function;
+mod listener;
+mod mapping;
+mod paths;
+mod queue;
+mod reader;
+mod resolve;
+mod sandbox;
+mod source;
+mod suggest;
+#[cfg(test)]
+mod tests;
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub(crate) use self::aws::Aws;
+pub(crate) use self::finding::{Finding, Mistakes};
+pub(crate) use self::function::{DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_SECONDS, FunctionSpec, check_variable_name};
+pub(crate) use self::listener::{
+    Admin, DEFAULT_ADMIN_LISTEN, DEFAULT_AWS_LISTEN, Durability, LocalQueue, check_aws_listen, is_loopback,
+};
+pub(crate) use self::mapping::{MappingSource, MappingSpec, RemoteAddress, RemoteQueue};
+pub(crate) use self::paths::default_cache_dir;
+pub(crate) use self::queue::{QueueSpec, RedriveSpec};
+pub(crate) use self::resolve::{DEFAULT_ACCOUNT_ID, DEFAULT_REGION};
+pub(crate) use self::sandbox::Sandbox;
+pub(crate) use self::source::Env;
+
+use self::paths::Expected;
+use self::reader::Section;
+use self::resolve::Resolver;
+use self::source::Source;
+
+/// More is not a config file.
+const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
+/// How long a drain may take unless told otherwise.
+pub(crate) const DEFAULT_DRAIN_GRACE: Duration = Duration::from_secs(30);
+const DRAIN_GRACE_SECONDS_MAX: u32 = 3600;
+
+/// The keys that stand above every section.
+const TOP_LEVEL_KEYS: [&str; 6] =
+    ["region", "account_id", "cache_dir", "state_dir", "strict_lambda", "drain_grace_seconds"];
+
+/// Everything the config file says, resolved: names exist, paths are absolute or start at the config's folder, numbers
+/// are in range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// The built-in queue; `None` when only remote queues are polled, and then nothing listens for the AWS APIs.
+    pub(crate) local_queue: Option<LocalQueue>,
+    /// The listener for metrics and health.
+    pub(crate) admin: Admin,
+    /// The built-in queue's queues, in the order of the file.
+    pub(crate) queues: Vec<QueueSpec>,
+    /// The handlers, in the order of the file.
+    pub(crate) functions: Vec<FunctionSpec>,
+    /// What feeds what, in the order of the file.
+    pub(crate) mappings: Vec<MappingSpec>,
+    /// How Amazon SQS is reached.
+    pub(crate) aws: Aws,
+    /// Where compiled modules are kept, losing it costs time only; `None`: each start compiles.
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// The region in the built-in queue's ARNs, and in what handlers see.
+    pub(crate) region: String,
+    /// Twelve digits: the account in the built-in queue's ARNs and URLs.
+    pub(crate) account_id: String,
+    /// How long a drain waits for what runs; 0 stops at once.
+    pub(crate) drain_grace: Duration,
+    /// The engine's ceilings.
+    pub(crate) sandbox: Sandbox,
+    /// Whether what Lambda refuses is refused here, too.
+    pub(crate) strict_lambda: bool,
+    /// What works, but probably not as meant: `check` prints them, `run` logs them.
+    pub(crate) warnings: Vec<Finding>,
+}
+
+impl Config {
+    /// What a command without a config file starts from: a built-in queue, a listener for metrics, and nothing else.
+    pub(crate) fn of_queue(local_queue: LocalQueue, admin_listen: SocketAddr) -> Self {
+        Self {
+            local_queue: Some(local_queue),
+            admin: Admin { listen: admin_listen },
+            queues: Vec::new(),
+            functions: Vec::new(),
+            mappings: Vec::new(),
+            aws: Aws::default(),
+            cache_dir: None,
+            region: DEFAULT_REGION.to_owned(),
+            account_id: DEFAULT_ACCOUNT_ID.to_owned(),
+            drain_grace: DEFAULT_DRAIN_GRACE,
+            sandbox: Sandbox::for_permits(0),
+            strict_lambda: false,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// The ARN of a queue of the built-in service.
+    pub(crate) fn queue_arn(&self, queue_name: &str) -> String {
+        format!("arn:aws:sqs:{}:{}:{queue_name}", self.region, self.account_id)
+    }
+}
+
+/// Reads and checks the file at `path`. `env` looks up environment variables; relative paths in the file start at its
+/// own folder. The error carries every mistake, in the order of the lines.
+pub(crate) fn load(path: &Path, env: Env<'_>) -> Result<Config, Mistakes> {
+    let text = read_text(path)?;
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    parse(path, folder, &text, env)
+}
+
+fn parse(path: &Path, folder: &Path, text: &str, env: Env<'_>) -> Result<Config, Mistakes> {
+    let source = Source::new(path, text, env, &TOP_LEVEL_KEYS);
+    let config = source.parse().and_then(|document| read(&source, &document, folder, env));
+    let warnings = source.finish()?;
+    let config = config.expect("without a mistake there is a config");
+    Ok(Config { warnings, ..config })
+}
+
+/// `None` only with a mistake recorded; with mistakes, what is returned has holes and must not be used.
+fn read(source: &Source<'_>, document: &toml::de::DeTable<'_>, folder: &Path, env: Env<'_>) -> Option<Config> {
+    let mut root = Section::root(source, document);
+    let region = aws::read_region(&mut root).unwrap_or_else(|| DEFAULT_REGION.to_owned());
+    let account_id = read_account_id(&mut root);
+    let cache_dir = read_cache_dir(&mut root, folder, env);
+    root.not_yet("state_dir", "state that changes at run time; the config file is all there is");
+    let strict_lambda = root.boolean("strict_lambda", false).value;
+    let grace_max = DRAIN_GRACE_SECONDS_MAX;
+    let grace_default = u32::try_from(DEFAULT_DRAIN_GRACE.as_secs()).unwrap_or(grace_max);
+    let drain_grace_seconds = root.integer("drain_grace_seconds", 0..=grace_max, " s", grace_default).value;
+
+    let (local_queue, admin) = listener::read_listeners(&mut root, folder);
+    root.not_yet("control", "control plane; mappings and functions come from this file");
+    root.not_yet("auth", "credentials; both listeners stay on loopback");
+    let aws = aws::read_aws(&mut root);
+    let queues = queue::read_queues(&mut root);
+    let functions = function::read_functions(&mut root, folder);
+    let mappings = mapping::read_mappings(&mut root);
+    let sandbox = sandbox::read_sandbox(&mut root, &functions);
+    root.finish();
+
+    let resolver = Resolver {
+        source,
+        region: &region,
+        account_id: &account_id,
+        strict_lambda,
+        local_queue: local_queue.as_ref(),
+        aws: &aws,
+        queues: &queues,
+        functions: &functions,
+    };
+    let (queues, functions, mappings) = (resolver.queues(), resolver.functions(), resolver.mappings(&mappings));
+    Some(Config {
+        local_queue,
+        admin,
+        queues,
+        functions,
+        mappings,
+        aws,
+        cache_dir: Some(cache_dir?),
+        region,
+        account_id,
+        drain_grace: Duration::from_secs(u64::from(drain_grace_seconds)),
+        sandbox,
+        strict_lambda,
+        warnings: Vec::new(),
+    })
+}
+
+fn read_account_id(root: &mut Section<'_, '_>) -> String {
+    let Some(text) = root.string("account_id") else { return DEFAULT_ACCOUNT_ID.to_owned() };
+    if !address::is_account_id(&text.value) {
+        let what = format!("{} is not an account number", text.shown());
+        root.source().mistake(&text.place, what, "write twelve digits in quotes, such as \"000000000000\"");
+    }
+    text.value
+}
+
+fn read_cache_dir(root: &mut Section<'_, '_>, folder: &Path, env: Env<'_>) -> Option<PathBuf> {
+    if let Some(written) = paths::read(root, "cache_dir", folder, Expected::FolderOrNothing) {
+        return Some(written.value);
+    }
+    let default = default_cache_dir(env);
+    if default.is_none() {
+        let what = "is missing, and neither XDG_CACHE_HOME nor HOME names a folder to put a cache in";
+        root.source().mistake(&root.place_of("cache_dir"), what, "write cache_dir = \"cache\", or set HOME");
+    }
+    default
+}
+
+fn read_text(path: &Path) -> Result<String, Mistakes> {
+    let cannot_read = |error: &std::io::Error| {
+        let what = format!("the config file cannot be read: {error}");
+        Mistakes::of_file(path, what, "check the path given to --config and its permissions".to_owned())
+    };
+    let file = std::fs::File::open(path).map_err(|error| cannot_read(&error))?;
+    let mut bytes = Vec::new();
+    file.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| cannot_read(&error))?;
+    if bytes.len() as u64 > CONFIG_BYTES_MAX {
+        let what = format!("the config file is larger than {CONFIG_BYTES_MAX} bytes");
+        return Err(Mistakes::of_file(path, what, "check the path given to --config".to_owned()));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let what = format!("the config file is not UTF-8 text: byte {} is not", error.utf8_error().valid_up_to());
+        Mistakes::of_file(path, what, "save it as UTF-8".to_owned())
+    })
+}

@@ -1,0 +1,362 @@
+//! A small typed reader over the tables of a TOML document.
+//!
+//! Nothing here returns early: a wrong value is recorded as a mistake with its line, column and dotted key, the default
+//! takes its place, and reading goes on, so that one run reports everything. What nobody asked for is an unknown key.
+//! A syntax error is the exception: behind a broken line the rest cannot be trusted, so only it is reported.
+//! Absent: any knowledge of what the keys mean.
+
+use std::ops::RangeInclusive;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::finding::Position;
+use super::source::{Located, Place, Source};
+use super::suggest::nearest;
+
+/// How many entries one array of tables, one list or one map may have.
+const ENTRIES_MAX: usize = 1000;
+
+/// One table of the document. Ask for every key it may have, then call [`Section::finish`].
+pub(super) struct Section<'s, 'a> {
+    source: &'s Source<'a>,
+    place: Place,
+    table: &'s DeTable<'a>,
+    asked: Vec<&'static str>,
+    refused: Vec<&'static str>,
+}
+
+impl<'s, 'a> Section<'s, 'a> {
+    /// The document itself.
+    pub(super) fn root(source: &'s Source<'a>, table: &'s DeTable<'a>) -> Self {
+        let place = Place { key: String::new(), at: Position { line: 1, column: 1 } };
+        Self { source, place, table, asked: Vec::new(), refused: Vec::new() }
+    }
+
+    /// The document the section belongs to: where findings go.
+    pub(super) fn source(&self) -> &'s Source<'a> {
+        self.source
+    }
+
+    /// Where the section begins.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Whether the key is written at all, right or wrong.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// A string, expanded.
+    pub(super) fn string(&mut self, key: &'static str) -> Option<Located<String>> {
+        let (place, value) = self.take(key)?;
+        self.text_of(place, value)
+    }
+
+    /// A string that must be there; its absence is recorded, `mend` says what to write.
+    pub(super) fn required_string(&mut self, key: &'static str, mend: &str) -> Option<Located<String>> {
+        self.require(key, mend);
+        self.string(key)
+    }
+
+    /// A whole number in `range`, `default` if it is not written. `unit` reads after a number: `" s"`, `" MiB"`, `""`.
+    pub(super) fn integer(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<u32>,
+        unit: &str,
+        default: u32,
+    ) -> Located<u32> {
+        let found = self.optional_integer(key, range, unit);
+        found.unwrap_or_else(|| Located::new(default, self.place_of(key)))
+    }
+
+    /// A whole number in `range`, if it is written.
+    pub(super) fn optional_integer(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<u32>,
+        unit: &str,
+    ) -> Option<Located<u32>> {
+        self.bounded_integer(key, &range, unit, |_| None)
+    }
+
+    /// Like [`Section::integer`] for a key that this version knows only in part: above `range`, but not above
+    /// `designed_max`, a number is "not yet", and `what_more_is` names what it would take.
+    pub(super) fn integer_so_far(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<u32>,
+        designed_max: u32,
+        what_more_is: &str,
+        default: u32,
+    ) -> u32 {
+        let beyond = *range.end()..=designed_max;
+        let found = self.bounded_integer(key, &range, "", |number| {
+            let what = format!("not yet: this version has no {what_more_is}, and {number} asks for it");
+            beyond.contains(&number).then_some(what)
+        });
+        found.map_or(default, |found| found.value)
+    }
+
+    fn bounded_integer(
+        &mut self,
+        key: &'static str,
+        range: &RangeInclusive<u32>,
+        unit: &str,
+        outside: impl Fn(u32) -> Option<String>,
+    ) -> Option<Located<u32>> {
+        let (start, end) = (range.start(), range.end());
+        let mend = match start == end {
+            true => format!("write {start}, or remove the key"),
+            false => format!("write a whole number from {start} to {end}{unit}"),
+        };
+        let number = self.whole_number(key, &mend)?;
+        let place = number.place;
+        if let Ok(value) = u32::try_from(number.value) {
+            if range.contains(&value) {
+                return Some(Located::new(value, place));
+            }
+            if let Some(what) = outside(value) {
+                return self.wrong(&place, what, mend);
+            }
+        }
+        let span = if start == end { start.to_string() } else { format!("{start}–{end}") };
+        self.wrong(&place, format!("{} is not in {span}{unit}", number.value), mend)
+    }
+
+    fn whole_number(&mut self, key: &'static str, mend: &str) -> Option<Located<i64>> {
+        let (place, value) = self.take(key)?;
+        let number = match value.get_ref() {
+            DeValue::Integer(digits) => i64::from_str_radix(digits.as_str(), digits.radix()).ok(),
+            DeValue::String(_) => {
+                let text = self.text_of(place.clone(), value)?;
+                // TOML has no other way to take a number from the environment; a plain "3" stays a mistake.
+                let number = if text.is_from_env() { text.value.trim().parse().ok() } else { None };
+                if number.is_none() {
+                    return self.wrong(&place, format!("{} is not a whole number", text.shown()), mend);
+                }
+                number
+            }
+            other => return self.wrong(&place, format!("{} is not a whole number", kind_of(other)), mend),
+        };
+        match number {
+            Some(value) => Some(Located::new(value, place)),
+            None => self.wrong(&place, "the number is far too large", mend),
+        }
+    }
+
+    /// A whole number in `range` that must be there; its absence is recorded, `mend` says what to write.
+    pub(super) fn required_integer(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<u32>,
+        mend: &str,
+    ) -> Option<Located<u32>> {
+        self.require(key, mend);
+        self.optional_integer(key, range, "")
+    }
+
+    /// `true` or `false`, `default` if it is not written.
+    pub(super) fn boolean(&mut self, key: &'static str, default: bool) -> Located<bool> {
+        let found = self.optional_boolean(key);
+        found.unwrap_or_else(|| Located::new(default, self.place_of(key)))
+    }
+
+    fn optional_boolean(&mut self, key: &'static str) -> Option<Located<bool>> {
+        let (place, value) = self.take(key)?;
+        let mend = "write true or false, without quotes";
+        match value.get_ref() {
+            DeValue::Boolean(value) => Some(Located::new(*value, place)),
+            DeValue::String(_) => {
+                let text = self.text_of(place.clone(), value)?;
+                let value = if text.is_from_env() { text.value.trim().parse().ok() } else { None };
+                match value {
+                    Some(value) => Some(Located::new(value, place)),
+                    None => self.wrong(&place, format!("{} is not true or false", text.shown()), mend),
+                }
+            }
+            other => self.wrong(&place, format!("{} is not true or false", kind_of(other)), mend),
+        }
+    }
+
+    /// One of a few words, each with what it means.
+    pub(super) fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)]) -> Option<Located<T>> {
+        let text = self.string(key)?;
+        if let Some((_, meaning)) = choices.iter().find(|(word, _)| *word == text.value) {
+            let meaning = *meaning;
+            return Some(text.map(|_| meaning));
+        }
+        let words: Vec<String> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
+        self.wrong(
+            &text.place,
+            format!("{} is not one of {}", text.shown(), words.join(", ")),
+            format!("write {}", words.join(" or ")),
+        )
+    }
+
+    /// A list of strings, each expanded; empty if it is not written.
+    pub(super) fn strings(&mut self, key: &'static str) -> Vec<Located<String>> {
+        let Some((place, value)) = self.take(key) else { return Vec::new() };
+        let Some(items) = value.get_ref().as_array() else {
+            let what = format!("expected a list of strings, found {}", kind_of(value.get_ref()));
+            self.source.mistake(&place, what, format!("write {key} = [\"…\"]"));
+            return Vec::new();
+        };
+        let items = self.bounded(&place, items.iter().collect());
+        let located = items.into_iter().enumerate().map(|(index, item)| {
+            let place = Place { key: format!("{}[{index}]", place.key), at: self.source.position(item.span()) };
+            self.text_of(place, item)
+        });
+        located.flatten().collect()
+    }
+
+    /// A table of strings such as `{ NAME = "value" }`: names with their expanded values, in the order of the names.
+    pub(super) fn string_map(&mut self, key: &'static str) -> Vec<(String, Located<String>)> {
+        let Some((place, value)) = self.take(key) else { return Vec::new() };
+        let Some(table) = value.get_ref().as_table() else {
+            let what = format!("expected a table of strings, found {}", kind_of(value.get_ref()));
+            self.source.mistake(&place, what, format!("write {key} = {{ NAME = \"value\" }}"));
+            return Vec::new();
+        };
+        let entries = self.bounded(&place, table.iter().collect());
+        let located = entries.into_iter().filter_map(|(name, value)| {
+            let name = name.get_ref().to_string();
+            let place = Place { key: format!("{}.{name}", place.key), at: self.source.position(value.span()) };
+            Some((name, self.text_of(place, value)?))
+        });
+        located.collect()
+    }
+
+    /// A sub-table, written as `[key]` or `key = { … }`.
+    pub(super) fn table(&mut self, key: &'static str) -> Option<Section<'s, 'a>> {
+        let (place, value) = self.take(key)?;
+        match value.get_ref() {
+            DeValue::Table(table) => Some(Self::inner(self.source, place, table)),
+            other => {
+                let (what, mend) = match self.place.key.is_empty() {
+                    true => (format!("expected one table, found {}", kind_of(other)), format!("write [{key}]")),
+                    false => (format!("expected a table, found {}", kind_of(other)), format!("write {key} = {{ … }}")),
+                };
+                self.wrong(&place, what, mend)
+            }
+        }
+    }
+
+    /// An array of tables, written as repeated `[[key]]`; empty if it is not written.
+    pub(super) fn array_of_tables(&mut self, key: &'static str) -> Vec<Section<'s, 'a>> {
+        let Some((place, value)) = self.take(key) else { return Vec::new() };
+        let mend = format!("begin each entry with its own [[{key}]]");
+        let Some(items) = value.get_ref().as_array() else {
+            let what = format!("expected [[{key}]] entries, found {}", kind_of(value.get_ref()));
+            self.source.mistake(&place, what, mend);
+            return Vec::new();
+        };
+        let items = self.bounded(&place, items.iter().collect());
+        let sections = items.into_iter().enumerate().filter_map(|(index, item)| {
+            let place = Place { key: format!("{}[{index}]", place.key), at: self.source.position(item.span()) };
+            match item.get_ref() {
+                DeValue::Table(table) => Some(Self::inner(self.source, place, table)),
+                other => self.wrong(&place, format!("expected a table, found {}", kind_of(other)), mend.clone()),
+            }
+        });
+        sections.collect()
+    }
+
+    /// A key of the design that this version does not do: refused, never ignored.
+    pub(super) fn not_yet(&mut self, key: &'static str, what_it_would_do: &str) {
+        self.refuse(key, &format!("not yet: this version has no {what_it_would_do}"), "remove the key");
+    }
+
+    /// A known key that is refused, with the reason.
+    pub(super) fn refuse(&mut self, key: &'static str, what: &str, mend: &str) {
+        if let Some((place, _)) = self.take(key) {
+            self.source.mistake(&place, what, mend);
+        }
+        self.asked.pop();
+        self.refused.push(key);
+    }
+
+    /// Reports what nobody asked for.
+    pub(super) fn finish(self) {
+        for (name, _) in self.table {
+            let written = name.get_ref().as_ref();
+            if self.asked.contains(&written) || self.refused.contains(&written) {
+                continue;
+            }
+            let place = Place { key: self.path(written), at: self.source.position(name.span()) };
+            let near = nearest(written, self.asked.iter().chain(&self.refused));
+            let mend = match near {
+                _ if self.source.is_top_level(written) => {
+                    format!("{written} is a key of the whole file: move it above the first [section]")
+                }
+                Some(near) => format!("did you mean {near}?"),
+                None => format!("the keys here are {}", self.asked.join(", ")),
+            };
+            self.source.mistake(&place, "unknown key", mend);
+        }
+    }
+
+    fn inner(source: &'s Source<'a>, place: Place, table: &'s DeTable<'a>) -> Self {
+        Self { source, place, table, asked: Vec::new(), refused: Vec::new() }
+    }
+
+    fn take(&mut self, key: &'static str) -> Option<(Place, &'s Spanned<DeValue<'a>>)> {
+        self.asked.push(key);
+        let value = self.table.get(key)?;
+        Some((Place { key: self.path(key), at: self.source.position(value.span()) }, value))
+    }
+
+    fn require(&self, key: &'static str, mend: &str) {
+        if !self.has(key) {
+            self.source.mistake(&self.place_of(key), "is missing", mend);
+        }
+    }
+
+    /// The place of a key that is not written: its own path, where its section begins.
+    pub(super) fn place_of(&self, key: &str) -> Place {
+        Place { key: self.path(key), at: self.place.at }
+    }
+
+    fn path(&self, key: &str) -> String {
+        if self.place.key.is_empty() { key.to_owned() } else { format!("{}.{key}", self.place.key) }
+    }
+
+    fn wrong<T>(&self, place: &Place, what: impl Into<String>, mend: impl Into<String>) -> Option<T> {
+        self.source.mistake(place, what, mend);
+        None
+    }
+
+    fn text_of(&self, place: Place, value: &Spanned<DeValue<'a>>) -> Option<Located<String>> {
+        let Some(written) = value.get_ref().as_str() else {
+            let what = format!("expected a string, found {}", kind_of(value.get_ref()));
+            return self.wrong(&place, what, "write it in quotes");
+        };
+        match self.source.expand(written, place) {
+            Ok(text) => Some(text),
+            Err((place, errors)) => {
+                for error in errors {
+                    self.source.mistake(&place, error.to_string(), error.mend());
+                }
+                None
+            }
+        }
+    }
+
+    fn bounded<T>(&self, place: &Place, mut items: Vec<T>) -> Vec<T> {
+        if items.len() > ENTRIES_MAX {
+            let what = format!("{} entries are more than {ENTRIES_MAX}", items.len());
+            self.source.mistake(place, what, format!("keep at most {ENTRIES_MAX}"));
+            items.truncate(ENTRIES_MAX);
+        }
+        items
+    }
+}
+
+/// TOML's word for what a value is, with its article.
+fn kind_of(value: &DeValue<'_>) -> String {
+    let kind = value.type_str();
+    let article = if kind.starts_with(['a', 'i']) { "an" } else { "a" };
+    format!("{article} {kind}")
+}

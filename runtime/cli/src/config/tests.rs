@@ -1,0 +1,456 @@
+//! Whole config files: what they resolve to, and what is said about mistakes.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::*;
+
+/// A handler that exists, a queue, a function and a mapping; `extra` goes below.
+const BASE: &str = r#"
+[local_queue]
+[[queue]]
+name = "orders"
+[[function]]
+name = "orders"
+code = "orders.wasm"
+"#;
+
+fn env(name: &str) -> Option<String> {
+    match name {
+        "HOME" => Some("/home/someone".to_owned()),
+        "NUMBER" => Some("7".to_owned()),
+        "SECRET" => Some("hunter2".to_owned()),
+        _ => None,
+    }
+}
+
+/// Loads `text` as a file in a folder that also holds `orders.wasm`.
+fn load_text(text: &str) -> Result<Config, Mistakes> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("orders.wasm"), b"\0asm").unwrap();
+    parse(Path::new("wasmill.toml"), folder.path(), text, &env)
+}
+
+fn mistakes(text: &str) -> Vec<Finding> {
+    load_text(text).unwrap_err().findings().to_vec()
+}
+
+/// The only mistake of `text`: its key, line and the whole text.
+#[track_caller]
+fn only_mistake(text: &str) -> (String, usize, String) {
+    let found = mistakes(text);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    (found[0].key.clone(), found[0].at.unwrap().line, found[0].to_string())
+}
+
+fn with_base(extra: &str) -> String {
+    format!("{BASE}{extra}")
+}
+
+fn with_mapping(extra: &str) -> String {
+    with_base(&format!("[[event_source_mapping]]\nevent_source_arn = \"orders\"\nfunction_name = \"orders\"\n{extra}"))
+}
+
+#[test]
+fn five_mistakes_are_reported_at_once() {
+    let found = mistakes(
+        r#"region = "us-east-1"
+[local_queue]
+listen = "0.0.0.0:9324"
+
+[[queue]]
+name = "orders"
+vizibility_timeout = 30
+
+[[function]]
+name = "orders"
+code = "absent.wasm"
+
+[[event_source_mapping]]
+event_source_arn = "order"
+function_name = "orders"
+batch_size = 0
+"#,
+    );
+    let seen: Vec<_> = found.iter().map(|found| (found.at.unwrap().line, found.key.as_str())).collect();
+    assert_eq!(
+        seen,
+        [
+            (3, "local_queue.listen"),
+            (7, "queue[0].vizibility_timeout"),
+            (11, "function[0].code"),
+            (14, "event_source_mapping[0].event_source_arn"),
+            (16, "event_source_mapping[0].batch_size"),
+        ]
+    );
+    assert_eq!(found[1].mend, "did you mean visibility_timeout?");
+    assert!(found[2].what.ends_with("does not exist"), "{}", found[2].what);
+    assert!(found[3].mend.starts_with("did you mean \"orders\"?"), "{}", found[3].mend);
+    assert_eq!(
+        found[4].to_string(),
+        "wasmill.toml:16:14  event_source_mapping[0].batch_size: 0 is not in 1–10\n    \
+         mend: write a whole number from 1 to 10"
+    );
+}
+
+/// The repository's own examples, read in a copy of its layout so that no handler needs to be built first.
+fn load_example(name: &str) -> Config {
+    let examples = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../config");
+    let copy = tempfile::tempdir().unwrap();
+    let prebuilt = copy.path().join("handlers/prebuilt");
+    let folder = copy.path().join("config");
+    std::fs::create_dir_all(&prebuilt).unwrap();
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(prebuilt.join("orders.wasm"), b"\0asm").unwrap();
+    let path = folder.join(name);
+    std::fs::copy(examples.join(name), &path).unwrap();
+    load(&path, &env).map_err(|mistakes| mistakes.to_string()).unwrap()
+}
+
+#[test]
+fn minimal_toml_loads() {
+    let config = load_example("minimal.toml");
+    assert_eq!(config.warnings, []);
+    let local_queue = config.local_queue.unwrap();
+    assert_eq!(local_queue.listen, DEFAULT_AWS_LISTEN);
+    assert!(local_queue.data_dir.unwrap().ends_with("config/data"));
+    assert_eq!(local_queue.durability, Durability::Fsync);
+    assert_eq!(config.admin.listen, DEFAULT_ADMIN_LISTEN);
+    assert_eq!(
+        config.queues[0].redrive.as_ref().unwrap().dead_letter_target_arn,
+        "arn:aws:sqs:us-east-1:000000000000:orders-dlq"
+    );
+    assert_eq!(config.mappings[0].source, MappingSource::Local { queue_name: "orders".to_owned() });
+    assert!(config.mappings[0].report_batch_item_failures);
+    assert_eq!(config.drain_grace, Duration::from_secs(30));
+    assert_eq!(config.cache_dir.as_deref(), Some(Path::new("/home/someone/.cache/wasmill")));
+}
+
+#[test]
+fn full_toml_loads_and_its_values_are_the_defaults() {
+    let full = load_example("full.toml");
+    let minimal = load_example("minimal.toml");
+    assert_eq!(full.warnings, []);
+    assert_eq!(
+        (&full.region, &full.account_id, &full.cache_dir),
+        (&minimal.region, &minimal.account_id, &minimal.cache_dir)
+    );
+    assert_eq!((full.strict_lambda, full.drain_grace), (minimal.strict_lambda, minimal.drain_grace));
+    assert_eq!(full.admin, minimal.admin);
+    assert_eq!(full.queues, minimal.queues);
+    assert_eq!(full.sandbox.max_instances, minimal.sandbox.max_instances);
+    assert_eq!(full.local_queue.unwrap().durability, minimal.local_queue.unwrap().durability);
+
+    let (mut function, plain) = (full.functions[0].clone(), &minimal.functions[0]);
+    assert_eq!(function.environment.0.len(), 1);
+    function.environment = function::Environment::default();
+    function.code.clone_from(&plain.code);
+    assert_eq!(&function, plain);
+
+    let (mut mapping, plain) = (full.mappings[0].clone(), &minimal.mappings[0]);
+    assert_eq!(mapping.maximum_concurrency.take(), Some(8));
+    assert_eq!(&mapping, plain);
+    assert!(!full.mappings[1].enabled);
+}
+
+#[test]
+fn every_key_that_works_is_in_full_toml() {
+    let text =
+        std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../config/full.toml")).unwrap();
+    // An unknown key makes each section list what it knows: the reader itself says which keys work.
+    let probe = "a_b_c = 1\n[local_queue]\na_b_c = 1\n[admin]\na_b_c = 1\n[aws]\na_b_c = 1\n[sandbox]\na_b_c = 1\n\
+                 [[queue]]\na_b_c = 1\nredrive_policy = { a_b_c = 1 }\n[[function]]\na_b_c = 1\n\
+                 [[event_source_mapping]]\na_b_c = 1\nscaling_config = { a_b_c = 1 }\n";
+    let lists: Vec<String> = mistakes(probe)
+        .into_iter()
+        .filter_map(|found| Some(found.mend.strip_prefix("the keys here are ")?.to_owned()))
+        .collect();
+    assert_eq!(lists.len(), 10, "one list per section");
+    for key in lists.iter().flat_map(|list| list.split(", ")) {
+        let written = |line: &str| {
+            if line.starts_with('#') {
+                return false;
+            }
+            let line = line.trim_start_matches('[');
+            line.starts_with(&format!("{key} ="))
+                || line.starts_with(&format!("{key}]"))
+                || line.contains(&format!(" {key} = "))
+        };
+        assert!(text.lines().any(written), "{key} is missing in full.toml");
+    }
+}
+
+#[test]
+fn keys_of_later_versions_are_refused_by_name() {
+    for (text, key) in [
+        ("state_dir = \"state\"".to_owned() + BASE, "state_dir"),
+        (with_base("[control]\nlisten = \"127.0.0.1:1\""), "control"),
+        (with_base("[auth]"), "auth"),
+        (with_base("handler = \"orders.handler\""), "function[0].handler"),
+        (with_base("allowed_hosts = []"), "function[0].allowed_hosts"),
+        (with_base("reuse = true"), "function[0].reuse"),
+        (with_base("runtime = \"python\""), "function[0].runtime"),
+        (with_base("[[queue]]\nname = \"a.fifo\""), "queue[1].name"),
+        (with_base("[[queue]]\nname = \"a\"\nfifo_queue = true"), "queue[1].fifo_queue"),
+        (
+            with_base("[[queue]]\nname = \"a\"\ncontent_based_deduplication = true"),
+            "queue[1].content_based_deduplication",
+        ),
+        (with_mapping("batch_size = 11"), "event_source_mapping[0].batch_size"),
+        (with_mapping("batch_size = 10000"), "event_source_mapping[0].batch_size"),
+        (
+            with_mapping("maximum_batching_window_in_seconds = 1"),
+            "event_source_mapping[0].maximum_batching_window_in_seconds",
+        ),
+        (with_mapping("weight = 1"), "event_source_mapping[0].weight"),
+        (with_mapping("filter_criteria = { filters = [] }"), "event_source_mapping[0].filter_criteria"),
+        (with_mapping("retry_policy = {}"), "event_source_mapping[0].retry_policy"),
+    ] {
+        let (found, _, said) = only_mistake(&text);
+        assert_eq!(found, key);
+        assert!(said.contains("not yet"), "{said}");
+    }
+}
+
+#[test]
+fn wrong_types_and_ranges_name_the_key() {
+    for (text, key, part) in [
+        (with_mapping("batch_size = 10001"), "event_source_mapping[0].batch_size", "10001 is not in 1–10"),
+        (with_mapping("batch_size = \"5\""), "event_source_mapping[0].batch_size", "\"5\" is not a whole number"),
+        (with_mapping("batch_size = -1"), "event_source_mapping[0].batch_size", "-1 is not in 1–10"),
+        (with_mapping("enabled = 1"), "event_source_mapping[0].enabled", "an integer is not true or false"),
+        (
+            with_mapping("scaling_config = { maximum_concurrency = 1 }"),
+            "event_source_mapping[0].scaling_config.maximum_concurrency",
+            "1 is not in 2–1000",
+        ),
+        (
+            with_mapping("function_response_types = [\"All\"]"),
+            "event_source_mapping[0].function_response_types[0]",
+            "\"All\" is not a response type",
+        ),
+        (
+            with_mapping("function_response_types = \"ReportBatchItemFailures\""),
+            "event_source_mapping[0].function_response_types",
+            "expected a list of strings",
+        ),
+        (with_base("timeout = 901"), "function[0].timeout", "901 is not in 1–900 s"),
+        (with_base("timeout = 1.5"), "function[0].timeout", "a float is not a whole number"),
+        (with_base("memory_size = 99999999999999999999"), "function[0].memory_size", "far too large"),
+        (
+            with_base("environment = { AWS_REGION = \"x\" }"),
+            "function[0].environment.AWS_REGION",
+            "is set by wasmill itself",
+        ),
+        (with_base("[[queue]]\nname = \"a b\""), "queue[1].name", "is not a queue name"),
+        (
+            with_base("[[queue]]\nname = \"a\"\nredrive_policy = { dead_letter_target_arn = \"orders\" }"),
+            "queue[1].redrive_policy.max_receive_count",
+            "is missing",
+        ),
+        (with_base("[queues]\n"), "queues", "did you mean queue?"),
+        (with_base("strict_lambda = true"), "function[0].strict_lambda", "move it above the first [section]"),
+        (with_base("[sandbox]\nmax_instances = 31"), "sandbox.max_instances", "fewer than the functions may run"),
+        (with_base("[admin]\nlisten = \"0.0.0.0:9325\""), "admin.listen", "allow_non_loopback = true"),
+        (with_base("[admin]\nlisten = \"127.0.0.1:9324\""), "admin.listen", "different ports"),
+        (with_base("[admin]\nlisten = \"localhost:9325\""), "admin.listen", "is not an address"),
+        ("account_id = \"12\"".to_owned() + BASE, "account_id", "twelve digits"),
+        ("[queue]\nname = \"a\"".to_owned(), "queue", "[[queue]]"),
+        ("[[local_queue]]".to_owned(), "local_queue", "write [local_queue]"),
+        ("[local_queue]\ndurability = \"os\"".to_owned(), "local_queue.durability", "in memory"),
+        ("[[queue]]\nname = \"a\"".to_owned(), "queue[0]", "add a [local_queue] section"),
+    ] {
+        let (found, _, said) = only_mistake(&text);
+        assert_eq!(found, key, "{said}");
+        assert!(said.contains(part), "{said}");
+    }
+}
+
+#[test]
+fn names_are_looked_up_across_sections() {
+    let queue = |name: &str, dead_letter: &str| {
+        let policy = format!("{{ dead_letter_target_arn = \"{dead_letter}\", max_receive_count = 3 }}");
+        with_base(&format!("[[queue]]\nname = \"{name}\"\nredrive_policy = {policy}"))
+    };
+    let mapping = |source: &str, function: &str| {
+        format!("[[event_source_mapping]]\nevent_source_arn = \"{source}\"\nfunction_name = \"{function}\"\n")
+    };
+    let from = |source: &str| with_base(&mapping(source, "orders"));
+    let twice = with_mapping(&mapping("arn:aws:sqs:us-east-1:000000000000:orders", "orders"));
+    let only_function = "[[function]]\nname = \"f\"\ncode = \"orders.wasm\"\n".to_owned();
+    let (target, source, function) = (
+        "queue[1].redrive_policy.dead_letter_target_arn",
+        "event_source_mapping[0].event_source_arn",
+        "event_source_mapping[0].function_name",
+    );
+    let same_queue = with_base("[[queue]]\nname = \"orders\"");
+    let same_function = with_base("[[function]]\nname = \"orders\"\ncode = \"orders.wasm\"");
+    for (text, key, part) in [
+        (same_queue, "queue[1].name", "there is a queue \"orders\" already, on line 4"),
+        (same_function, "function[1].name", "there is a function"),
+        (queue("a", "b"), target, "there is no queue \"b\""),
+        (queue("a", "a"), target, "the queue itself"),
+        (queue("a", "arn:aws:sqs:us-east-1:111111111111:orders"), target, "not a queue of the built-in service"),
+        (with_base(&mapping("orders", "order")), function, "did you mean \"orders\"?"),
+        (with_base("[[event_source_mapping]]\nevent_source_arn = \"orders\""), function, "is missing"),
+        (twice, "event_source_mapping[1]", "already exists: event_source_mapping[0] on line 8"),
+        (from("arn:aws:sqs:eu-west-1:000000000000:orders"), source, "is not Amazon's"),
+        (from("http://10.0.0.1/1/orders"), source, "does not say its region"),
+        (from("http://a:hunter2@10.0.0.1/1/orders"), source, "the address carries credentials"),
+        (only_function + &mapping("orders", "f"), source, "there is no [local_queue]"),
+    ] {
+        let (found, _, said) = only_mistake(&text);
+        assert_eq!(found, key, "{said}");
+        assert!(said.contains(part), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+}
+
+#[test]
+fn one_wrong_name_is_one_mistake() {
+    // What refers to it by the same name is not wrong a second time.
+    let text = "[local_queue]\n[[queue]]\nname = \"a.fifo\"\n[[function]]\nname = \"f x\"\ncode = \"orders.wasm\"\n\
+                [[event_source_mapping]]\nevent_source_arn = \"a.fifo\"\nfunction_name = \"f x\"\n";
+    let keys: Vec<_> = mistakes(text).into_iter().map(|found| found.key).collect();
+    assert_eq!(keys, ["queue[0].name", "function[0].name"]);
+}
+
+#[test]
+fn one_mistake_does_not_hide_another() {
+    let text = "[local_queue]\n[[queue]]\nname = \"a\"\n\
+                redrive_policy = { dead_letter_target_arn = \"b\", max_receive_count = 0 }\n\
+                [[event_source_mapping]]\nevent_source_arn = \"c\"\nfunction_name = \"f\"\n";
+    let keys: Vec<_> = mistakes(text).into_iter().map(|found| found.key).collect();
+    assert_eq!(
+        keys,
+        [
+            "queue[0].redrive_policy.dead_letter_target_arn",
+            "queue[0].redrive_policy.max_receive_count",
+            "event_source_mapping[0].event_source_arn",
+            "event_source_mapping[0].function_name",
+        ]
+    );
+}
+
+#[test]
+fn event_sources_are_local_or_remote() {
+    let source = |address: &str, extra: &str| {
+        let text = with_base(&format!(
+            "[[event_source_mapping]]\nevent_source_arn = \"{address}\"\nfunction_name = \"orders\"\n{extra}"
+        ));
+        load_text(&text).map_err(|mistakes| mistakes.to_string()).unwrap().mappings.remove(0).source
+    };
+    let local = MappingSource::Local { queue_name: "orders".to_owned() };
+    assert_eq!(source("orders", ""), local);
+    assert_eq!(source("arn:aws:sqs:us-east-1:000000000000:orders", ""), local);
+    assert_eq!(source("http://localhost:9324/000000000000/orders", ""), local);
+
+    let remote = |address: RemoteAddress, region: &str, endpoint_url: Option<&str>| {
+        let (region, endpoint_url) = (region.to_owned(), endpoint_url.map(str::to_owned));
+        MappingSource::Remote(RemoteQueue { address, name: "orders".to_owned(), region, endpoint_url })
+    };
+    let arn = "arn:aws:sqs:eu-west-1:123456789012:orders";
+    let by_arn = RemoteAddress::Arn { arn: arn.to_owned(), account_id: "123456789012".to_owned() };
+    assert_eq!(source(arn, ""), remote(by_arn.clone(), "eu-west-1", None));
+    assert_eq!(
+        source(arn, "[aws]\nendpoint_url = \"http://vpc:1\""),
+        remote(by_arn, "eu-west-1", Some("http://vpc:1"))
+    );
+    let url = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders";
+    assert_eq!(source(url, ""), remote(RemoteAddress::Url(url.to_owned()), "eu-west-1", None));
+    let elastic = "http://10.0.0.1:9324/000000000000/orders";
+    assert_eq!(
+        source(elastic, "[aws]\nregion = \"elasticmq\""),
+        remote(RemoteAddress::Url(elastic.to_owned()), "elasticmq", Some("http://10.0.0.1:9324"))
+    );
+}
+
+#[test]
+fn a_worker_without_the_built_in_queue() {
+    let text = "[[function]]\nname = \"f\"\ncode = \"orders.wasm\"\n[[event_source_mapping]]\n\
+                event_source_arn = \"arn:aws:sqs:us-east-1:123456789012:orders\"\nfunction_name = \"f\"\n";
+    let config = load_text(text).unwrap();
+    assert_eq!(config.local_queue, None);
+    assert!(matches!(config.mappings[0].source, MappingSource::Remote(_)));
+}
+
+#[test]
+fn the_environment_reaches_strings_numbers_and_nothing_that_is_shown() {
+    let config = load_text(&with_mapping("batch_size = \"${NUMBER}\"\nenabled = \"${ON:-false}\"")).unwrap();
+    assert_eq!((config.mappings[0].batch_size, config.mappings[0].enabled), (7, false));
+
+    let (_, _, said) = only_mistake(&with_base("environment = { TOKEN = \"${NOWHERE}\" }"));
+    assert!(said.contains("NOWHERE is not set") && said.contains("${NOWHERE:-value}"), "{said}");
+
+    let config = load_text(&with_base("environment = { TOKEN = \"${SECRET}\" }")).unwrap();
+    assert_eq!(config.functions[0].environment.0["TOKEN"], "hunter2");
+    assert!(!format!("{config:?}").contains("hunter2"));
+
+    let (_, _, said) = only_mistake(&format!("region = \"${{SECRET}}!\"{BASE}"));
+    assert!(said.contains("${SECRET}") && !said.contains("hunter2"), "{said}");
+}
+
+#[test]
+fn a_timeout_above_the_visibility_timeout_warns_or_is_refused() {
+    let text = with_mapping("").replace("code =", "timeout = 31\ncode =");
+    let config = load_text(&text).unwrap();
+    assert_eq!(config.warnings.len(), 1);
+    assert_eq!(config.warnings[0].key, "function[0].timeout");
+    assert!(config.warnings[0].what.contains("31 s is more than the visibility timeout of queue \"orders\", 30 s"));
+
+    let (key, _, said) = only_mistake(&format!("strict_lambda = true{text}"));
+    assert_eq!(key, "function[0].timeout");
+    assert!(said.contains("strict_lambda"), "{said}");
+}
+
+#[test]
+fn a_concurrency_that_is_never_reached_warns() {
+    let config = load_text(&with_mapping("scaling_config = { maximum_concurrency = 33 }")).unwrap();
+    assert_eq!(config.warnings[0].key, "event_source_mapping[0].scaling_config.maximum_concurrency");
+}
+
+#[test]
+fn the_instance_ceiling_follows_the_permits() {
+    let config = load_text(&with_base("reserved_concurrent_executions = 100")).unwrap();
+    assert_eq!(config.sandbox.max_instances, 108);
+    assert!(config.sandbox.guest_threads >= 1);
+    assert_eq!(load_text(BASE).unwrap().sandbox.max_instances, 64);
+}
+
+#[test]
+fn broken_toml_is_reported_with_its_place() {
+    let (key, line, said) = only_mistake("region = \"us-east-1\"\n[local_queue\n");
+    assert_eq!((key.as_str(), line), ("", 2));
+    assert!(said.contains("not valid TOML"), "{said}");
+    // A broken line breaks what follows; only the first break is worth reading.
+    assert_eq!(only_mistake("a = [1,\n[x\ny = \"\n").1, 3);
+    assert!(only_mistake("a = 1\na = 2").2.contains("duplicate key"));
+}
+
+#[test]
+fn files_that_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |path: &Path| load(path, &env).unwrap_err().to_string();
+    assert!(
+        said(&folder.path().join("absent.toml")).contains("absent.toml  the config file cannot be read: No such file")
+    );
+    assert!(said(folder.path()).contains("cannot be read"));
+    let path = folder.path().join("x.toml");
+    std::fs::write(&path, b"region = \"\xff\"").unwrap();
+    assert!(said(&path).contains("not UTF-8 text: byte 10"));
+    std::fs::write(&path, vec![b'#'; 1024 * 1024 + 1]).unwrap();
+    assert!(said(&path).contains("larger than"));
+    std::fs::write(&path, b"").unwrap();
+    assert_eq!(load(&path, &env).unwrap().mappings, []);
+}
+
+#[test]
+fn without_a_home_the_cache_must_be_named() {
+    let parse_homeless = |text: &str| parse(Path::new("x.toml"), Path::new("/etc/wasmill"), text, &|_| None);
+    assert_eq!(parse_homeless("").unwrap_err().findings()[0].key, "cache_dir");
+    assert_eq!(
+        parse_homeless("cache_dir = \"cache\"").unwrap().cache_dir.as_deref(),
+        Some(Path::new("/etc/wasmill/cache"))
+    );
+}

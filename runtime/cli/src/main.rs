@@ -1,0 +1,60 @@
+//! The one binary: parse, dispatch, exit code. What each command does stands in `commands`.
+
+mod admin;
+mod args;
+mod assemble;
+mod commands;
+mod config;
+mod error;
+mod shutdown;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+use crate::error::CliError;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = runtime().and_then(|runtime| {
+        let outcome = runtime.block_on(dispatch(cli));
+        // What still blocks (a disk that does not answer) must not keep the process.
+        runtime.shutdown_background();
+        outcome
+    });
+    outcome.unwrap_or_else(|error| error.report())
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("wasmill")
+        .build()
+        .map_err(|error| CliError::unavailable(format!("the process's threads cannot be started: {error}")))
+}
+
+async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
+    let default_filter = match cli.command {
+        // These talk to a person on the same terminal: only what went wrong may come in between.
+        Command::Demo | Command::Queue(args::QueueCommand::Ls(_)) => Some("error"),
+        _ => None,
+    };
+    telemetry::init(cli.log_format, &|name| {
+        let set = process_env(name);
+        if name == telemetry::FILTER_VARIABLE { set.or_else(|| default_filter.map(str::to_owned)) } else { set }
+    })?;
+    match cli.command {
+        Command::Run(args) => commands::run::run(&args).await,
+        Command::Check(args) => commands::check::check(&args),
+        Command::Invoke(args) => commands::invoke::invoke(args).await,
+        Command::Queue(command) => commands::queue::queue(command).await,
+        Command::Demo => commands::demo::demo().await,
+    }
+}
+
+/// A variable of the process; one that is not Unicode counts as not set.
+fn process_env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

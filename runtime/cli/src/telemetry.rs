@@ -1,0 +1,317 @@
+//! Logs and the metrics registry. Both are made once, here, and handed down; nothing else in wasmill is global.
+//!
+//! Logs go to stderr: text for people on a terminal, one JSON object per line elsewhere. `WASMILL_LOG` filters them
+//! (`debug`, `info,wasmill_mapping=debug`, …). A handler's own line (target [`HANDLER_TARGET`]) stands last, as it was
+//! written, behind the function, version and request id it belongs to. Absent: log files and rotation, which are the
+//! supervisor's, and exporters.
+
+use std::fmt;
+use std::io::{IsTerminal, stderr};
+
+use prometheus::{IntGauge, Opts, Registry};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, MakeWriter};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::args::LogFormat;
+use crate::config::Env;
+use crate::error::CliError;
+
+/// The target under which the sandbox logs what handlers print.
+pub(crate) const HANDLER_TARGET: &str = "wasmill::handler";
+
+/// The variable that filters logs.
+pub(crate) const FILTER_VARIABLE: &str = "WASMILL_LOG";
+/// Ours at info; what we stand on speaks up only when something is wrong.
+const DEFAULT_FILTER: &str = "info,aws_config=warn,aws_credential_types=warn,aws_sdk_sqs=warn,\
+     aws_smithy_http_client=warn,aws_smithy_runtime=warn,cranelift_codegen=warn,h2=warn,hyper=warn,\
+     hyper_util=warn,rustls=warn,tower=warn,wasmtime=warn";
+
+/// Starts logging to stderr; to be called once, before anything logs. A usage error if `WASMILL_LOG` is no filter.
+pub(crate) fn init(format: LogFormat, env: Env<'_>) -> Result<(), CliError> {
+    let is_terminal = stderr().is_terminal();
+    let as_json = match format {
+        LogFormat::Auto => !is_terminal,
+        LogFormat::Text => false,
+        LogFormat::Json => true,
+    };
+    // https://no-color.org: any value but the empty one.
+    let in_color = is_terminal && env("NO_COLOR").is_none_or(|value| value.is_empty());
+    let filter = filter(env(FILTER_VARIABLE).as_deref())?;
+    tracing::subscriber::set_global_default(subscriber(as_json, in_color, filter, stderr))
+        .map_err(|error| CliError::internal(format!("logging was started twice: {error}")))
+}
+
+/// A new registry that already says which wasmill it is: `wasmill_build_info{version="…"} 1`.
+pub(crate) fn registry() -> Result<Registry, CliError> {
+    let refused = |error| CliError::internal(format!("the metrics registry cannot be made: {error}"));
+    let registry = Registry::new();
+    let options = Opts::new("wasmill_build_info", "Constantly 1; the label says which version runs.")
+        .const_label("version", env!("CARGO_PKG_VERSION"));
+    let build_info = IntGauge::with_opts(options).map_err(refused)?;
+    build_info.set(1);
+    registry.register(Box::new(build_info)).map_err(refused)?;
+    Ok(registry)
+}
+
+fn filter(written: Option<&str>) -> Result<EnvFilter, CliError> {
+    let directives = written.filter(|text| !text.trim().is_empty()).unwrap_or(DEFAULT_FILTER);
+    EnvFilter::try_new(directives).map_err(|error| {
+        CliError::usage(format!("{directives:?} does not say what to log: {error}"))
+            .at(format!("the environment variable {FILTER_VARIABLE}"))
+            .with_mend(
+                "write a level (error, warn, info, debug, trace) or target=level pairs, such as info,wasmill=debug",
+            )
+    })
+}
+
+fn subscriber<W>(as_json: bool, in_color: bool, filter: EnvFilter, writer: W) -> Box<dyn Subscriber + Send + Sync>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let base = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(in_color).with_writer(writer);
+    if as_json {
+        Box::new(base.json().flatten_event(true).with_current_span(true).with_span_list(false).finish())
+    } else {
+        Box::new(base.event_format(ForPeople).finish())
+    }
+}
+
+/// One event, one line: `TIME LEVEL target: message key=value`, and for handlers
+/// `TIME LEVEL function:version request-id | the line as written`.
+struct ForPeople;
+
+impl<S, N> FormatEvent<S, N> for ForPeople
+where
+    S: Subscriber + for<'l> LookupSpan<'l>,
+    N: for<'w> FormatFields<'w> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let metadata = event.metadata();
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+
+        write_head(&mut line, *metadata.level())?;
+        if metadata.target() == HANDLER_TARGET {
+            let mut take = |name: &str| fields.take(name).unwrap_or_else(|| "-".to_owned());
+            let (function, version, request_id) = (take("function"), take("version"), take("request_id"));
+            write!(line, "{function}:{version} {request_id}")?;
+            fields.write_rest(&mut line)?;
+            return writeln!(line, " | {}", fields.message);
+        }
+        write!(line, "{}: {}", metadata.target(), fields.message)?;
+        fields.write_rest(&mut line)?;
+        for span in context.event_scope().into_iter().flatten() {
+            let extensions = span.extensions();
+            let of_span = extensions.get::<FormattedFields<N>>().filter(|fields| !fields.is_empty());
+            if let Some(of_span) = of_span {
+                write!(line, " {}{{{of_span}}}", span.name())?;
+            }
+        }
+        writeln!(line)
+    }
+}
+
+fn write_head(line: &mut Writer<'_>, level: Level) -> fmt::Result {
+    let mut time = String::new();
+    SystemTime.format_time(&mut Writer::new(&mut time))?;
+    // Microseconds are for the JSON form; people compare milliseconds.
+    let milliseconds = time.split_once('.').and_then(|(seconds, fraction)| Some((seconds, fraction.get(..3)?)));
+    let time = milliseconds.map_or(time.clone(), |(seconds, fraction)| format!("{seconds}.{fraction}Z"));
+    if !line.has_ansi_escapes() {
+        return write!(line, "{time} {level:>5} ");
+    }
+    let color = match level {
+        Level::ERROR => 31,
+        Level::WARN => 33,
+        Level::INFO => 32,
+        Level::DEBUG => 34,
+        Level::TRACE => 35,
+    };
+    write!(line, "\x1b[2m{time}\x1b[0m \x1b[{color}m{level:>5}\x1b[0m ")
+}
+
+/// An event's fields as text, safe for a terminal.
+#[derive(Default)]
+struct Fields {
+    message: String,
+    rest: Vec<(&'static str, String)>,
+}
+
+impl Fields {
+    fn take(&mut self, name: &str) -> Option<String> {
+        let index = self.rest.iter().position(|(known, _)| *known == name)?;
+        Some(self.rest.remove(index).1)
+    }
+
+    fn write_rest(&self, line: &mut Writer<'_>) -> fmt::Result {
+        self.rest.iter().try_for_each(|(name, value)| write!(line, " {name}={value}"))
+    }
+
+    fn put(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" {
+            self.message = printable(value);
+            return;
+        }
+        // Quoted when it would not read as one word.
+        let is_word = !value.is_empty()
+            && !value.contains(|letter: char| letter.is_whitespace() || letter == '"' || letter == '=');
+        let shown = if is_word { printable(value) } else { format!("\"{}\"", printable(&value.replace('"', "\\\""))) };
+        self.rest.push((field.name(), shown));
+    }
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value);
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        let mut text = value.to_string();
+        let mut source = value.source();
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        self.put(field, &text);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, &format!("{value:?}"));
+    }
+}
+
+/// The text with control characters spelled out: what a handler or a message says must neither steer the reader's
+/// terminal nor forge a second log line. Tabs are harmless and stay.
+fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() && letter != '\t' {
+            shown.extend(letter.escape_default());
+        } else {
+            shown.push(letter);
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use prometheus::TextEncoder;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(as_json: bool, in_color: bool, directives: Option<&str>, log: impl FnOnce()) -> String {
+        let sink = Sink::default();
+        let writer = sink.clone();
+        let made = subscriber(as_json, in_color, filter(directives).unwrap(), move || writer.clone());
+        tracing::subscriber::with_default(made, log);
+        let bytes = sink.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    fn handler_line() {
+        tracing::info!(
+            target: HANDLER_TARGET,
+            function = "orders",
+            version = "$LATEST",
+            request_id = "8f1c",
+            "order \"7\" \x1b[31mred\ttab"
+        );
+    }
+
+    #[test]
+    fn a_handlers_line_stands_last_and_as_written() {
+        let text = logged(false, false, None, handler_line);
+        let (time, rest) = text.split_once(' ').unwrap();
+        assert_eq!(time.len(), "2026-11-23T08:15:00.123Z".len(), "{time}");
+        assert_eq!(rest, " INFO orders:$LATEST 8f1c | order \"7\" \\u{1b}[31mred\ttab\n");
+    }
+
+    #[test]
+    fn json_lines_carry_the_same_fields() {
+        let text = logged(true, false, None, handler_line);
+        let event: serde_json::Value = serde_json::from_str(text.trim_end()).unwrap();
+        assert_eq!(text.lines().count(), 1);
+        for (field, value) in [
+            ("level", "INFO"),
+            ("target", HANDLER_TARGET),
+            ("message", "order \"7\" \x1b[31mred\ttab"),
+            ("function", "orders"),
+            ("version", "$LATEST"),
+            ("request_id", "8f1c"),
+        ] {
+            assert_eq!(event[field], value, "{field}");
+        }
+    }
+
+    #[test]
+    fn events_and_their_spans_are_one_line_each() {
+        let text = logged(false, false, None, || {
+            let span = tracing::info_span!("batch", mapping = "orders");
+            let _inside = span.enter();
+            let cause = std::io::Error::other("disk full\nline two");
+            tracing::warn!(count = 3, name = "two words", error = &cause as &dyn std::error::Error, "cannot settle");
+        });
+        assert_eq!(text.lines().count(), 1, "{text}");
+        let (_, rest) = text.split_once(' ').unwrap();
+        assert_eq!(
+            rest,
+            " WARN wasmill::telemetry::tests: cannot settle count=3 name=\"two words\" \
+             error=\"disk full\\nline two\" batch{mapping=\"orders\"}\n"
+        );
+    }
+
+    #[test]
+    fn color_is_only_for_terminals() {
+        assert!(!logged(false, false, None, || tracing::info!("plain")).contains('\x1b'));
+        assert!(logged(false, true, None, || tracing::error!("red")).contains("\x1b[31mERROR\x1b[0m"));
+    }
+
+    #[test]
+    fn the_filter_defaults_to_info_and_quiet_neighbours() {
+        let log = || {
+            tracing::debug!("ours, detailed");
+            tracing::info!(target: "aws_config::meta", "theirs, chatty");
+            tracing::warn!(target: "aws_config::meta", "theirs, worried");
+        };
+        let text = logged(false, false, None, log);
+        assert!(!text.contains("detailed") && !text.contains("chatty") && text.contains("worried"), "{text}");
+        assert!(logged(false, false, Some("debug"), log).contains("detailed"));
+        assert!(logged(false, false, Some("  "), log).contains("worried"));
+    }
+
+    #[test]
+    fn a_bad_filter_is_a_usage_error() {
+        let error = filter(Some("info,=x=")).unwrap_err();
+        assert_eq!(error.kind().code(), 2);
+        assert!(error.to_string().contains("WASMILL_LOG"), "{error}");
+    }
+
+    #[test]
+    fn the_registry_says_which_wasmill_it_is() {
+        let text = TextEncoder::new().encode_to_string(&registry().unwrap().gather()).unwrap();
+        assert!(text.contains(concat!("wasmill_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1")), "{text}");
+    }
+}

@@ -239,9 +239,11 @@ impl Shelf {
         self.set_phase(seq, Phase::Leaving(reason));
     }
 
-    /// The leaving could not be made durable: the message is hidden again, until `not_before_tick_ms` at least.
-    pub(crate) fn stay(&mut self, seq: Seq, not_before_tick_ms: u64) {
-        let Some(entry) = self.entries.get_mut(&seq).filter(|entry| entry.is_leaving()) else { return };
+    /// A leaving could not be made durable: the message is hidden again, until `not_before_tick_ms` at least. Nothing
+    /// happens to one that is leaving for another reason by now.
+    pub(crate) fn stay(&mut self, seq: Seq, reason: Leaving, not_before_tick_ms: u64) {
+        let leaving = Phase::Leaving(reason);
+        let Some(entry) = self.entries.get_mut(&seq).filter(|entry| entry.phase == leaving) else { return };
         entry.delivery.visible_tick_ms = entry.delivery.visible_tick_ms.max(not_before_tick_ms);
         let phase = hidden(entry.delivery);
         self.set_phase(seq, phase);
@@ -379,7 +381,9 @@ mod tests {
         assert_eq!(shelf.counts(), Counts { visible: 2, in_flight: 0, delayed: 0 });
         shelf.set_leaving(1, Leaving::Removed);
         assert_eq!(shelf.counts(), Counts { visible: 1, in_flight: 0, delayed: 0 });
-        shelf.stay(1, 300);
+        shelf.stay(1, Leaving::Moved, 300);
+        assert_eq!(shelf.counts(), Counts { visible: 1, in_flight: 0, delayed: 0 });
+        shelf.stay(1, Leaving::Removed, 300);
         shelf.advance(299);
         assert_eq!(shelf.counts(), Counts { visible: 1, in_flight: 1, delayed: 0 });
         shelf.advance(300);

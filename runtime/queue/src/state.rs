@@ -339,8 +339,12 @@ impl State {
     /// An effect could not be written: what it set aside stays. Tells whose messages those are.
     pub(crate) fn aborted(&mut self, effect: &Effect, now: Now) -> Option<QueueId> {
         match effect {
-            Effect::Remove { queue: id, seq } | Effect::Move(Move { from: id, seq, .. }) => {
-                self.queues.get_mut(id)?.shelf.stay(*seq, now.tick_ms + STAY_HIDDEN_MS);
+            Effect::Remove { queue: id, seq } => {
+                self.queues.get_mut(id)?.shelf.stay(*seq, Leaving::Removed, now.tick_ms + STAY_HIDDEN_MS);
+                Some(*id)
+            }
+            Effect::Move(Move { from: id, seq, .. }) => {
+                self.queues.get_mut(id)?.shelf.stay(*seq, Leaving::Moved, now.tick_ms + STAY_HIDDEN_MS);
                 Some(*id)
             }
             Effect::Purge { queue, .. } => {

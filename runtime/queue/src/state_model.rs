@@ -543,13 +543,8 @@ impl World {
                 Effect::Insert(insert) => {
                     self.known.remove(&insert.seq);
                 }
-                Effect::Remove { seq, .. } | Effect::Move(crate::effect::Move { seq, .. }) => {
-                    let leaving = |known: &&mut Known| matches!(known.life, Life::Removing | Life::Moving);
-                    if let Some(known) = self.known.get_mut(seq).filter(leaving) {
-                        known.life = Life::Here;
-                        known.delivery.visible_tick_ms = known.delivery.visible_tick_ms.max(self.now_ms + 1000);
-                    }
-                }
+                Effect::Remove { seq, .. } => self.stay(*seq, Life::Removing),
+                Effect::Move(step) => self.stay(step.seq, Life::Moving),
                 Effect::Purge { queue, .. } => {
                     self.last_purge_ms.remove(queue);
                 }
@@ -558,6 +553,13 @@ impl World {
                 }
                 Effect::Delivery { .. } | Effect::PutQueue(_) => {}
             }
+        }
+    }
+
+    fn stay(&mut self, seq: Seq, life: Life) {
+        if let Some(known) = self.known.get_mut(&seq).filter(|known| known.life == life) {
+            known.life = Life::Here;
+            known.delivery.visible_tick_ms = known.delivery.visible_tick_ms.max(self.now_ms + 1000);
         }
     }
 

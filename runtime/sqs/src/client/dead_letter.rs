@@ -186,7 +186,7 @@ mod tests {
             (63 + 29 + 19 + 51, 25, &[][..]),
             (63 + 29 + 19 + 32, 16, &[]),
             (63 + 29 + 19 + 31, 30, &[FUNCTION_VERSION]),
-            (63 + 19 + 31, 46, &[SOURCE_ARN, FUNCTION_VERSION]),
+            (63 + 19 + 31, 47, &[SOURCE_ARN, FUNCTION_VERSION]),
             (19 + 32, 16, &[SOURCE_ARN, FUNCTION_VERSION]),
         ] {
             let prepared = tight(room);

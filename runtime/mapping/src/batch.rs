@@ -3,13 +3,11 @@
 //! It is moved along the line, never cloned, so that no record is settled twice and none is dropped unseen.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::time::Instant;
 use wasmill_event::Record;
 use wasmill_queue::{Message, QueueArn, ReceiptHandle, SystemAttributes};
 
-use crate::lease::Lease;
+use crate::lease::{Lease, Terms};
 use crate::record;
 
 /// What one receive brought, until it is settled.
@@ -27,17 +25,6 @@ pub(crate) struct Batch {
 pub(crate) struct Held {
     pub(crate) receipt: ReceiptHandle,
     pub(crate) system: SystemAttributes,
-}
-
-/// When and how a receive was made.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Terms {
-    /// Before the call was made: visibility counts from no earlier.
-    pub(crate) received_at: Instant,
-    /// The queue's own visibility timeout, which decides when a failed message returns.
-    pub(crate) queue_visibility: Duration,
-    /// The visibility that the receive asked for and that renewals ask for.
-    pub(crate) lease_visibility: Duration,
 }
 
 impl Batch {

@@ -14,7 +14,6 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 use wasmill_queue::{Queue, QueueError, ReceiptHandle, VisibilityChange};
 
-use crate::batch::Terms;
 use crate::metrics::MappingMetrics;
 
 /// The visibility asked for where the queue's own is 0.
@@ -23,6 +22,17 @@ pub(crate) const LEASE_OF_ZERO: Duration = Duration::from_secs(2);
 const HELD_MAX: Duration = Duration::from_secs(12 * 3600);
 /// After a renewal that could not reach the service.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
+
+/// When and how a receive was made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    /// Before the call was made: visibility counts from no earlier.
+    pub(crate) received_at: Instant,
+    /// The queue's own visibility timeout, which decides when a failed message returns.
+    pub(crate) queue_visibility: Duration,
+    /// The visibility that the receive asked for and that renewals ask for.
+    pub(crate) lease_visibility: Duration,
+}
 
 /// The lease on the messages of one batch.
 #[derive(Debug)]

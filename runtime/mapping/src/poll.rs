@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wasmill_queue::{Queue, QueueAttributes, QueueError, ReceiveRequest};
 
-use crate::batch::{Batch, Terms};
-use crate::lease::LEASE_OF_ZERO;
+use crate::batch::Batch;
+use crate::lease::{LEASE_OF_ZERO, Terms};
 use crate::metrics::MappingMetrics;
 use crate::permits::{MappingPermits, Permit};
 
@@ -100,9 +100,9 @@ impl Poller {
         if messages.is_empty() {
             return Ok(None);
         }
-        // A long poll's messages are hidden from when it found them, not from when it began to wait. It answers at once
-        // when it has found some, so the answer's time is the better bound, less what an answer may take to get here.
-        let received_at = if capabilities.signals_readiness { asked_at } else { Instant::now().max(asked_at) };
+        // A long poll's messages are hidden from when it found them, not from when it began to wait, and it answers as
+        // soon as it has found some. Renewing at half time leaves room for what the answer took to get here.
+        let received_at = if capabilities.signals_readiness { asked_at } else { Instant::now() };
         let terms = Terms { received_at, queue_visibility, lease_visibility };
         Ok(Some(Batch::new(messages, queue.arn(), terms)))
     }

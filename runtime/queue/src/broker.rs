@@ -258,7 +258,7 @@ impl Broker {
         ack.durable().await?;
         let queue = inner.queues.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
         if let Some(queue) = queue {
-            queue.signal.wake_all();
+ 
             inner.metrics.forget(&queue.name);
         }
         Ok(())
@@ -314,7 +314,7 @@ impl Broker {
 
     fn wake_everyone(&self) {
         for queue in self.inner.queues.read().unwrap_or_else(PoisonError::into_inner).values() {
-            queue.signal.wake_all();
+ 
         }
     }
 }

@@ -199,6 +199,11 @@ struct Writer<O> {
 
 impl<O: Observer> Writer<O> {
     fn commit(&mut self, operations: Vec<Operation>, shared: &Shared) {
+        let (operations, without_room) = self.turn_away(operations);
+        self.give_up(without_room, &StorageError::Full, shared);
+        if operations.is_empty() {
+            return;
+        }
         // After a failed sync a later one may succeed and prove nothing.
         let written = shared.failure().map_or_else(|| self.write(&operations), Err);
         match written {
@@ -216,6 +221,19 @@ impl<O: Observer> Writer<O> {
             }
             Err(error) => self.give_up(operations, &error, shared),
         }
+    }
+
+    /// Sets aside the sends for which the disk has no room, and keeps everything else.
+    fn turn_away(&self, operations: Vec<Operation>) -> (Vec<Operation>, Vec<Operation>) {
+        let sends = |operation: &Operation| operation.effects.iter().any(|effect| matches!(effect, Effect::Insert(_)));
+        if !operations.iter().any(sends) {
+            return (operations, Vec::new());
+        }
+        let pages: usize = operations.iter().flat_map(|operation| &operation.effects).map(pages).sum();
+        if self.store.has_room_for((pages * PAGE_BYTES) as u64) {
+            return (operations, Vec::new());
+        }
+        operations.into_iter().partition(|operation| !sends(operation))
     }
 
     fn write(&mut self, operations: &[Operation]) -> Answer {

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use crate::room::log_bytes;
+
 /// Without a nudge for so long the queue is quiet, and the file is tidied.
 const QUIET: Duration = Duration::from_secs(2);
 /// Between two steps of giving room back, for commits to come in between.
@@ -84,10 +86,4 @@ fn give_room_back(connection: &Connection) -> rusqlite::Result<bool> {
     let mut rows = statement.query([])?;
     while rows.next()?.is_some() {}
     Ok(false)
-}
-
-fn log_bytes(path: &Path) -> u64 {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    std::fs::metadata(log).map_or(0, |metadata| metadata.len())
 }

@@ -16,13 +16,20 @@ mod contents;
 mod contract;
 mod effect;
 mod error;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod fixtures;
 mod housekeeping;
 pub mod limits;
 mod local;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod local_tests;
 mod message;
 mod metrics;
 mod receipt;
 mod redrive;
+mod room;
 mod schema;
 mod shelf;
 mod state;

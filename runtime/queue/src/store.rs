@@ -13,10 +13,13 @@ use crate::clock::ClockMark;
 use crate::effect::{Content, DeliveryState, Effect, IndexRow, QueueId, QueueRow, Seq};
 use crate::error::StorageError;
 use crate::message::{AttributeValue, MessageAttribute, MessageId};
+use crate::room::Room;
 use crate::schema;
 
 const DATABASE: &str = "queue.sqlite";
 const LOCK: &str = "lock";
+/// SQLite's default page.
+const PAGE_BYTES: u64 = 4096;
 /// Page cache of the writer; the reader gets SQLite's default.
 const WRITER_CACHE_KIB: i64 = 8192;
 /// How long the writer waits for another connection that writes, before it says so in the log and waits again.
@@ -78,6 +81,7 @@ pub(crate) struct Opened {
 pub(crate) struct Store {
     connection: Connection,
     path: PathBuf,
+    room: Room,
     _lock: File,
 }
 
@@ -117,7 +121,7 @@ pub(crate) fn open(directory: &Path, durability: Durability, fresh_id: [u8; 16])
     let mark = read_mark(&connection).map_err(in_sql)?;
     let reader = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .map_err(in_sql)?;
-    let writer = Store { connection, path, _lock: lock };
+    let writer = Store { connection, room: Room::of(&path), path, _lock: lock };
     Ok(Opened { writer, reader: Reader { connection: reader }, store_id, queues, next_queue, next_seq, mark })
 }
 
@@ -199,6 +203,13 @@ impl Store {
     /// The file, for opening another connection to it.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether the disk has room for so much more in new messages.
+    pub(crate) fn has_room_for(&self, bytes: u64) -> bool {
+        // Bounded by the file's size, and a page count of a file that SQLite has open: no error is to be expected.
+        let free_pages: i64 = self.connection.pragma_query_value(None, "freelist_count", |row| row.get(0)).unwrap_or(0);
+        self.room.fits(bytes, free_pages.cast_unsigned() * PAGE_BYTES)
     }
 
     /// Reads every message's index row, by number.

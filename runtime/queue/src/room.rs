@@ -1,0 +1,55 @@
+//! Room on disk: whether a send may still be stored, so that everything else still can.
+//!
+//! A delete takes room before it gives any back: it is written to the log first, and the log's pages then go to the file.
+//! A disk that sends have filled to the last byte would take no delete any more, and no checkpoint to empty the log. So
+//! sends are refused while there is still room for both.
+
+use std::path::{Path, PathBuf};
+
+/// Kept free for what is not a send: deletes, receive counts, queue settings.
+const HEADROOM_BYTES: u64 = 2 << 20;
+
+/// The disk under a store's file.
+#[derive(Debug)]
+pub(crate) struct Room {
+    file: PathBuf,
+}
+
+impl Room {
+    pub(crate) fn of(file: &Path) -> Self {
+        Self { file: file.to_owned() }
+    }
+
+    /// Whether `bytes` of new messages fit. `reusable_bytes` of the file itself are free.
+    ///
+    /// The log grows by the messages at once; the checkpoint then needs room in the file for them and for all that the
+    /// log holds already, before the log gives its own back. A disk that cannot be asked counts as having room: the
+    /// write itself will tell.
+    pub(crate) fn fits(&self, bytes: u64, reusable_bytes: u64) -> bool {
+        let Ok(disk) = rustix::fs::statvfs(&self.file) else { return true };
+        let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let for_the_log = bytes.saturating_add(HEADROOM_BYTES);
+        let for_the_file = log_bytes(&self.file).saturating_add(bytes).saturating_sub(reusable_bytes);
+        free_bytes >= for_the_log.saturating_add(for_the_file)
+    }
+}
+
+/// The length of the log beside a store's file; 0 where there is none.
+pub(crate) fn log_bytes(file: &Path) -> u64 {
+    let mut log = file.as_os_str().to_owned();
+    log.push("-wal");
+    std::fs::metadata(log).map_or(0, |metadata| metadata.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_send_fits_as_long_as_its_log_and_its_place_in_the_file_do() {
+        let room = Room::of(&std::env::temp_dir());
+        assert!(room.fits(0, 0), "this test needs a few MiB of disk");
+        assert!(!room.fits(u64::MAX / 4, u64::MAX), "the log is never reusable space");
+        assert!(Room::of(Path::new("/nowhere/at/all")).fits(u64::MAX, 0), "an unknown disk is left to the write");
+    }
+}

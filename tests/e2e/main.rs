@@ -1,0 +1,14 @@
+//! End-to-end: the real binary as a child process, real handlers, real clients, real signals.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod clients;
+mod command_handlers;
+mod crash;
+mod drain;
+mod happy;
+mod isolation;
+mod lease;
+mod partial_failure;
+mod remote;
+mod wire;

@@ -1,0 +1,22 @@
+//! What the end-to-end tests share: the real binary as a child process, and real clients to talk to it.
+//!
+//! Nothing here links a crate of wasmill's: the tests see what a user sees, that is the command line, the log, the wire
+//! and the metrics. Absent: any knowledge of what the answers should be, which is each test's own.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+pub mod clients;
+pub mod command;
+pub mod config;
+pub mod http;
+pub mod log;
+pub mod metrics;
+pub mod places;
+pub mod sqs;
+pub mod wait;
+pub mod worker;
+
+pub use command::{Finished, wasmill};
+pub use sqs::{Counts, Sqs};
+pub use wait::{PATIENCE, eventually};
+pub use worker::{Home, Wasmill};

@@ -1,0 +1,65 @@
+//! Where things are: the binary, the handlers, the clients, and a folder that all tests may keep compiled modules in.
+//!
+//! `cargo xtask test` names all of them in the environment. Without it the binary and the folders are looked for where
+//! cargo puts them, and the clients count as absent.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// The repository.
+#[must_use]
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The binary under test.
+#[must_use]
+pub fn binary() -> PathBuf {
+    let binary = env::var_os("WASMILL_TEST_BIN").map_or_else(|| profile_folder().join("wasmill"), PathBuf::from);
+    assert!(
+        binary.is_file(),
+        "no binary to test: {} is not there; build it with `cargo build --workspace --locked`, name it in \
+         WASMILL_TEST_BIN, or run everything with `cargo xtask test`",
+        binary.display()
+    );
+    binary
+}
+
+/// The folder with the compiled handlers.
+#[must_use]
+pub fn guests() -> PathBuf {
+    let guests = env::var_os("WASMILL_TEST_GUESTS")
+        .map_or_else(|| repository().join("handlers/prebuilt"), |guests| std::path::absolute(guests).unwrap());
+    assert!(
+        guests.join("faulty.wasm").is_file(),
+        "no handlers to test with in {}; name their folder in WASMILL_TEST_GUESTS",
+        guests.display()
+    );
+    guests
+}
+
+/// One of the compiled handlers: `faulty`, `command`, `command-p1`, `orders`.
+#[must_use]
+pub fn guest(name: &str) -> PathBuf {
+    guests().join(format!("{name}.wasm"))
+}
+
+/// Shared by all children, so that a handler is compiled once and not by each.
+#[must_use]
+pub fn module_cache() -> PathBuf {
+    let cache = profile_folder().join("wasmill-tests-cache");
+    std::fs::create_dir_all(&cache).unwrap();
+    cache
+}
+
+/// Whether the long forms were asked for (`cargo xtask test --long`).
+#[must_use]
+pub fn is_long() -> bool {
+    env::var_os("WASMILL_TEST_LONG").is_some()
+}
+
+/// `TARGET/debug`, for a test program in `TARGET/debug/deps`.
+fn profile_folder() -> PathBuf {
+    let own = env::current_exe().unwrap();
+    own.ancestors().nth(2).unwrap().to_owned()
+}

@@ -1,0 +1,252 @@
+//! wasmill as a running child process: `run` or `queue serve` on free ports, its log read along, ended by a signal.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::command::wasmill_command;
+use crate::http::{self, Answer};
+use crate::log::Log;
+use crate::metrics;
+use crate::sqs::Sqs;
+use crate::wait::{PATIENCE, eventually, holds};
+
+/// A folder for a configuration and its data, gone when the last clone is. What is started in it again finds what was
+/// left there.
+#[derive(Clone, Debug)]
+pub struct Home {
+    folder: Arc<TempDir>,
+}
+
+impl Default for Home {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Home {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { folder: Arc::new(tempfile::Builder::new().prefix("wasmill-test-").tempdir().unwrap()) }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes a file; gives its path.
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// Runs a worker with this configuration and waits until it is ready.
+    pub async fn run(&self, config: &str) -> Wasmill {
+        let mut worker = self.launch(config);
+        worker.wait_until_ready().await;
+        worker
+    }
+
+    /// Starts a worker with this configuration and waits for nothing.
+    #[must_use]
+    pub fn launch(&self, config: &str) -> Wasmill {
+        let config = self.write("wasmill.toml", config);
+        self.spawn(&["run".as_ref(), "--config".as_ref(), config.as_os_str()])
+    }
+
+    /// Runs `wasmill queue serve` with these arguments and waits until it is ready.
+    pub async fn serve(&self, arguments: &[&str]) -> Wasmill {
+        let arguments = ["queue", "serve", "--admin-listen", "127.0.0.1:0"].iter().chain(arguments);
+        let arguments: Vec<&std::ffi::OsStr> = arguments.map(AsRef::as_ref).collect();
+        let mut server = self.spawn(&arguments);
+        server.wait_until_ready().await;
+        server
+    }
+
+    fn spawn(&self, arguments: &[&std::ffi::OsStr]) -> Wasmill {
+        let mut command = wasmill_command(arguments);
+        command.current_dir(self.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let (log, reader) = Log::follow(child.stderr.take().unwrap());
+        Wasmill { child, log, reader: Some(reader), sqs: None, admin: None, ended: None, _home: self.clone() }
+    }
+}
+
+/// The running child. Dropping it kills it; a test that fails shows the end of its log.
+#[derive(Debug)]
+pub struct Wasmill {
+    child: Child,
+    log: Log,
+    reader: Option<JoinHandle<()>>,
+    sqs: Option<SocketAddr>,
+    admin: Option<SocketAddr>,
+    ended: Option<ExitStatus>,
+    _home: Home,
+}
+
+impl Wasmill {
+    /// Runs a worker with this configuration, in a folder of its own, and waits until it is ready.
+    pub async fn start(config: &str) -> Self {
+        Home::new().run(config).await
+    }
+
+    /// What it wrote to stderr so far.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Where SQS clients connect.
+    #[must_use]
+    pub fn sqs_address(&self) -> SocketAddr {
+        self.sqs.unwrap()
+    }
+
+    /// The service's URL.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.sqs_address())
+    }
+
+    /// A new client of its queue.
+    #[must_use]
+    pub fn sqs(&self) -> Sqs {
+        Sqs::at(&self.endpoint())
+    }
+
+    /// Asks the listener for people and monitors.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn get(&self, path: &str) -> Result<Answer, String> {
+        http::get(self.admin.ok_or("it has no admin address yet")?, path).await
+    }
+
+    /// A metric, added up over the samples that have these labels.
+    pub async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        metrics::sum(&self.get("/metrics").await.unwrap().body, name, labels)
+    }
+
+    /// Waits until a metric has this value.
+    pub async fn wait_for_metric(&self, within: Duration, name: &str, labels: &[(&str, &str)], expected: u32) {
+        eventually(within, async || {
+            let found = self.metric(name, labels).await;
+            holds((found - f64::from(expected)).abs() < 1e-9, || format!("{name} is {found}, expected {expected}"))
+        })
+        .await;
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for its end, and for the end of its log.
+    pub async fn wait_exit(&mut self, within: Duration) -> ExitStatus {
+        let status = eventually(within, async || {
+            self.exit_status().ok_or_else(|| "the process has not ended".to_owned())
+        })
+        .await;
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        status
+    }
+
+    /// Kills it as `kill -9` does; gives its log.
+    pub async fn kill(mut self) -> Log {
+        self.signal(Signal::KILL);
+        self.wait_exit(PATIENCE).await;
+        self.log.clone()
+    }
+
+    /// Asks it to drain, and asserts that it does.
+    pub async fn stop(mut self) -> Log {
+        self.signal(Signal::TERM);
+        let status = self.wait_exit(PATIENCE).await;
+        assert_eq!(status.code(), Some(0), "{}", self.log.end());
+        self.log.clone()
+    }
+
+    /// Asserts that it lives, and that it says it is healthy and ready.
+    pub async fn assert_sound(&mut self) {
+        assert_eq!(self.exit_status(), None, "the process has ended");
+        for path in ["/healthz", "/readyz"] {
+            let answer = self.get(path).await.unwrap();
+            assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        }
+    }
+
+    /// Waits until `/readyz` says so.
+    ///
+    /// # Panics
+    /// When the process ends before.
+    pub async fn wait_until_ready(&mut self) {
+        eventually(PATIENCE, async || {
+            if let Some(status) = self.exit_status() {
+                panic!("wasmill ended with {status} before it was ready");
+            }
+            self.sqs = self.address("SQS listening");
+            self.admin = self.address("metrics and health listening");
+            let answer = self.get("/readyz").await?;
+            holds(answer.status == 200, || format!("not ready: {}", answer.body))
+        })
+        .await;
+    }
+
+    fn exit_status(&mut self) -> Option<ExitStatus> {
+        if self.ended.is_none() {
+            self.ended = self.child.try_wait().unwrap();
+        }
+        self.ended
+    }
+
+    fn address(&self, event: &str) -> Option<SocketAddr> {
+        self.log.events(event).first().map(|line| line.field("address").parse().unwrap())
+    }
+}
+
+impl Drop for Wasmill {
+    fn drop(&mut self) {
+        if self.exit_status().is_none() {
+            // It may end in between.
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+        if std::thread::panicking() {
+            #[expect(clippy::print_stderr, reason = "shown with the failed test")]
+            {
+                eprintln!("--- the end of wasmill's log\n{}\n---", self.log.end());
+            }
+        }
+    }
+}
+
+/// A free port that stays free: the system gives none of these to connections or to port 0.
+#[must_use]
+pub fn lasting_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let of_process = u16::try_from(std::process::id() % 9000).unwrap();
+    for _ in 0..1000 {
+        let port = 20_000 + (of_process + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port from 20000 to 29999");
+}

@@ -118,7 +118,9 @@ fn item_failure<'a>(message_ids: &[&'a str], item: &Value) -> Result<(&'a str, V
         .iter()
         .find(|id| *id == identifier)
         .ok_or_else(|| format!("no message of this batch has the id {identifier:?}"))?;
-    let verdict = match (item.get("deadLetterReason"), item.get("retryAfterSeconds")) {
+    // Typed handlers write `null` for what they do not ask for.
+    let asked = |key: &str| item.get(key).filter(|value| !value.is_null());
+    let verdict = match (asked("deadLetterReason"), asked("retryAfterSeconds")) {
         (Some(Value::String(reason)), _) => Verdict::DeadLetter { reason: reason.clone() },
         (Some(other), _) => return Err(format!("deadLetterReason is {}, not a text", kind_of(other))),
         (None, None) => Verdict::Retry { after_seconds: None },
@@ -205,6 +207,10 @@ mod tests {
             (r#"{"batchItemFailures":[{"itemIdentifier":"a"},{"itemIdentifier":"z"}]}"#, "x"),
             (r#"{"batchItemFailures":[{"itemIdentifier":"b"},{"itemIdentifier":"b"}]}"#, ".r."),
             (r#"{"batchItemFailures":[{"itemIdentifier":"b","why":1}],"more":2}"#, ".r."),
+            (
+                r#"{"batchItemFailures":[{"itemIdentifier":"b","retryAfterSeconds":null,"deadLetterReason":null}]}"#,
+                ".r.",
+            ),
             (r#"{"batchItemFailures":{}}"#, "x"),
             (r#"{"batchItemFailures":"a"}"#, "x"),
             (r#"{"batchItemFailures":["a"]}"#, "x"),

@@ -1,8 +1,8 @@
 //! The lease on a batch: renews its messages' visibility for as long as it is held.
 //!
 //! It is a future that runs beside the handler and dies with it. Nothing is renewed before half the visibility timeout
-//! has passed, so a message that fails early returns exactly when it would have without us. Deadlines are counted from
-//! before the request, which is never later than the service counts them.
+//! has passed, so a message that fails early returns exactly when it would have without us. A renewal's deadline is counted
+//! from before the request, a receive's from when its answer was there (a long poll waits an unknown time before that).
 //!
 //! Margins: a renewal is due when half the timeout is left, 0.5 s for a timeout of 1 s and 1 s for one of 2 s. A queue
 //! whose timeout is 0 would give each message to the next poll at once; its messages are received under
@@ -11,7 +11,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use wasmill_queue::{Queue, QueueError, ReceiptHandle, VisibilityChange};
 
 use crate::metrics::MappingMetrics;
@@ -20,8 +20,8 @@ use crate::metrics::MappingMetrics;
 pub(crate) const LEASE_OF_ZERO: Duration = Duration::from_secs(2);
 /// SQS holds no message longer than this, counted from the receive (sqs-semantics §5.3).
 const HELD_MAX: Duration = Duration::from_secs(12 * 3600);
-/// After a renewal that could not reach the service.
-const RETRY_AFTER: Duration = Duration::from_millis(200);
+/// The first pause after a renewal that could not reach the service; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// When and how a receive was made.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +40,9 @@ pub(crate) struct Lease {
     messages: Vec<Leased>,
     terms: Terms,
     renew_at: Instant,
+    pause: Duration,
+    /// True once the messages are being removed: that a renewal does not find one is then no loss.
+    settling: bool,
 }
 
 #[derive(Debug)]
@@ -61,6 +64,10 @@ pub(crate) struct Standing {
     pub(crate) lost: bool,
 }
 
+impl Standing {
+    const GONE: Self = Self { touched: false, lost: true };
+}
+
 impl Lease {
     pub(crate) fn new(receipts: Vec<ReceiptHandle>, terms: Terms) -> Self {
         let confirmed_until = terms.received_at + terms.lease_visibility;
@@ -69,7 +76,8 @@ impl Lease {
             .into_iter()
             .map(|receipt| Leased { receipt, confirmed_until, touched: overridden, lost: false })
             .collect();
-        Self { messages, terms, renew_at: terms.received_at + terms.lease_visibility / 2 }
+        let renew_at = terms.received_at + terms.lease_visibility / 2;
+        Self { messages, terms, renew_at, pause: FIRST_PAUSE, settling: false }
     }
 
     /// Renews for ever. To be run beside whatever holds the messages, and dropped with it; what a renewal that was under
@@ -84,9 +92,10 @@ impl Lease {
         }
     }
 
-    /// Lets go of all messages but those that `keeps` names: they are not renewed any more.
+    /// Lets go of all messages but those that `keeps` names, which are about to be removed.
     pub(crate) fn keep_only(&mut self, mut keeps: impl FnMut(&ReceiptHandle) -> bool) {
         self.messages.retain(|message| keeps(&message.receipt));
+        self.settling = true;
     }
 
     async fn renew(&mut self, queue: &dyn Queue, metrics: &MappingMetrics) {
@@ -96,9 +105,7 @@ impl Lease {
         let timeout_seconds = u32::try_from(timeout.as_secs()).unwrap_or(u32::MAX);
         if timeout_seconds == 0 {
             // Twelve hours: the queue takes the messages back, whatever we do.
-            for message in &mut self.messages {
-                message.lost = true;
-            }
+            self.lose_all(metrics);
             tracing::warn!("held for 12 h, the longest that SQS allows: the messages return to the queue");
             return;
         }
@@ -110,23 +117,38 @@ impl Lease {
         match queue.change_visibility(&changes).await {
             Ok(results) => {
                 let confirmed_until = asked_at + Duration::from_secs(u64::from(timeout_seconds));
+                let settling = self.settling;
                 let leased = self.messages.iter_mut().filter(|message| !message.lost);
                 for (message, result) in leased.zip(results) {
-                    message.renewed(result, confirmed_until, metrics);
+                    message.renewed(result, confirmed_until, settling, metrics);
                 }
                 self.renew_at = asked_at + timeout / 2;
+                self.pause = FIRST_PAUSE;
+            }
+            Err(error @ (QueueError::NoSuchQueue | QueueError::Refused { .. })) => {
+                tracing::error!(%error, messages = changes.len(), "leases lost: the queue refuses to renew them");
+                self.lose_all(metrics);
             }
             Err(error) => {
                 tracing::warn!(%error, messages = changes.len(), "lease renewal failed, trying again");
-                sleep(RETRY_AFTER).await;
+                self.renew_at = Instant::now() + self.pause;
+                self.pause *= 2;
             }
         }
         self.give_up_expired(metrics);
+        // A renewal that failed for some is tried again for all, well before their time is up.
         let earliest =
             self.messages.iter().filter(|message| !message.lost).map(|message| message.confirmed_until).min();
-        // A renewal that failed for some is tried again for all, well before their time is up.
-        if let Some(earliest) = earliest.filter(|earliest| *earliest < self.renew_at) {
-            self.renew_at = Instant::now() + RETRY_AFTER.min(earliest.saturating_duration_since(Instant::now()) / 2);
+        if let Some(earliest) = earliest {
+            let in_time = Instant::now() + earliest.saturating_duration_since(Instant::now()) / 2;
+            self.renew_at = self.renew_at.min(in_time.max(asked_at + FIRST_PAUSE));
+        }
+    }
+
+    fn lose_all(&mut self, metrics: &MappingMetrics) {
+        for message in self.messages.iter_mut().filter(|message| !message.lost) {
+            message.lost = true;
+            metrics.lease_lost();
         }
     }
 
@@ -144,10 +166,13 @@ impl Lease {
 
     /// How the message at `index` of the batch stands now.
     pub(crate) fn standing(&self, index: usize) -> Standing {
-        self.messages.get(index).map_or(Standing { touched: false, lost: true }, |message| {
-            let expired = message.confirmed_until <= Instant::now();
-            Standing { touched: message.touched, lost: message.lost || expired }
-        })
+        self.messages.get(index).map_or(Standing::GONE, Leased::standing)
+    }
+
+    /// How a message that is still held stands now, by its receipt.
+    pub(crate) fn standing_of(&self, receipt: &ReceiptHandle) -> Standing {
+        let message = self.messages.iter().find(|message| message.receipt == *receipt);
+        message.map_or(Standing::GONE, Leased::standing)
     }
 
     /// What is left of the queue's own visibility timeout, counted from the receive.
@@ -162,7 +187,18 @@ impl Lease {
 }
 
 impl Leased {
-    fn renewed(&mut self, result: Result<(), QueueError>, confirmed_until: Instant, metrics: &MappingMetrics) {
+    fn standing(&self) -> Standing {
+        let expired = self.confirmed_until <= Instant::now();
+        Standing { touched: self.touched, lost: self.lost || expired }
+    }
+
+    fn renewed(
+        &mut self,
+        result: Result<(), QueueError>,
+        confirmed_until: Instant,
+        settling: bool,
+        metrics: &MappingMetrics,
+    ) {
         match result {
             Ok(()) => {
                 self.confirmed_until = confirmed_until;
@@ -172,8 +208,10 @@ impl Leased {
                 error @ (QueueError::NotInFlight { .. } | QueueError::InvalidReceipt { .. } | QueueError::NoSuchQueue),
             ) => {
                 self.lost = true;
-                metrics.lease_lost();
-                tracing::error!(receipt = self.receipt.as_str(), %error, "lease lost: the queue says so");
+                if !settling {
+                    metrics.lease_lost();
+                    tracing::error!(receipt = self.receipt.as_str(), %error, "lease lost: the queue says so");
+                }
             }
             Err(error) => tracing::warn!(%error, "lease renewal refused, trying again"),
         }

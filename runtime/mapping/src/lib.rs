@@ -3,16 +3,19 @@
 //! ```text
 //! permit → receive → lease → invoke → verdicts → settle
 //! ```
-//! The line is `pipeline.rs`; everything else is a leaf of it. Windows and filters will stand between lease and invoke.
+//! The line is `pipeline.rs`, its life `mapping.rs`; everything else is a leaf of them. Windows and filters will stand between lease and invoke.
 //! Not here: the AWS SDK, wasmtime, HTTP, configuration files. The line never returns an error: each fault becomes a
 //! verdict, a metric and a log line.
 
 mod batch;
+#[cfg(test)]
+mod fault_tests;
 mod invoke;
 mod judge;
 mod lease;
 #[cfg(test)]
 mod line_tests;
+mod mapping;
 mod metrics;
 mod permits;
 mod pipeline;
@@ -23,7 +26,7 @@ mod settle;
 
 pub use invoke::Handler;
 pub use judge::{Judgement, Suspicion, judge};
+pub use mapping::{Mapping, MappingOptions, MappingStatus, start};
 pub use metrics::Metrics;
 pub use permits::Permits;
-pub use pipeline::{Mapping, MappingOptions, MappingStatus, start};
 pub use report::{BatchReport, Observer, RecordReport};

@@ -13,21 +13,21 @@ use wasmill_event::{Fault, FaultKind, Invocation, Payload, Record, Reply, Verdic
 use wasmill_queue::{Broker, BrokerOptions, Clock, Durability, Identity, LocalQueue, OutgoingMessage, Queue};
 
 use crate::invoke::Handler;
+use crate::mapping::{Mapping, MappingOptions, MappingStatus, start};
 use crate::metrics::Metrics;
 use crate::permits::Permits;
-use crate::pipeline::{Mapping, MappingOptions, MappingStatus, start};
 use crate::report::Observer;
 
-struct Bench {
-    broker: Broker,
-    queue: LocalQueue,
+pub(crate) struct Bench {
+    pub(crate) broker: Broker,
+    pub(crate) queue: LocalQueue,
     dead: LocalQueue,
-    registry: prometheus::Registry,
+    metrics: Metrics,
 }
 
 impl Bench {
     /// A queue `q` with the given visibility timeout, and its dead-letter queue `d` after three receives.
-    async fn new(visibility_s: u32) -> Self {
+    pub(crate) async fn new(visibility_s: u32) -> Self {
         let options = BrokerOptions {
             data_dir: None,
             durability: Durability::Os,
@@ -43,10 +43,11 @@ impl Bench {
             ("RedrivePolicy".to_owned(), redrive.to_owned()),
         ];
         let queue = broker.create_queue("q", &attributes, &[]).await.unwrap();
-        Self { broker, queue, dead, registry: prometheus::Registry::new() }
+        let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
+        Self { broker, queue, dead, metrics }
     }
 
-    async fn send(&self, bodies: impl IntoIterator<Item = String>) {
+    pub(crate) async fn send(&self, bodies: impl IntoIterator<Item = String>) {
         let messages = bodies.into_iter().map(|body| OutgoingMessage { body, ..OutgoingMessage::default() });
         for sent in self.queue.send(messages.collect()).await.unwrap() {
             sent.unwrap();
@@ -54,6 +55,10 @@ impl Bench {
     }
 
     fn start(&self, permits: u32, handler: Handler) -> Mapping {
+        self.start_on(Arc::new(self.queue.clone()), &Permits::new(permits), handler)
+    }
+
+    pub(crate) fn start_on(&self, queue: Arc<dyn Queue>, permits: &Permits, handler: Handler) -> Mapping {
         start(MappingOptions {
             name: "q/f".into(),
             function_name: "f".into(),
@@ -62,22 +67,22 @@ impl Bench {
             batch_size: 10,
             reports_item_failures: true,
             maximum_concurrency: None,
-            queue: Arc::new(self.queue.clone()),
+            queue,
             handler,
-            permits: Permits::new(permits),
-            metrics: Metrics::register(&self.registry).unwrap(),
+            permits: permits.clone(),
+            metrics: self.metrics.clone(),
             observer: Observer::nobody(),
         })
     }
 
     /// Visible, in flight, delayed.
-    fn counts(&self) -> (u64, u64, u64) {
+    pub(crate) fn counts(&self) -> (u64, u64, u64) {
         let description = self.queue.describe().unwrap();
         (description.visible, description.in_flight, description.delayed)
     }
 }
 
-fn handler<F, T>(answer: F) -> Handler
+pub(crate) fn handler<F, T>(answer: F) -> Handler
 where
     F: Fn(Vec<Record>) -> T + Clone + Send + Sync + 'static,
     T: Future<Output = Result<Reply, Fault>> + Send + 'static,
@@ -97,7 +102,7 @@ fn failing(records: &[Record], fails: impl Fn(&Record) -> bool) -> Reply {
     Reply::Json(serde_json::json!({ "batchItemFailures": failures }).to_string())
 }
 
-async fn until(mut done: impl FnMut() -> bool) {
+pub(crate) async fn until(mut done: impl FnMut() -> bool) {
     while !done() {
         sleep(Duration::from_millis(1)).await;
     }
@@ -300,9 +305,11 @@ async fn a_mapping_whose_queue_is_gone_says_so_and_recovers_by_itself_when_it_is
             async move { Ok(Reply::Json(String::new())) }
         }),
     );
+    until(|| mapping.status() == MappingStatus::Polling).await;
     bench.broker.delete_queue("q").await.unwrap();
     until(|| matches!(mapping.status(), MappingStatus::Failing { .. })).await;
     let again = bench.broker.create_queue("q", &[], &[]).await.unwrap();
+    until(|| mapping.status() == MappingStatus::Polling).await;
     let message = OutgoingMessage { body: "x".into(), ..OutgoingMessage::default() };
     again.send(vec![message]).await.unwrap();
     until(|| runs.load(Ordering::Relaxed) == 1).await;

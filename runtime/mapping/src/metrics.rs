@@ -80,7 +80,7 @@ impl Metrics {
             received: counter("wasmill_mapping_received_total", "Messages received from the queue.", &[])?,
             empty_receives: counter("wasmill_mapping_empty_receives_total", "Receives that found nothing.", &[])?,
             receive_errors: counter("wasmill_mapping_receive_errors_total", "Receives that failed.", &[])?,
-            batch_records: histogram("wasmill_mapping_batch_records", "Records per invocation.", &BATCH_BUCKETS)?,
+            batch_records: histogram("wasmill_mapping_batch_records", "Records per batch.", &BATCH_BUCKETS)?,
             invocations: counter(
                 "wasmill_mapping_invocations_total",
                 "Invocations by outcome: ok, or the kind of fault.",
@@ -132,6 +132,11 @@ impl Metrics {
 }
 
 impl MappingMetrics {
+    /// The mapping's name.
+    pub(crate) fn mapping(&self) -> &str {
+        &self.labels[0]
+    }
+
     fn with<'a>(&'a self, last: &'a str) -> [&'a str; 4] {
         let [mapping, queue, function] = &self.labels;
         [mapping, queue, function, last]
@@ -139,8 +144,13 @@ impl MappingMetrics {
 
     pub(crate) fn received(&self, messages: usize) {
         self.received.inc_by(messages as u64);
+    }
+
+    /// Counts a batch's messages as in flight until the guard is dropped.
+    pub(crate) fn batch_began(&self, messages: usize) -> InFlight {
         self.batch_records.observe(messages as f64);
         self.in_flight.add(signed(messages));
+        InFlight { gauge: self.in_flight.clone(), messages }
     }
 
     pub(crate) fn received_nothing(&self) {
@@ -174,9 +184,8 @@ impl MappingMetrics {
         self.all.suspicions.with_label_values(&self.labels.each_ref().map(String::as_str)).inc();
     }
 
-    pub(crate) fn settled(&self, messages: usize, since_receive: Duration) {
+    pub(crate) fn settled(&self, since_receive: Duration) {
         self.settled_after_seconds.observe(since_receive.as_secs_f64());
-        self.in_flight.sub(signed(messages));
     }
 
     pub(crate) fn settle_failed(&self, step: SettleStep, messages: usize) {
@@ -194,6 +203,19 @@ impl MappingMetrics {
 
     pub(crate) fn lease_lost(&self) {
         self.leases_lost.inc();
+    }
+}
+
+/// A batch's messages, in flight for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    gauge: IntGauge,
+    messages: usize,
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.gauge.sub(signed(self.messages));
     }
 }
 

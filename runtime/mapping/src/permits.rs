@@ -4,6 +4,7 @@
 //! start, so the receive count means attempts that ran.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -11,19 +12,23 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 #[derive(Debug, Clone)]
 pub struct Permits {
     function: Arc<Semaphore>,
+    /// How many mappings draw from them.
+    mappings: Arc<AtomicUsize>,
 }
 
 impl Permits {
     /// `invocations` at a time, at least one.
     #[must_use]
     pub fn new(invocations: u32) -> Self {
-        Self { function: Arc::new(Semaphore::new(invocations.max(1) as usize)) }
+        let function = Arc::new(Semaphore::new(invocations.max(1) as usize));
+        Self { function, mappings: Arc::default() }
     }
 
     /// One mapping's view: the function's permits, and at most `maximum_concurrency` of them at a time.
     pub(crate) fn of_mapping(&self, maximum_concurrency: Option<u32>) -> MappingPermits {
         let own = maximum_concurrency.map(|most| Arc::new(Semaphore::new(most.max(1) as usize)));
-        MappingPermits { own, function: Arc::clone(&self.function) }
+        self.mappings.fetch_add(1, Ordering::Relaxed);
+        MappingPermits { own, function: Arc::clone(&self.function), mappings: Arc::clone(&self.mappings) }
     }
 }
 
@@ -32,6 +37,7 @@ impl Permits {
 pub(crate) struct MappingPermits {
     own: Option<Arc<Semaphore>>,
     function: Arc<Semaphore>,
+    mappings: Arc<AtomicUsize>,
 }
 
 /// The right to run one invocation, until dropped.
@@ -50,6 +56,11 @@ impl MappingPermits {
             None => None,
         };
         Permit { _own: own, _function: take(&self.function).await }
+    }
+
+    /// Whether a permit that is held is one that another mapping may be waiting for.
+    pub(crate) fn are_contended(&self) -> bool {
+        self.mappings.load(Ordering::Relaxed) > 1 && self.function.available_permits() == 0
     }
 }
 

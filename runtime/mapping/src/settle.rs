@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use wasmill_event::Verdict;
 use wasmill_queue::{DeadLetter, EntryResults, Queue, QueueError, ReceiptHandle, VisibilityChange};
 
@@ -24,15 +25,7 @@ pub(crate) struct Plan {
     pub(crate) untouched: usize,
     pub(crate) give_back: Vec<VisibilityChange>,
     pub(crate) release: Vec<ReceiptHandle>,
-    pub(crate) dead_letter: Vec<Burial>,
-}
-
-/// A message on its way to the dead-letter queue, and what becomes of it if it cannot get there: a retry.
-#[derive(Debug, Clone)]
-pub(crate) struct Burial {
-    letter: DeadLetter,
-    /// None: it is left alone.
-    or_else: Option<VisibilityChange>,
+    pub(crate) dead_letter: Vec<DeadLetter>,
 }
 
 impl Plan {
@@ -55,15 +48,14 @@ pub(crate) fn plan(batch: &Batch, verdicts: Vec<Verdict>, function_version: &str
             Verdict::Done => plan.delete.push(receipt),
             // Whoever has it now decides when it returns.
             _ if standing.lost => plan.untouched += 1,
-            Verdict::Retry { after_seconds } => match retry(batch, receipt, after_seconds, standing) {
+            Verdict::Retry { after_seconds } => match retry(&batch.lease, receipt, after_seconds, standing) {
                 Some(change) => plan.give_back.push(change),
                 None => plan.untouched += 1,
             },
             Verdict::Release => plan.release.push(receipt),
             Verdict::DeadLetter { reason } => {
                 let message = record::to_message(&batch.records[index], &held.system);
-                let letter = DeadLetter { message, reason, function_version: function_version.to_owned() };
-                plan.dead_letter.push(Burial { letter, or_else: retry(batch, receipt, None, standing) });
+                plan.dead_letter.push(DeadLetter { message, reason, function_version: function_version.to_owned() });
             }
         }
     }
@@ -73,17 +65,17 @@ pub(crate) fn plan(batch: &Batch, verdicts: Vec<Verdict>, function_version: &str
 
 /// When a failed message returns; none: it is left alone, and returns when the queue's own visibility timeout ends.
 fn retry(
-    batch: &Batch,
+    lease: &Lease,
     receipt: ReceiptHandle,
     after_seconds: Option<u32>,
     standing: Standing,
 ) -> Option<VisibilityChange> {
     let hide = match after_seconds {
         None if !standing.touched => return None,
-        None => batch.lease.queue_visibility_left(),
+        None => lease.queue_visibility_left(),
         Some(seconds) => Duration::from_secs(u64::from(seconds)),
     };
-    let timeout_seconds = whole_seconds(hide).min(whole_seconds_down(batch.lease.longest_hide()));
+    let timeout_seconds = whole_seconds(hide).min(whole_seconds_down(lease.longest_hide()));
     Some(VisibilityChange { receipt, timeout_seconds })
 }
 
@@ -92,106 +84,113 @@ pub(crate) fn plan_release(batch: &Batch) -> Plan {
     Plan { release: batch.held.iter().map(|held| held.receipt.clone()).collect(), ..Plan::default() }
 }
 
-/// Carries a plan out. What cannot be done is counted and logged, and the queue's visibility timeout has the last word.
-///
-/// What is to be removed stays leased until it is: a slow delete must not let it lapse. What goes back is let go first,
-/// so that no renewal keeps it.
-pub(crate) async fn apply(queue: &dyn Queue, plan: Plan, lease: &mut Lease, metrics: &MappingMetrics) {
-    let Plan { delete, untouched: _, give_back, release, dead_letter } = plan;
-    lease.keep_only(|receipt| {
-        delete.contains(receipt) || dead_letter.iter().any(|burial| burial.letter.message.receipt == *receipt)
-    });
-    let remove_leased = async {
-        tokio::select! {
-            biased;
-            unmoved = remove(queue, delete, dead_letter, metrics) => unmoved,
-            never = lease.keep(queue, metrics) => match never {},
-        }
-    };
-    let (unmoved, ()) = tokio::join!(remove_leased, give_back_all(queue, give_back, release, metrics));
-    give_back_all(queue, unmoved, Vec::new(), metrics).await;
+/// Carries plans out on one queue.
+#[derive(Clone, Copy)]
+pub(crate) struct Settler<'a> {
+    pub(crate) queue: &'a dyn Queue,
+    pub(crate) metrics: &'a MappingMetrics,
+    /// Once cancelled, what the queue does not take at once is not tried again.
+    pub(crate) hurry: &'a CancellationToken,
 }
 
-/// Deletes and buries. Tells what becomes of dead letters that could not be moved.
-async fn remove(
-    queue: &dyn Queue,
-    delete: Vec<ReceiptHandle>,
-    burials: Vec<Burial>,
-    metrics: &MappingMetrics,
-) -> Vec<VisibilityChange> {
-    let undeleted = insist(delete, |receipts| async move { queue.delete(&receipts).await }).await;
-    report(SettleStep::Delete, &undeleted, metrics);
-    bury(queue, burials, metrics).await
-}
-
-async fn give_back_all(
-    queue: &dyn Queue,
-    changes: Vec<VisibilityChange>,
-    releases: Vec<ReceiptHandle>,
-    metrics: &MappingMetrics,
-) {
-    let kept = insist(changes, |changes| async move { queue.change_visibility(&changes).await }).await;
-    report(SettleStep::GiveBack, &kept, metrics);
-    let kept = insist(releases, |receipts| async move { queue.release(&receipts).await }).await;
-    report(SettleStep::GiveBack, &kept, metrics);
-}
-
-/// Moves dead letters. Tells what becomes of those that could not be moved.
-async fn bury(queue: &dyn Queue, burials: Vec<Burial>, metrics: &MappingMetrics) -> Vec<VisibilityChange> {
-    let move_all = |burials: Vec<Burial>| async move {
-        let letters = burials.into_iter().map(|burial| burial.letter).collect();
-        queue.dead_letter(letters).await
-    };
-    let unmoved = insist(burials, move_all).await;
-    report(SettleStep::DeadLetter, &unmoved, metrics);
-    unmoved.into_iter().filter_map(|(burial, _)| burial.or_else).collect()
-}
-
-/// Does a batch verb, and again for the entries that failed for want of reach. Returns what was not done, with the last
-/// error of each.
-async fn insist<T, F>(entries: Vec<T>, verb: impl Fn(Vec<T>) -> F) -> Vec<(T, QueueError)>
-where
-    T: Clone,
-    F: Future<Output = Result<EntryResults<()>, QueueError>>,
-{
-    let mut pending = entries;
-    let mut refused = Vec::new();
-    let mut pause = FIRST_PAUSE;
-    for attempt in 1..=TRIES {
-        if pending.is_empty() {
-            break;
-        }
-        let results = match verb(pending.clone()).await {
-            Ok(results) => results,
-            Err(error) => vec![Err(error); pending.len()],
+impl Settler<'_> {
+    /// Carries a plan out. What cannot be done is counted and logged, and the queue's visibility timeout has the last
+    /// word.
+    ///
+    /// What is to be removed stays leased until it is: a slow delete must not let it lapse. What goes back is let go
+    /// first, so that no renewal keeps it.
+    pub(crate) async fn apply(self, plan: Plan, lease: &mut Lease) {
+        let Plan { delete, untouched: _, give_back, release, dead_letter } = plan;
+        lease.keep_only(|receipt| {
+            delete.contains(receipt) || dead_letter.iter().any(|letter| letter.message.receipt == *receipt)
+        });
+        let remove_leased = async {
+            tokio::select! {
+                biased;
+                unmoved = self.remove(delete, dead_letter) => unmoved,
+                never = lease.keep(self.queue, self.metrics) => match never {},
+            }
         };
-        let mut again = Vec::new();
-        for (entry, result) in pending.into_iter().zip(results) {
-            match result {
-                Ok(()) => {}
-                Err(error) if attempt < TRIES && is_passing(&error) => again.push(entry),
-                Err(error) => refused.push((entry, error)),
+        let (unmoved, ()) = tokio::join!(remove_leased, self.give_back(give_back, release));
+        // What could not be moved is a retry, by the time it is now.
+        let retries = unmoved.into_iter().filter_map(|letter| {
+            let receipt = letter.message.receipt;
+            let standing = lease.standing_of(&receipt);
+            if standing.lost { None } else { retry(lease, receipt, None, standing) }
+        });
+        self.give_back(retries.collect(), Vec::new()).await;
+    }
+
+    /// Deletes and buries. Gives the dead letters that could not be moved.
+    async fn remove(self, delete: Vec<ReceiptHandle>, letters: Vec<DeadLetter>) -> Vec<DeadLetter> {
+        let queue = self.queue;
+        let undeleted = self.insist(delete, |receipts| async move { queue.delete(&receipts).await }).await;
+        self.report(SettleStep::Delete, &undeleted);
+        let unmoved = self.insist(letters, |letters| async move { queue.dead_letter(letters).await }).await;
+        self.report(SettleStep::DeadLetter, &unmoved);
+        unmoved.into_iter().map(|(letter, _)| letter).collect()
+    }
+
+    async fn give_back(self, changes: Vec<VisibilityChange>, releases: Vec<ReceiptHandle>) {
+        let queue = self.queue;
+        let kept = self.insist(changes, |changes| async move { queue.change_visibility(&changes).await }).await;
+        self.report(SettleStep::GiveBack, &kept);
+        let kept = self.insist(releases, |receipts| async move { queue.release(&receipts).await }).await;
+        self.report(SettleStep::GiveBack, &kept);
+    }
+
+    /// Does a batch verb, and again for the entries that failed for want of reach. Returns what was not done, with the last
+    /// error of each.
+    async fn insist<T, F>(self, entries: Vec<T>, verb: impl Fn(Vec<T>) -> F) -> Vec<(T, QueueError)>
+    where
+        T: Clone,
+        F: Future<Output = Result<EntryResults<()>, QueueError>>,
+    {
+        let mut pending = entries;
+        let mut refused = Vec::new();
+        let mut pause = FIRST_PAUSE;
+        for attempt in 1..=TRIES {
+            if pending.is_empty() {
+                break;
+            }
+            let results = match verb(pending.clone()).await {
+                Ok(results) => results,
+                Err(error) => vec![Err(error); pending.len()],
+            };
+            let mut again = Vec::new();
+            for (entry, result) in pending.into_iter().zip(results) {
+                match result {
+                    Ok(()) => {}
+                    Err(error) if attempt < TRIES && is_passing(&error) && !self.hurry.is_cancelled() => {
+                        again.push(entry);
+                    }
+                    Err(error) => refused.push((entry, error)),
+                }
+            }
+            pending = again;
+            if !pending.is_empty() {
+                tokio::select! {
+                    biased;
+                    () = self.hurry.cancelled() => {}
+                    () = sleep(pause) => {}
+                }
+                pause *= 2;
             }
         }
-        pending = again;
-        if !pending.is_empty() {
-            sleep(pause).await;
-            pause *= 2;
+        refused
+    }
+
+    fn report<T>(self, step: SettleStep, undone: &[(T, QueueError)]) {
+        if let Some((_, error)) = undone.first() {
+            self.metrics.settle_failed(step, undone.len());
+            tracing::error!(?step, messages = undone.len(), %error, "a verdict could not be carried out");
         }
     }
-    refused
 }
 
 fn is_passing(error: &QueueError) -> bool {
     use wasmill_queue::StorageError;
     matches!(error, QueueError::Unavailable(_) | QueueError::Storage(StorageError::Full))
-}
-
-fn report<T>(step: SettleStep, undone: &[(T, QueueError)], metrics: &MappingMetrics) {
-    if let Some((_, error)) = undone.first() {
-        metrics.settle_failed(step, undone.len());
-        tracing::error!(?step, messages = undone.len(), %error, "a verdict could not be carried out");
-    }
 }
 
 fn whole_seconds_down(duration: Duration) -> u32 {

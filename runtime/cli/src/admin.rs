@@ -47,7 +47,7 @@ pub(crate) struct Readiness {
 }
 
 /// `Err` says why not.
-type Status = Result<(), String>;
+pub(crate) type Status = Result<(), String>;
 
 /// One named component's say in [`Readiness`].
 #[derive(Clone, Debug)]
@@ -64,7 +64,8 @@ impl Readiness {
         Component { readiness: self.clone(), index: components.len() - 1 }
     }
 
-    fn snapshot(&self) -> Vec<(String, Status)> {
+    /// Every component, and why it is not ready if it is not.
+    pub(crate) fn snapshot(&self) -> Vec<(String, Status)> {
         self.components.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

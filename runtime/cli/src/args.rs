@@ -41,7 +41,8 @@ pub(crate) enum Command {
     /// Run the worker: poll the queues, call the handlers.
     ///
     /// SIGTERM or SIGINT drains: nothing more is received, what runs may end within the drain grace, the rest is
-    /// visible again at once, and the exit code is 0. A second signal stops now.
+    /// visible again at once, and the exit code is 0. A second signal stops now: what the handlers hold is given back
+    /// without waiting for them, and the exit code is 1.
     #[command(after_help = help("wasmill run --config config/minimal.toml"))]
     Run(RunArgs),
     /// Do all of `run` but the running: report every mistake of the config and the handlers at once.

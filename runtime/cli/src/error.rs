@@ -22,6 +22,8 @@ Exit codes:
 /// What sort of failure; one exit code each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ErrorKind {
+    /// Whoever read our output has read enough: the command ends quietly, and it is no failure.
+    ReaderGone,
     /// It was tried and failed.
     Failure,
     /// A flag, an argument or a variable of wasmill's own is wrong.
@@ -35,13 +37,14 @@ pub(crate) enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// All of them, in the order of their codes.
+    /// All failures, in the order of their codes.
     #[cfg(test)]
     const ALL: [Self; 5] = [Self::Failure, Self::Usage, Self::Config, Self::Unavailable, Self::Internal];
 
     /// The process's exit code.
     pub(crate) fn code(self) -> u8 {
         match self {
+            Self::ReaderGone => 0,
             Self::Failure => 1,
             Self::Usage => 2,
             Self::Config => 3,
@@ -64,6 +67,11 @@ impl CliError {
     /// `what` is in lower case and without a final full stop.
     pub(crate) fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
         Self { kind, what: what.into(), place: None, mend: None }
+    }
+
+    /// The reader of stdout went away.
+    pub(crate) fn reader_gone() -> Self {
+        Self::new(ErrorKind::ReaderGone, "nobody reads the output any more")
     }
 
     /// It was tried and failed.
@@ -107,15 +115,16 @@ impl CliError {
     }
 
     /// What sort of failure it is.
-    #[cfg(test)]
     pub(crate) fn kind(&self) -> ErrorKind {
         self.kind
     }
 
     /// Prints it to stderr and gives the exit code for `main`.
     pub(crate) fn report(&self) -> ExitCode {
-        // A closed stderr must not turn one failure into another.
-        let _ = writeln!(std::io::stderr().lock(), "error: {self}");
+        if self.kind != ErrorKind::ReaderGone {
+            // A closed stderr must not turn one failure into another.
+            let _ = writeln!(std::io::stderr().lock(), "error: {self}");
+        }
         ExitCode::from(self.kind.code())
     }
 }

@@ -47,7 +47,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
     })?;
     match cli.command {
         Command::Run(args) => commands::run::run(&args).await,
-        Command::Check(args) => commands::check::check(&args),
+        Command::Check(args) => commands::check::check(&args).await,
         Command::Invoke(args) => commands::invoke::invoke(args).await,
         Command::Queue(command) => commands::queue::queue(command).await,
         Command::Demo => commands::demo::demo().await,

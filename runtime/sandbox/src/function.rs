@@ -122,6 +122,12 @@ impl Function {
         self.shared.handler.kind()
     }
 
+    /// How many of the sandbox's `max_instances` one invocation takes: one, or more for code with several memories or many tables.
+    #[must_use]
+    pub fn slots(&self) -> u32 {
+        self.shared.slots
+    }
+
     /// SHA-256 of the code, 64 lower-case hex digits.
     #[must_use]
     pub fn sha256(&self) -> &str {

@@ -45,7 +45,7 @@ pub(crate) async fn demo() -> Result<ExitCode, CliError> {
     let seen = Arc::new(Mutex::new(Seen::default()));
     let clock: Arc<Mutex<Option<Broker>>> = Arc::default();
     let observer = observer(Arc::clone(&seen), Arc::clone(&clock));
-    let worker = assemble::start(&config(&folder.0), &observer).await?;
+    let worker = assemble::start(assemble::prepare(config(&folder.0)).await?, &observer).await?;
     let Some(broker) = worker.broker.clone() else { return Err(CliError::internal("the demo has no queue")) };
     *lock(&clock) = Some(broker.clone());
     introduce(&worker)?;
@@ -97,7 +97,7 @@ async fn tell(broker: &Broker, seen: &Arc<Mutex<Seen>>) -> Result<ExitCode, CliE
             break;
         }
         if started.elapsed() > LONGEST {
-            let missing = lock(&sent).len() - settled;
+            let missing = lock(&sent).len().saturating_sub(settled);
             return Err(CliError::failure(format!("{missing} orders were not settled within {} s", LONGEST.as_secs())));
         }
     }
@@ -297,7 +297,11 @@ fn config(folder: &Path) -> Config {
     };
     Config {
         queues: vec![
-            QueueSpec { visibility_timeout_seconds: VISIBILITY_S, redrive: Some(redrive), ..QueueSpec::new(QUEUE) },
+            QueueSpec {
+                visibility_timeout_seconds: Some(VISIBILITY_S),
+                redrive: Some(redrive),
+                ..QueueSpec::new(QUEUE)
+            },
             QueueSpec::new(DEAD_LETTERS),
         ],
         sandbox: Sandbox::for_permits(function.reserved_concurrent_executions),

@@ -15,6 +15,8 @@ use crate::config::{self, DEFAULT_ACCOUNT_ID, DEFAULT_REGION};
 use crate::error::CliError;
 use crate::telemetry;
 
+/// One instance is called; with several memories or many tables it takes several of the engine's places.
+const INSTANCES: u32 = 16;
 /// Lambda's own limit for an event.
 const EVENT_BYTES_MAX: u64 = 6 << 20;
 
@@ -35,7 +37,7 @@ pub(crate) async fn invoke(args: InvokeArgs) -> Result<ExitCode, CliError> {
         limits: Limits::default(),
     };
     let engine = EngineConfig {
-        max_instances: 1,
+        max_instances: INSTANCES,
         cache_dir: config::default_cache_dir(&crate::process_env),
         ..EngineConfig::default()
     };

@@ -12,8 +12,44 @@ use std::io::Write;
 
 use crate::error::CliError;
 
-/// Prints a line to stdout. A reader that went away (`wasmill queue ls | head -1`) ends the command quietly.
+/// Prints a line to stdout. A reader that went away (`wasmill queue ls | head -1`) ends the command quietly: the error
+/// says nothing then, and its exit code is 0.
 pub(crate) fn print_line(line: impl Display) -> Result<(), CliError> {
-    writeln!(std::io::stdout().lock(), "{line}")
-        .map_err(|error| CliError::failure(format!("stdout cannot be written: {error}")))
+    write_line(&mut std::io::stdout().lock(), line)
+}
+
+fn write_line(out: &mut impl Write, line: impl Display) -> Result<(), CliError> {
+    writeln!(out, "{line}").map_err(|error| match error.kind() {
+        std::io::ErrorKind::BrokenPipe => CliError::reader_gone(),
+        _ => CliError::failure(format!("stdout cannot be written: {error}")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use std::io;
+
+    use super::*;
+
+    struct Broken(io::ErrorKind);
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_no_failure() {
+        assert_eq!(write_line(&mut Broken(io::ErrorKind::BrokenPipe), "x").unwrap_err().kind().code(), 0);
+        assert_eq!(write_line(&mut Broken(io::ErrorKind::StorageFull), "x").unwrap_err().kind().code(), 1);
+        let mut out = Vec::new();
+        write_line(&mut out, "x").unwrap();
+        assert_eq!(out, b"x\n");
+    }
 }

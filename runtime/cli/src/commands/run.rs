@@ -7,7 +7,6 @@ use wasmill_mapping::Observer;
 
 use crate::args::RunArgs;
 use crate::assemble::{self, Worker};
-use crate::config;
 use crate::error::CliError;
 use crate::shutdown::Signals;
 
@@ -16,20 +15,24 @@ const STOP_NOW_GRACE: Duration = Duration::from_secs(2);
 
 /// Runs until a signal says otherwise.
 pub(crate) async fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
-    let config = config::load(&args.config, &crate::process_env)?;
-    for warning in &config.warnings {
-        tracing::warn!(key = warning.key, mend = warning.mend, "{}", warning.what);
-    }
     let signals = Signals::install().map_err(|error| CliError::internal(format!("no signals: {error}")))?;
     let observer = Observer::nobody();
-    let worker = tokio::select! {
+    let starting = async {
+        let prepared = assemble::prepare_file(&args.config).await??;
+        let grace = prepared.config.drain_grace;
+        for warning in &prepared.config.warnings {
+            tracing::warn!(key = warning.key, mend = warning.mend, "{}", warning.what);
+        }
+        Ok::<_, CliError>((assemble::start(prepared, &observer).await?, grace))
+    };
+    let (worker, grace) = tokio::select! {
         biased;
         // Nothing polls until all of it stands, so there is nothing to give back.
         () = signals.drain_requested() => return Ok(ExitCode::SUCCESS),
-        worker = assemble::start(&config, &observer) => worker?,
+        started = starting => started?,
     };
     tracing::info!(mappings = worker.mappings.len(), "wasmill is running");
-    Ok(until_told(worker, &signals, config.drain_grace).await)
+    Ok(until_told(worker, &signals, grace).await)
 }
 
 /// Waits for the signals and climbs down: the first drains, the second stops now.

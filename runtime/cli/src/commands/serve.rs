@@ -24,7 +24,7 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<ExitCode, CliError> {
     };
     let signals = Signals::install().map_err(|error| CliError::internal(format!("no signals: {error}")))?;
     let config = Config::of_queue(local, args.admin_listen);
-    let worker = assemble::start(&config, &Observer::nobody()).await?;
+    let worker = assemble::start(assemble::prepare(config).await?, &Observer::nobody()).await?;
     // Nothing is held here, so there is nothing to wait for.
     Ok(until_told(worker, &signals, Duration::ZERO).await)
 }

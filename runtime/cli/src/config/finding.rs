@@ -17,6 +17,35 @@ pub(crate) struct Position {
     pub(crate) column: usize,
 }
 
+/// What a finding points at, kept beside a value that is judged only after the file was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// The config file, as the user named it.
+    file: PathBuf,
+    /// `None` when no file says so.
+    at: Option<Position>,
+    /// Dotted path of the key.
+    key: String,
+}
+
+impl Origin {
+    /// Where `key` stands in `file`.
+    pub(super) fn new(file: &Path, at: Position, key: &str) -> Self {
+        Self { file: file.to_owned(), at: Some(at), key: key.to_owned() }
+    }
+
+    /// Of what no config file says: the demo's own settings, `queue serve`.
+    pub(crate) fn built_in() -> Self {
+        Self { file: PathBuf::from("built-in settings"), at: None, key: String::new() }
+    }
+
+    /// A finding at this place.
+    pub(crate) fn finding(&self, what: impl Into<String>, mend: impl Into<String>) -> Finding {
+        let (what, mend) = (what.into(), mend.into());
+        Finding { file: self.file.clone(), at: self.at, key: self.key.clone(), what, mend }
+    }
+}
+
 /// One mistake or one warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {

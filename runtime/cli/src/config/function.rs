@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::address::is_word;
 use super::expand::is_variable_name;
+use super::finding::Origin;
 use super::paths::{self, Expected};
 use super::reader::Section;
 use super::source::{Located, Source};
@@ -28,6 +29,8 @@ pub(crate) const DEFAULT_LOG_BYTES_MAX: u32 = 1024 * 1024;
 const OUTPUT_BYTES_CEILING: u32 = 64 * 1024 * 1024;
 /// Names and values of one function's environment together. Lambda stops at 4 KiB; certificates should fit here.
 const ENVIRONMENT_BYTES_MAX: usize = 64 * 1024;
+/// The most memory a function may have.
+const MEMORY_MIB_MAX: u32 = 4096;
 const FUNCTION_NAME_CHARS_MAX: usize = 64;
 /// What wasmill sets itself for a handler that reads its context from variables.
 const OWN_VARIABLES: [&str; 2] = ["AWS_REGION", "_X_AMZN_TRACE_ID"];
@@ -40,6 +43,8 @@ pub(crate) struct FunctionSpec {
     pub(crate) name: String,
     /// The module: a file that existed when the config was read.
     pub(crate) code: PathBuf,
+    /// Where the config names it: what is wrong with the handler is reported there.
+    pub(crate) code_origin: Origin,
     /// 1–900 s.
     pub(crate) timeout: Duration,
     /// 1–4096.
@@ -60,6 +65,7 @@ impl FunctionSpec {
         Self {
             name: name.to_owned(),
             code,
+            code_origin: Origin::built_in(),
             timeout: Duration::from_secs(u64::from(DEFAULT_TIMEOUT_SECONDS)),
             memory_size_mib: DEFAULT_MEMORY_MIB,
             reserved_concurrent_executions: DEFAULT_PERMITS,
@@ -98,6 +104,8 @@ pub(super) struct FunctionDraft {
     pub(super) name: Option<Located<String>>,
     /// Complete; defaults stand where something was mistaken.
     pub(super) spec: FunctionSpec,
+    /// The code is a file, so that the handler in it can be judged whatever else is mistaken.
+    pub(super) has_code: bool,
     /// For the check against the queue's visibility timeout.
     pub(super) timeout_seconds: Located<u32>,
 }
@@ -119,11 +127,13 @@ fn read_function(mut section: Section<'_, '_>, folder: &Path) -> FunctionDraft {
     if let Some(runtime) = section.string("runtime") {
         check_runtime(&runtime, source);
     }
-    let code = section
-        .required_string("code", "write code = \"orders.wasm\", the compiled handler")
-        .map(|text| paths::resolve(text, source, folder, Expected::File));
+    let code_text = section.required_string("code", "write code = \"orders.wasm\", the compiled handler");
+    let code_place = code_text.as_ref().map_or_else(|| section.place_of("code"), |text| text.place.clone());
+    let code = code_text.map(|text| paths::resolve(&text, source, folder, Expected::File));
     let timeout_seconds = section.integer("timeout", 1..=900, " s", DEFAULT_TIMEOUT_SECONDS);
-    let memory_size_mib = section.integer("memory_size", 1..=4096, " MiB", DEFAULT_MEMORY_MIB).value;
+    let memory_size_mib = section.optional_integer("memory_size", 1..=MEMORY_MIB_MAX, " MiB");
+    // In place of a mistaken size the largest, so that the handler is not blamed for needing more than the default.
+    let memory_unread = if section.has("memory_size") { MEMORY_MIB_MAX } else { DEFAULT_MEMORY_MIB };
     let permits = section.integer("reserved_concurrent_executions", 1..=1000, "", DEFAULT_PERMITS).value;
     let environment = read_environment(&mut section);
     let outputs = 1..=OUTPUT_BYTES_CEILING;
@@ -135,17 +145,19 @@ fn read_function(mut section: Section<'_, '_>, folder: &Path) -> FunctionDraft {
     section.not_yet("reuse", "warm instances; every invocation gets a fresh one");
     section.finish();
 
+    let (code, has_code) = code.map(|code| (code.path, code.is_good)).unwrap_or_default();
     let spec = FunctionSpec {
         name: name.as_ref().map(|name| name.value.clone()).unwrap_or_default(),
-        code: code.map(|path| path.value).unwrap_or_default(),
+        code,
+        code_origin: source.origin(&code_place),
         timeout: Duration::from_secs(u64::from(timeout_seconds.value)),
-        memory_size_mib,
+        memory_size_mib: memory_size_mib.map_or(memory_unread, |size| size.value),
         reserved_concurrent_executions: permits,
         environment,
         max_response_bytes: max_response_bytes as usize,
         max_log_bytes: max_log_bytes as usize,
     };
-    FunctionDraft { name, spec, timeout_seconds }
+    FunctionDraft { name, spec, has_code, timeout_seconds }
 }
 
 fn check_runtime(runtime: &Located<String>, source: &Source<'_>) {

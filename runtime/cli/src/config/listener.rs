@@ -90,7 +90,6 @@ fn read_local_queue(mut section: Section<'_, '_>, folder: &Path) -> (LocalQueue,
         source.mistake(&durability.place, what, "add data_dir = \"data\", or remove durability");
     }
     section.finish();
-    let data_dir = data_dir.map(|path| path.value);
     let durability = durability.map(|choice| choice.value).unwrap_or_default();
     (LocalQueue { listen: listen.value, data_dir, durability }, listen)
 }

@@ -35,9 +35,9 @@ pub(crate) use self::listener::{
 };
 pub(crate) use self::mapping::{MappingSource, MappingSpec, RemoteAddress, RemoteQueue};
 pub(crate) use self::paths::default_cache_dir;
-pub(crate) use self::queue::{QueueSpec, RedriveSpec};
+pub(crate) use self::queue::{DEFAULT_VISIBILITY_TIMEOUT_SECONDS, QueueSpec, RedriveSpec};
 pub(crate) use self::resolve::{DEFAULT_ACCOUNT_ID, DEFAULT_REGION};
-pub(crate) use self::sandbox::Sandbox;
+pub(crate) use self::sandbox::{INSTANCES_MAX, Sandbox, instances_for};
 pub(crate) use self::source::Env;
 
 use self::paths::Expected;
@@ -113,27 +113,49 @@ impl Config {
     }
 }
 
+/// What a config file says, and every mistake in it.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    /// With mistakes it has holes, and only its functions may be looked at; `None` when the file is not TOML.
+    pub(crate) config: Option<Config>,
+    /// In the order they were found.
+    pub(crate) mistakes: Vec<Finding>,
+}
+
+impl Draft {
+    /// The config, or all mistakes: those of the file and `further` ones, found in what it names.
+    pub(crate) fn finish(self, further: Vec<Finding>) -> Result<Config, Mistakes> {
+        let mistakes: Vec<Finding> = self.mistakes.into_iter().chain(further).collect();
+        if mistakes.is_empty() {
+            return Ok(self.config.expect("without a mistake there is a config"));
+        }
+        Err(Mistakes::new(mistakes))
+    }
+}
+
 /// Reads and checks the file at `path`. `env` looks up environment variables; relative paths in the file start at its
-/// own folder. The error carries every mistake, in the order of the lines.
-pub(crate) fn load(path: &Path, env: Env<'_>) -> Result<Config, Mistakes> {
+/// own folder.
+///
+/// # Errors
+/// The file cannot be read as text; mistakes in it are in the draft.
+pub(crate) fn load(path: &Path, env: Env<'_>) -> Result<Draft, Mistakes> {
     let text = read_text(path)?;
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    parse(path, folder, &text, env)
+    Ok(parse(path, folder, &text, env))
 }
 
-fn parse(path: &Path, folder: &Path, text: &str, env: Env<'_>) -> Result<Config, Mistakes> {
+fn parse(path: &Path, folder: &Path, text: &str, env: Env<'_>) -> Draft {
     let source = Source::new(path, text, env, &TOP_LEVEL_KEYS);
-    let config = source.parse().and_then(|document| read(&source, &document, folder, env));
-    let warnings = source.finish()?;
-    let config = config.expect("without a mistake there is a config");
-    Ok(Config { warnings, ..config })
+    let config = source.parse().map(|document| read(&source, &document, folder, env));
+    let (mistakes, warnings) = source.finish();
+    Draft { config: config.map(|config| Config { warnings, ..config }), mistakes }
 }
 
-/// `None` only with a mistake recorded; with mistakes, what is returned has holes and must not be used.
-fn read(source: &Source<'_>, document: &toml::de::DeTable<'_>, folder: &Path, env: Env<'_>) -> Option<Config> {
+/// With mistakes recorded, what is returned has holes.
+fn read(source: &Source<'_>, document: &toml::de::DeTable<'_>, folder: &Path, env: Env<'_>) -> Config {
     let mut root = Section::root(source, document);
     let region = aws::read_region(&mut root).unwrap_or_else(|| DEFAULT_REGION.to_owned());
     let account_id = read_account_id(&mut root);
@@ -165,21 +187,21 @@ fn read(source: &Source<'_>, document: &toml::de::DeTable<'_>, folder: &Path, en
         functions: &functions,
     };
     let (queues, functions, mappings) = (resolver.queues(), resolver.functions(), resolver.mappings(&mappings));
-    Some(Config {
+    Config {
         local_queue,
         admin,
         queues,
         functions,
         mappings,
         aws,
-        cache_dir: Some(cache_dir?),
+        cache_dir,
         region,
         account_id,
         drain_grace: Duration::from_secs(u64::from(drain_grace_seconds)),
         sandbox,
         strict_lambda,
         warnings: Vec::new(),
-    })
+    }
 }
 
 fn read_account_id(root: &mut Section<'_, '_>) -> String {
@@ -193,7 +215,7 @@ fn read_account_id(root: &mut Section<'_, '_>) -> String {
 
 fn read_cache_dir(root: &mut Section<'_, '_>, folder: &Path, env: Env<'_>) -> Option<PathBuf> {
     if let Some(written) = paths::read(root, "cache_dir", folder, Expected::FolderOrNothing) {
-        return Some(written.value);
+        return Some(written);
     }
     let default = default_cache_dir(env);
     if default.is_none() {

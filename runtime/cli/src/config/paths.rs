@@ -14,37 +14,43 @@ pub(super) enum Expected {
     FolderOrNothing,
 }
 
+/// A path from the config, and whether there is what was expected.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    /// Starts at the config's folder if it was written relative.
+    pub(super) path: PathBuf,
+    /// False: a mistake is recorded.
+    pub(super) is_good: bool,
+}
+
 /// Reads the path under `key`, resolved, checked against what is on disk; the path is returned even if it is mistaken.
 pub(super) fn read(
     section: &mut Section<'_, '_>,
     key: &'static str,
     folder: &Path,
     expected: Expected,
-) -> Option<Located<PathBuf>> {
+) -> Option<PathBuf> {
     let text = section.string(key)?;
-    Some(resolve(text, section.source(), folder, expected))
+    Some(resolve(&text, section.source(), folder, expected).path)
 }
 
 /// [`read`] for a text that was read already.
-pub(super) fn resolve(
-    text: Located<String>,
-    source: &Source<'_>,
-    folder: &Path,
-    expected: Expected,
-) -> Located<PathBuf> {
+pub(super) fn resolve(text: &Located<String>, source: &Source<'_>, folder: &Path, expected: Expected) -> Resolved {
     if text.value.is_empty() || text.value.contains('\0') {
         source.mistake(&text.place, format!("{} is not a path", text.shown()), "write a path, or remove the key");
-        return text.map(PathBuf::from);
+        return Resolved { path: PathBuf::from(&text.value), is_good: false };
     }
     let path = folder.join(&text.value);
-    if let Some((what, mend)) = complaint(&path, expected) {
+    let complaint = complaint(&path, expected);
+    let is_good = complaint.is_none();
+    if let Some((what, mend)) = complaint {
         // What came from the environment may be a secret; a relative path is shown with the folder it starts from.
         let shown = text.shown();
         let address =
             if text.value.starts_with('/') { shown } else { format!("{shown} in {:?}", folder.display().to_string()) };
         source.mistake(&text.place, format!("{address} {what}"), mend);
     }
-    text.map(|_| path)
+    Resolved { path, is_good }
 }
 
 fn complaint(path: &Path, expected: Expected) -> Option<(String, &'static str)> {

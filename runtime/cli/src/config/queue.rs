@@ -9,22 +9,26 @@ use super::address::{AddressError, check_queue_name};
 use super::reader::Section;
 use super::source::{Located, Place, Source};
 
-/// One queue, resolved.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// SQS's visibility timeout for a queue that was not given one: what the built-in queue makes a new one with.
+pub(crate) const DEFAULT_VISIBILITY_TIMEOUT_SECONDS: u32 = 30;
+
+/// One queue, resolved. `None` is an attribute that the config does not write: a new queue then has SQS's default, and
+/// one that exists keeps what it has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct QueueSpec {
     /// 1–80 of `[A-Za-z0-9_-]`.
     pub(crate) name: String,
     /// 0–43200.
-    pub(crate) visibility_timeout_seconds: u32,
+    pub(crate) visibility_timeout_seconds: Option<u32>,
     /// 0–900.
-    pub(crate) delay_seconds: u32,
+    pub(crate) delay_seconds: Option<u32>,
     /// 60–1209600.
-    pub(crate) message_retention_period_seconds: u32,
+    pub(crate) message_retention_period_seconds: Option<u32>,
     /// 0–20.
-    pub(crate) receive_message_wait_time_seconds: u32,
+    pub(crate) receive_message_wait_time_seconds: Option<u32>,
     /// 1024–1048576.
-    pub(crate) maximum_message_size_bytes: u32,
-    /// Where messages go that were received too often; `None` keeps them until their retention ends.
+    pub(crate) maximum_message_size_bytes: Option<u32>,
+    /// Where messages go that were received too often.
     pub(crate) redrive: Option<RedriveSpec>,
 }
 
@@ -40,22 +44,14 @@ pub(crate) struct RedriveSpec {
 }
 
 impl QueueSpec {
-    /// A queue with Amazon's defaults.
+    /// A queue of which nothing but the name is written.
     pub(crate) fn new(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            visibility_timeout_seconds: 30,
-            delay_seconds: 0,
-            message_retention_period_seconds: 345_600,
-            receive_message_wait_time_seconds: 0,
-            maximum_message_size_bytes: 1_048_576,
-            redrive: None,
-        }
+        Self { name: name.to_owned(), ..Self::default() }
     }
 
-    /// All attributes under AWS's names, as `CreateQueue` and `SetQueueAttributes` take them. Without a redrive policy
-    /// there is no `RedrivePolicy` entry.
-    pub(crate) fn aws_attributes(&self) -> Vec<(String, String)> {
+    /// The written attributes but `RedrivePolicy`, under AWS's names, as `CreateQueue` and `SetQueueAttributes` take
+    /// them.
+    pub(crate) fn plain_attributes(&self) -> Vec<(String, String)> {
         let numbers = [
             ("VisibilityTimeout", self.visibility_timeout_seconds),
             ("DelaySeconds", self.delay_seconds),
@@ -63,16 +59,17 @@ impl QueueSpec {
             ("ReceiveMessageWaitTimeSeconds", self.receive_message_wait_time_seconds),
             ("MaximumMessageSize", self.maximum_message_size_bytes),
         ];
-        let mut attributes: Vec<(String, String)> =
-            numbers.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())).collect();
-        if let Some(redrive) = &self.redrive {
-            let policy = json!({
-                "deadLetterTargetArn": redrive.dead_letter_target_arn,
-                "maxReceiveCount": redrive.max_receive_count,
-            });
-            attributes.push(("RedrivePolicy".to_owned(), policy.to_string()));
-        }
-        attributes
+        numbers.iter().filter_map(|(name, value)| Some(((*name).to_owned(), (*value)?.to_string()))).collect()
+    }
+
+    /// `RedrivePolicy`, if it is written.
+    pub(crate) fn redrive_attribute(&self) -> Option<(String, String)> {
+        let redrive = self.redrive.as_ref()?;
+        let policy = json!({
+            "deadLetterTargetArn": redrive.dead_letter_target_arn,
+            "maxReceiveCount": redrive.max_receive_count,
+        });
+        Some(("RedrivePolicy".to_owned(), policy.to_string()))
     }
 }
 
@@ -105,30 +102,15 @@ fn read_queue(mut section: Section<'_, '_>) -> QueueDraft {
     if let Some(name) = &name {
         check_name(name, section.source());
     }
-    let default = QueueSpec::new(name.as_ref().map(|name| name.value.as_str()).unwrap_or_default());
-    let mut number = |key, range, unit, default| section.integer(key, range, unit, default).value;
+    let mut number = |key, range, unit| section.optional_integer(key, range, unit).map(|number| number.value);
     let spec = QueueSpec {
-        visibility_timeout_seconds: number("visibility_timeout", 0..=43_200, " s", default.visibility_timeout_seconds),
-        delay_seconds: number("delay_seconds", 0..=900, " s", default.delay_seconds),
-        message_retention_period_seconds: number(
-            "message_retention_period",
-            60..=1_209_600,
-            " s",
-            default.message_retention_period_seconds,
-        ),
-        receive_message_wait_time_seconds: number(
-            "receive_message_wait_time_seconds",
-            0..=20,
-            " s",
-            default.receive_message_wait_time_seconds,
-        ),
-        maximum_message_size_bytes: number(
-            "maximum_message_size",
-            1024..=1_048_576,
-            " bytes",
-            default.maximum_message_size_bytes,
-        ),
-        ..default
+        name: name.as_ref().map(|name| name.value.clone()).unwrap_or_default(),
+        visibility_timeout_seconds: number("visibility_timeout", 0..=43_200, " s"),
+        delay_seconds: number("delay_seconds", 0..=900, " s"),
+        message_retention_period_seconds: number("message_retention_period", 60..=1_209_600, " s"),
+        receive_message_wait_time_seconds: number("receive_message_wait_time_seconds", 0..=20, " s"),
+        maximum_message_size_bytes: number("maximum_message_size", 1024..=1_048_576, " bytes"),
+        redrive: None,
     };
     let redrive = section.table("redrive_policy").and_then(read_redrive);
     section.not_yet("fifo_queue", "FIFO queues");
@@ -177,29 +159,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attributes_carry_awss_names_and_only_strings() {
-        let mut queue = QueueSpec {
-            name: "orders".to_owned(),
-            visibility_timeout_seconds: 30,
-            delay_seconds: 0,
-            message_retention_period_seconds: 345_600,
-            receive_message_wait_time_seconds: 20,
-            maximum_message_size_bytes: 1_048_576,
-            redrive: None,
-        };
-        assert_eq!(queue.aws_attributes().len(), 5);
+    fn attributes_carry_awss_names_and_only_what_is_written() {
+        let mut queue = QueueSpec::new("orders");
+        assert_eq!((queue.plain_attributes(), queue.redrive_attribute()), (Vec::new(), None));
+        queue.visibility_timeout_seconds = Some(30);
+        queue.message_retention_period_seconds = Some(60);
         queue.redrive = Some(RedriveSpec {
             dead_letter_queue: "orders-dlq".to_owned(),
             dead_letter_target_arn: "arn:aws:sqs:us-east-1:000000000000:orders-dlq".to_owned(),
             max_receive_count: 3,
         });
-        let attributes = queue.aws_attributes();
-        let value = |name: &str| attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-        assert_eq!(value("VisibilityTimeout"), Some("30"));
-        assert_eq!(value("MessageRetentionPeriod"), Some("345600"));
-        assert_eq!(
-            value("RedrivePolicy"),
-            Some(r#"{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:orders-dlq","maxReceiveCount":3}"#)
-        );
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(queue.plain_attributes(), [pair("VisibilityTimeout", "30"), pair("MessageRetentionPeriod", "60")]);
+        let policy = r#"{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:orders-dlq","maxReceiveCount":3}"#;
+        assert_eq!(queue.redrive_attribute(), Some(pair("RedrivePolicy", policy)));
     }
 }

@@ -11,7 +11,7 @@ use super::aws::Aws;
 use super::function::{FunctionDraft, FunctionSpec};
 use super::listener::{LocalQueue, is_loopback};
 use super::mapping::{MappingDraft, MappingSource, MappingSpec, RemoteAddress, RemoteQueue};
-use super::queue::{QueueDraft, QueueSpec, RedriveSpec};
+use super::queue::{DEFAULT_VISIBILITY_TIMEOUT_SECONDS, QueueDraft, QueueSpec, RedriveSpec};
 use super::source::{Located, Place, Source};
 use super::suggest::nearest;
 
@@ -59,10 +59,10 @@ impl Resolver<'_, '_> {
         self.queues.iter().map(resolve).collect()
     }
 
-    /// The functions, their names unique.
+    /// The functions, their names unique. One without a file to load is left out: its mistake is recorded.
     pub(super) fn functions(&self) -> Vec<FunctionSpec> {
         self.refuse_twins("function", self.functions.iter().map(|function| function.name.as_ref()));
-        self.functions.iter().map(|function| function.spec.clone()).collect()
+        self.functions.iter().filter(|function| function.has_code).map(|function| function.spec.clone()).collect()
     }
 
     /// The mappings, both ends found. Mistaken ones are left out: the config is not used then.
@@ -227,7 +227,8 @@ impl Resolver<'_, '_> {
     fn check_timeouts(&self, source: &MappingSource, function: &FunctionDraft) {
         let MappingSource::Local { queue_name } = source else { return };
         let Some(queue) = self.queues.iter().find(|queue| queue.spec.name == *queue_name) else { return };
-        let (timeout, visibility) = (function.timeout_seconds.value, queue.spec.visibility_timeout_seconds);
+        let timeout = function.timeout_seconds.value;
+        let visibility = queue.spec.visibility_timeout_seconds.unwrap_or(DEFAULT_VISIBILITY_TIMEOUT_SECONDS);
         if timeout <= visibility {
             return;
         }

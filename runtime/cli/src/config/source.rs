@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use super::expand::{ExpandError, expand};
-use super::finding::{Finding, Mistakes, Position};
+use super::finding::{Finding, Origin, Position};
 
 /// Looks an environment variable up; a parameter, so that tests need not touch the process.
 pub(crate) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -102,15 +102,16 @@ impl<'a> Source<'a> {
         self.warnings.borrow_mut().push(self.finding(place, what.into(), mend.into()));
     }
 
-    /// Ends the reading: all mistakes, or the warnings in the order of their lines.
-    pub(super) fn finish(self) -> Result<Vec<Finding>, Mistakes> {
-        let mistakes = self.mistakes.into_inner();
-        if !mistakes.is_empty() {
-            return Err(Mistakes::new(mistakes));
-        }
+    /// Ends the reading: all mistakes, and the warnings in the order of their lines.
+    pub(super) fn finish(self) -> (Vec<Finding>, Vec<Finding>) {
         let mut warnings = self.warnings.into_inner();
         warnings.sort_by_key(|warning| warning.at);
-        Ok(warnings)
+        (self.mistakes.into_inner(), warnings)
+    }
+
+    /// The place for whoever judges its value after the file was read.
+    pub(super) fn origin(&self, place: &Place) -> Origin {
+        Origin::new(&self.file, place.at, &place.key)
     }
 
     /// The text with its variables put in.
@@ -130,7 +131,7 @@ impl<'a> Source<'a> {
     }
 
     fn finding(&self, place: &Place, what: String, mend: String) -> Finding {
-        Finding { file: self.file.clone(), at: Some(place.at), key: place.key.clone(), what, mend }
+        self.origin(place).finding(what, mend)
     }
 
     /// Where a span of bytes begins.

@@ -29,7 +29,7 @@ fn env(name: &str) -> Option<String> {
 fn load_text(text: &str) -> Result<Config, Mistakes> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("orders.wasm"), b"\0asm").unwrap();
-    parse(Path::new("wasmill.toml"), folder.path(), text, &env)
+    parse(Path::new("wasmill.toml"), folder.path(), text, &env).finish(Vec::new())
 }
 
 fn mistakes(text: &str) -> Vec<Finding> {
@@ -105,7 +105,11 @@ fn load_example(name: &str) -> Config {
     std::fs::write(prebuilt.join("orders.wasm"), b"\0asm").unwrap();
     let path = folder.join(name);
     std::fs::copy(examples.join(name), &path).unwrap();
-    load(&path, &env).map_err(|mistakes| mistakes.to_string()).unwrap()
+    load_whole(&path).map_err(|mistakes| mistakes.to_string()).unwrap()
+}
+
+fn load_whole(path: &Path) -> Result<Config, Mistakes> {
+    load(path, &env)?.finish(Vec::new())
 }
 
 #[test]
@@ -127,8 +131,8 @@ fn minimal_toml_loads() {
     assert_eq!(config.cache_dir.as_deref(), Some(Path::new("/home/someone/.cache/wasmill")));
 }
 
-#[test]
-fn full_toml_loads_and_its_values_are_the_defaults() {
+#[tokio::test]
+async fn full_toml_loads_and_its_values_are_the_defaults() {
     let full = load_example("full.toml");
     let minimal = load_example("minimal.toml");
     assert_eq!(full.warnings, []);
@@ -138,7 +142,9 @@ fn full_toml_loads_and_its_values_are_the_defaults() {
     );
     assert_eq!((full.strict_lambda, full.drain_grace), (minimal.strict_lambda, minimal.drain_grace));
     assert_eq!(full.admin, minimal.admin);
-    assert_eq!(full.queues, minimal.queues);
+    assert_eq!(full.queues[0].redrive, minimal.queues[0].redrive);
+    assert_eq!(full.queues[0].plain_attributes().len(), 5, "every attribute is written");
+    assert_eq!(attributes_of_new_queue(&full.queues[0]).await, attributes_of_new_queue(&QueueSpec::new("x")).await);
     assert_eq!(full.sandbox.max_instances, minimal.sandbox.max_instances);
     assert_eq!(full.local_queue.unwrap().durability, minimal.local_queue.unwrap().durability);
 
@@ -146,12 +152,27 @@ fn full_toml_loads_and_its_values_are_the_defaults() {
     assert_eq!(function.environment.0.len(), 1);
     function.environment = function::Environment::default();
     function.code.clone_from(&plain.code);
+    function.code_origin.clone_from(&plain.code_origin);
     assert_eq!(&function, plain);
 
     let (mut mapping, plain) = (full.mappings[0].clone(), &minimal.mappings[0]);
     assert_eq!(mapping.maximum_concurrency.take(), Some(8));
     assert_eq!(&mapping, plain);
     assert!(!full.mappings[1].enabled);
+}
+
+/// What the built-in queue makes of the attributes that are written.
+async fn attributes_of_new_queue(spec: &QueueSpec) -> Vec<(&'static str, String)> {
+    let broker = wasmill_queue::Broker::open(wasmill_queue::BrokerOptions {
+        data_dir: None,
+        durability: wasmill_queue::Durability::Fsync,
+        identity: wasmill_queue::Identity::default(),
+        clock: None,
+        metrics: wasmill_queue::Metrics::register(&prometheus::Registry::new()).unwrap(),
+    });
+    let broker = broker.await.unwrap();
+    let queue = broker.create_queue(&spec.name, &spec.plain_attributes(), &[]).await.unwrap();
+    queue.describe().unwrap().attributes
 }
 
 #[test]
@@ -431,7 +452,7 @@ fn broken_toml_is_reported_with_its_place() {
 #[test]
 fn files_that_cannot_be_read() {
     let folder = tempfile::tempdir().unwrap();
-    let said = |path: &Path| load(path, &env).unwrap_err().to_string();
+    let said = |path: &Path| load_whole(path).unwrap_err().to_string();
     assert!(
         said(&folder.path().join("absent.toml")).contains("absent.toml  the config file cannot be read: No such file")
     );
@@ -442,12 +463,13 @@ fn files_that_cannot_be_read() {
     std::fs::write(&path, vec![b'#'; 1024 * 1024 + 1]).unwrap();
     assert!(said(&path).contains("larger than"));
     std::fs::write(&path, b"").unwrap();
-    assert_eq!(load(&path, &env).unwrap().mappings, []);
+    assert_eq!(load_whole(&path).unwrap().mappings, []);
 }
 
 #[test]
 fn without_a_home_the_cache_must_be_named() {
-    let parse_homeless = |text: &str| parse(Path::new("x.toml"), Path::new("/etc/wasmill"), text, &|_| None);
+    let parse_homeless =
+        |text: &str| parse(Path::new("x.toml"), Path::new("/etc/wasmill"), text, &|_| None).finish(Vec::new());
     assert_eq!(parse_homeless("").unwrap_err().findings()[0].key, "cache_dir");
     assert_eq!(
         parse_homeless("cache_dir = \"cache\"").unwrap().cache_dir.as_deref(),

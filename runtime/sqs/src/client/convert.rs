@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 use std::time::Duration;
 
-use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::{
     BatchResultErrorEntry, Message as SdkMessage, MessageAttributeValue, MessageSystemAttributeName,
@@ -41,6 +41,8 @@ const TRANSIENT: [&str; 12] = [
     "RequestTimeoutException",
 ];
 const DEFAULT_VISIBILITY_SECONDS: u64 = 30;
+/// A chain of causes is cut here.
+const CAUSES_MAX: usize = 8;
 
 /// An answer that does not fit the API: another service stands at the endpoint.
 pub(super) fn misunderstood(what: &str) -> QueueError {
@@ -53,12 +55,19 @@ where
     E: ProvideErrorMetadata + Error + 'static,
 {
     let Some(service_error) = error.as_service_error() else {
-        return QueueError::Unavailable(one_line(&DisplayErrorContext(error).to_string()));
+        return QueueError::Unavailable(causes(error));
     };
     let status = error.raw_response().map_or(0, |response| response.status().as_u16());
-    let code = service_error.code().unwrap_or_default();
+    let is_transient = status >= 500 || status == 429;
     let message = service_error.message().unwrap_or_default();
-    by_code(code, message, status >= 500 || status == 429)
+    match service_error.code() {
+        Some(code) => by_code(code, message, is_transient),
+        // Something else than SQS answered, a proxy perhaps.
+        None => {
+            let message = if message.is_empty() { "the answer is not one of SQS's" } else { message };
+            by_code(&format!("HTTP {status}"), message, is_transient)
+        }
+    }
 }
 
 fn by_code(code: &str, message: &str, transient_status: bool) -> QueueError {
@@ -92,6 +101,25 @@ pub(super) fn entry_error(entry: &BatchResultErrorEntry, handle: Option<&Receipt
         }
     }
     by_code(code, message, !entry.sender_fault())
+}
+
+/// An error and its causes in one line, such as `dispatch failure: io error: Connection refused (os error 111)`. Only what
+/// each says for people: the SDK's `Debug` has whole answers in it, headers and request ids included, so that no two
+/// failures would read the same.
+fn causes(error: &dyn Error) -> String {
+    let mut text = one_line(&error.to_string());
+    let mut next = error.source();
+    for _ in 0..CAUSES_MAX {
+        let Some(cause) = next else { break };
+        let said = one_line(&cause.to_string());
+        // Some repeat what their cause says.
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        next = cause.source();
+    }
+    text
 }
 
 fn one_line(text: &str) -> String {
@@ -242,6 +270,18 @@ mod tests {
         }
         let for_a_send = failed("InvalidMessageContents", true, "bad character");
         assert_eq!(entry_error(&for_a_send, None), refused("InvalidMessageContents", "bad character"));
+    }
+
+    #[test]
+    fn causes_are_one_line_without_debug_output() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("dispatch\n failure")]
+        struct Outer(#[source] Middle);
+        #[derive(Debug, thiserror::Error)]
+        #[error("io error: refused")]
+        struct Middle(#[source] std::io::Error);
+        let error = Outer(Middle(std::io::Error::other("refused")));
+        assert_eq!(causes(&error), "dispatch failure: io error: refused");
     }
 
     #[test]

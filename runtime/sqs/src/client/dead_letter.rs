@@ -1,6 +1,6 @@
 //! A message as it goes to a remote dead-letter queue by verdict: the same body and attributes, and why it died. Pure.
 
-use wasmill_queue::{AttributeValue, DeadLetter, MessageAttribute, OutgoingMessage, QueueArn};
+use wasmill_queue::{AttributeValue, DeadLetter, MessageAttribute, OutgoingMessage, QueueArn, QueueError};
 
 const REASON: &str = "WasmillReason";
 const SOURCE_ARN: &str = "WasmillSourceArn";
@@ -60,6 +60,18 @@ pub(super) fn prepare(letter: DeadLetter, source: &QueueArn, fifo: bool, max_byt
         value: AttributeValue::Text(text),
     }));
     Prepared { message: outgoing, left_out }
+}
+
+/// The failure of a message that is in the dead-letter queue and still in its own. Whatever kept it there (the delete was
+/// tried several times), it must not read as passing: the whole move would be tried again, and each try sends another
+/// copy.
+pub(super) fn not_deleted(error: &QueueError) -> QueueError {
+    QueueError::Refused {
+        code: "DeadLetterNotDeleted".to_owned(),
+        message: format!(
+            "it is in the dead-letter queue and could not be deleted from its own, where it returns: {error}"
+        ),
+    }
 }
 
 /// Name and value of one of our attributes.
@@ -132,6 +144,17 @@ mod tests {
         match &reason.value {
             AttributeValue::Text(text) => text,
             AttributeValue::Binary(_) => panic!("the reason is text"),
+        }
+    }
+
+    #[test]
+    fn a_failed_delete_is_never_passing() {
+        let unavailable = QueueError::Unavailable("ServiceUnavailable: slow down".into());
+        let full = QueueError::Storage(wasmill_queue::StorageError::Full);
+        for error in [unavailable, QueueError::OverLimit, QueueError::NoSuchQueue, full] {
+            let QueueError::Refused { code, message } = not_deleted(&error) else { panic!("{error:?}") };
+            assert_eq!(code, "DeadLetterNotDeleted");
+            assert!(message.ends_with(&error.to_string()), "{message}");
         }
     }
 

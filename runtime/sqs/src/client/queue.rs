@@ -250,7 +250,8 @@ impl Queue for RemoteQueue {
             }
             messages.push(prepared.message);
         }
-        // Sent first, then deleted: what fails in between is there twice and never lost.
+        // Sent first, then deleted: what fails in between is there twice and never lost. From here on no error may ask for
+        // another try, as that would send again.
         let sent = queue.send(messages).await.inspect_err(|_| self.forget_dead_letter_queue())?;
         let arrived =
             |(result, receipt): (&Result<Sent, QueueError>, &ReceiptHandle)| result.is_ok().then(|| receipt.clone());
@@ -261,7 +262,8 @@ impl Queue for RemoteQueue {
         };
         let mut deleted = deleted.into_iter();
         let unanswered = || Err(misunderstood("a delete was not answered"));
-        Ok(sent.into_iter().map(|result| result.and_then(|_| deleted.next().unwrap_or_else(unanswered))).collect())
+        let mut buried = || deleted.next().unwrap_or_else(unanswered).map_err(|error| dead_letter::not_deleted(&error));
+        Ok(sent.into_iter().map(|result| result.and_then(|_| buried())).collect())
     }
 
     async fn reach(&self, arn: &QueueArn) -> Result<Arc<dyn Queue>, QueueError> {

@@ -1,0 +1,208 @@
+//! The built-in queue as the config wants it: opened, the config's queues made, and what it writes of them imposed.
+
+use prometheus::Registry;
+use wasmill_queue::{Broker, BrokerOptions, Durability, Identity, LocalQueue, OpenError};
+
+use crate::assemble::metrics_twice;
+use crate::config::{self, Config, QueueSpec};
+use crate::error::CliError;
+
+const RETENTION: &str = "MessageRetentionPeriod";
+
+/// Opens the built-in queue with the config's queues in it.
+pub(super) async fn open(config: &Config, local: &config::LocalQueue, registry: &Registry) -> Result<Broker, CliError> {
+    let broker = Broker::open(BrokerOptions {
+        data_dir: local.data_dir.clone(),
+        durability: match local.durability {
+            config::Durability::Fsync => Durability::Fsync,
+            config::Durability::Os => Durability::Os,
+        },
+        identity: Identity { region: config.region.clone(), account: config.account_id.clone() },
+        clock: None,
+        metrics: wasmill_queue::Metrics::register(registry).map_err(metrics_twice)?,
+    })
+    .await
+    .map_err(|error| open_error(&error))?;
+    own(&broker, &config.queues).await?;
+    Ok(broker)
+}
+
+/// A queue by name.
+pub(super) fn find(broker: &Broker, name: &str) -> Result<LocalQueue, CliError> {
+    broker.queue(name).map_err(|error| CliError::unavailable(format!("queue {name}: {error}")))
+}
+
+/// Makes the queues that are missing and imposes what is written of the others.
+async fn own(broker: &Broker, specs: &[QueueSpec]) -> Result<(), CliError> {
+    // Two rounds: a redrive policy may name a queue that stands further down.
+    let mut are_new = Vec::with_capacity(specs.len());
+    for spec in specs {
+        let is_new = broker.queue(&spec.name).is_err();
+        if is_new {
+            let made = broker.create_queue(&spec.name, &spec.plain_attributes(), &[]).await;
+            made.map_err(|error| CliError::unavailable(format!("queue {}: {error}", spec.name)))?;
+        }
+        are_new.push(is_new);
+    }
+    for (spec, is_new) in specs.iter().zip(are_new) {
+        impose(&find(broker, &spec.name)?, spec, is_new).await?;
+    }
+    Ok(())
+}
+
+/// The config owns what it writes: at start it wins, and the log says what it overrode. What it does not write is left
+/// as it is, since whoever set it may rely on it.
+async fn impose(queue: &LocalQueue, spec: &QueueSpec, is_new: bool) -> Result<(), CliError> {
+    let failed = |reason: String| CliError::unavailable(format!("queue {}: {reason}", spec.name));
+    let current = queue.describe().map_err(|error| failed(error.to_string()))?;
+    let changes = changes(spec, &current.attributes);
+    if changes.is_empty() {
+        return Ok(());
+    }
+    for change in changes.iter().filter(|_| !is_new) {
+        let Change { attribute, stored, wanted } = change;
+        if change.shortens_retention() {
+            tracing::warn!(
+                queue = spec.name,
+                stored,
+                config = wanted,
+                "the config shortens message_retention_period: messages older than that are deleted"
+            );
+        } else {
+            tracing::info!(queue = spec.name, attribute, stored, config = wanted, "the config overrides");
+        }
+    }
+    let wanted: Vec<(String, String)> = changes.into_iter().map(|change| (change.attribute, change.wanted)).collect();
+    queue.set_attributes(&wanted).await.map_err(|error| failed(error.to_string()))
+}
+
+/// An attribute whose stored value is not the one that is written.
+#[derive(Debug, PartialEq, Eq)]
+struct Change {
+    attribute: String,
+    stored: Option<String>,
+    wanted: String,
+}
+
+impl Change {
+    /// Then messages are deleted that would have stayed.
+    fn shortens_retention(&self) -> bool {
+        let seconds = |text: &str| text.parse::<u64>().ok();
+        let stored = self.stored.as_deref().and_then(seconds);
+        self.attribute == RETENTION && seconds(&self.wanted) < stored
+    }
+}
+
+fn changes(spec: &QueueSpec, stored: &[(&str, String)]) -> Vec<Change> {
+    let written = spec.plain_attributes().into_iter().chain(spec.redrive_attribute());
+    written
+        .filter_map(|(attribute, wanted)| {
+            let stored = stored.iter().find(|(known, _)| *known == attribute).map(|(_, stored)| stored.clone());
+            (stored.as_ref() != Some(&wanted)).then_some(Change { attribute, stored, wanted })
+        })
+        .collect()
+}
+
+fn open_error(error: &OpenError) -> CliError {
+    let mend = match error {
+        OpenError::Locked(_) => "stop the other process, or give this one a data_dir of its own",
+        OpenError::Unusable { .. } => "check that the directory can be written and is not full",
+        OpenError::NewerFormat { .. } => "use the version of wasmill that wrote it, or another data_dir",
+    };
+    CliError::unavailable(error.to_string()).with_mend(mend)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use std::collections::BTreeMap;
+
+    use crate::config::RedriveSpec;
+
+    use super::*;
+
+    pub(in crate::assemble) async fn broker() -> Broker {
+        let metrics = wasmill_queue::Metrics::register(&Registry::new()).unwrap();
+        let (identity, durability) = (Identity::default(), Durability::Fsync);
+        Broker::open(BrokerOptions { data_dir: None, durability, identity, clock: None, metrics }).await.unwrap()
+    }
+
+    fn stored(broker: &Broker, name: &str) -> BTreeMap<&'static str, String> {
+        broker.queue(name).unwrap().describe().unwrap().attributes.into_iter().collect()
+    }
+
+    fn pair(name: &str, value: &str) -> (String, String) {
+        (name.to_owned(), value.to_owned())
+    }
+
+    fn with_redrive(name: &str, target: &str) -> QueueSpec {
+        let redrive = RedriveSpec {
+            dead_letter_queue: target.to_owned(),
+            dead_letter_target_arn: Identity::default().arn(target).as_str().to_owned(),
+            max_receive_count: 3,
+        };
+        QueueSpec { redrive: Some(redrive), ..QueueSpec::new(name) }
+    }
+
+    #[tokio::test]
+    async fn new_queues_have_what_is_written_and_sqss_defaults() {
+        let broker = broker().await;
+        broker.create_queue("plain", &[], &[]).await.unwrap();
+        let orders = QueueSpec { visibility_timeout_seconds: Some(7), ..with_redrive("orders", "dead") };
+        own(&broker, &[orders, QueueSpec::new("dead")]).await.unwrap();
+        assert_eq!(stored(&broker, "dead"), stored(&broker, "plain"));
+        let orders = stored(&broker, "orders");
+        assert_eq!((orders["VisibilityTimeout"].as_str(), orders["MessageRetentionPeriod"].as_str()), ("7", "345600"));
+        assert!(orders["RedrivePolicy"].contains(":dead"));
+        let default = stored(&broker, "plain")["VisibilityTimeout"].clone();
+        assert_eq!(default, config::DEFAULT_VISIBILITY_TIMEOUT_SECONDS.to_string());
+    }
+
+    #[tokio::test]
+    async fn what_is_not_written_stays_as_it_is() {
+        let broker = broker().await;
+        own(&broker, &[with_redrive("orders", "dead"), QueueSpec::new("dead")]).await.unwrap();
+        let fortnight = pair("MessageRetentionPeriod", "1209600");
+        broker.queue("orders").unwrap().set_attributes(&[fortnight]).await.unwrap();
+        let before = stored(&broker, "orders");
+
+        // In the same second as it was made: that it is not new is known from its being there.
+        own(&broker, &[QueueSpec::new("orders"), QueueSpec::new("dead")]).await.unwrap();
+        assert_eq!(stored(&broker, "orders"), before);
+
+        let delayed = QueueSpec { delay_seconds: Some(5), ..QueueSpec::new("orders") };
+        own(&broker, &[delayed]).await.unwrap();
+        let mut expected = before;
+        expected.insert("DelaySeconds", "5".to_owned());
+        assert_eq!(stored(&broker, "orders"), expected);
+    }
+
+    #[tokio::test]
+    async fn a_redrive_policy_to_a_queue_that_is_not_there_is_an_error() {
+        let refused = own(&broker().await, &[with_redrive("orders", "dead")]).await.unwrap_err();
+        assert!(refused.to_string().contains("queue orders: "), "{refused}");
+    }
+
+    #[test]
+    fn a_shorter_retention_is_told_apart() {
+        let spec = QueueSpec {
+            message_retention_period_seconds: Some(60),
+            delay_seconds: Some(0),
+            visibility_timeout_seconds: Some(1),
+            ..QueueSpec::new("orders")
+        };
+        let stored = |retention: &str| {
+            let values = [("DelaySeconds", "0"), ("MessageRetentionPeriod", retention), ("VisibilityTimeout", "30")];
+            values.map(|(name, value)| (name, value.to_owned()))
+        };
+        let shorter = |retention: &str| -> Vec<(String, bool)> {
+            let found = changes(&spec, &stored(retention));
+            found.iter().map(|change| (change.attribute.clone(), change.shortens_retention())).collect()
+        };
+        let visibility = ("VisibilityTimeout".to_owned(), false);
+        assert_eq!(shorter("61"), [visibility.clone(), (RETENTION.to_owned(), true)]);
+        assert_eq!(shorter("60"), [visibility]);
+        let longer = QueueSpec { message_retention_period_seconds: Some(70), ..QueueSpec::new("orders") };
+        assert!(!changes(&longer, &stored("60"))[0].shortens_retention());
+    }
+}

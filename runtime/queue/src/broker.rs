@@ -258,7 +258,7 @@ impl Broker {
         ack.durable().await?;
         let queue = inner.queues.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
         if let Some(queue) = queue {
- 
+            queue.signal.wake_all();
             inner.metrics.forget(&queue.name);
         }
         Ok(())
@@ -290,7 +290,10 @@ impl Broker {
         }
     }
 
-    /// Ends all waits, writes what is queued and closes the store. Later verbs fail with `Closed`.
+    /// Ends all waits, writes what is queued and closes the store: later verbs that would change anything fail with
+    /// `Closed`. Queues in memory only stop waiting.
+    ///
+    /// Dropping every handle without it is safe too; the directory is then free a moment later.
     pub async fn close(&self) {
         self.inner.closing.store(true, Ordering::Release);
         self.wake_everyone();
@@ -314,7 +317,7 @@ impl Broker {
 
     fn wake_everyone(&self) {
         for queue in self.inner.queues.read().unwrap_or_else(PoisonError::into_inner).values() {
- 
+            queue.signal.wake_all();
         }
     }
 }

@@ -14,6 +14,9 @@ mod clock;
 mod commit;
 mod contents;
 mod contract;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod disk_tests;
 mod effect;
 mod error;
 #[cfg(test)]

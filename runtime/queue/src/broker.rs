@@ -30,6 +30,8 @@ use crate::store::{self, Durability, OpenError, Reader};
 /// The most queues one process keeps.
 const QUEUES_MAX: usize = 10_000;
 const QUEUE_NAME_MAX: usize = 80;
+/// All messages of queues without a store, overhead included.
+const MEMORY_MAX_BYTES: usize = 1 << 30;
 /// Recently sent messages kept in memory beside the store.
 const CONTENTS_MAX_BYTES: usize = 16 << 20;
 /// Bodies of sends that wait for their commit. Senders beyond it wait for room.
@@ -455,6 +457,15 @@ impl Inner {
             }
         }
         Ok(settings)
+    }
+
+    /// Whether so much more may be kept where there is no store: memory has a limit too.
+    pub(crate) fn check_memory(&self, bytes: usize) -> Answer {
+        let fits = || self.contents().bytes().saturating_add(bytes) <= MEMORY_MAX_BYTES;
+        match &self.storage {
+            Storage::Memory if !fits() => Err(StorageError::Full),
+            Storage::Memory | Storage::Disk { .. } => Ok(()),
+        }
     }
 
     /// The connection that reads bodies, when there is a store.

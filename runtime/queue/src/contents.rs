@@ -24,6 +24,11 @@ impl Contents {
         Self { kept: HashMap::new(), bytes: 0, max_bytes }
     }
 
+    /// What the kept messages cost.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(crate) fn get(&self, seq: Seq) -> Option<Arc<Content>> {
         self.kept.get(&seq).cloned()
     }

@@ -56,7 +56,7 @@ pub enum QueueError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StorageError {
     /// No room: nothing was written; deletes free room again.
-    #[error("the queue's disk is full: nothing was stored")]
+    #[error("the queue's disk is full (or, of queues in memory, their 1 GiB): nothing was stored")]
     Full,
     /// A write or a sync failed. What is on disk is unknown, so nothing is acknowledged until a restart.
     #[error("the queue's store failed and takes nothing until it is restarted: {0}")]

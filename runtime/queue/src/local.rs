@@ -337,6 +337,7 @@ impl Queue for LocalQueue {
         let Ok(room) = Arc::clone(&self.inner.send_budget).acquire_many_owned(budget).await else {
             return Err(StorageError::Closed.into());
         };
+        self.inner.check_memory(body_kib * 1024)?;
         let mut results = Vec::with_capacity(messages.len());
         let mut contents = Vec::with_capacity(messages.len());
         for message in messages {

@@ -10,7 +10,11 @@ const BINARY_KIND: u8 = 2;
 /// Lower-case hex MD5.
 #[must_use]
 pub fn md5_hex(bytes: &[u8]) -> String {
-    to_hex(&Md5::digest(bytes))
+    to_hex(&md5(bytes))
+}
+
+pub(crate) fn md5(bytes: &[u8]) -> [u8; 16] {
+    Md5::digest(bytes).into()
 }
 
 /// The digest of a set of attributes, in any order; none for an empty set.
@@ -52,7 +56,7 @@ fn update_with_length(digest: &mut Md5, bytes: &[u8]) {
     digest.update(bytes);
 }
 
-fn to_hex(bytes: &[u8]) -> String {
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut text = String::with_capacity(bytes.len() * 2);
     for byte in bytes {

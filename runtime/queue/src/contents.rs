@@ -81,6 +81,7 @@ mod tests {
         Arc::new(Content {
             id: MessageId::new("id"),
             body: "x".repeat(body_bytes),
+            body_md5: [0; 16],
             attributes: Vec::new(),
             sender_id: String::new(),
             sent_unix_ms: 0,

@@ -18,6 +18,8 @@ pub(crate) type Seq = u64;
 pub(crate) struct Content {
     pub(crate) id: MessageId,
     pub(crate) body: String,
+    /// Of the body's bytes; computed once, shown at every delivery.
+    pub(crate) body_md5: [u8; 16],
     pub(crate) attributes: Vec<MessageAttribute>,
     pub(crate) sender_id: String,
     pub(crate) sent_unix_ms: u64,

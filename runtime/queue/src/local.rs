@@ -11,7 +11,7 @@ use crate::alarm::Signal;
 use crate::arn::QueueArn;
 use crate::attributes::Settings;
 use crate::broker::{Ack, Inner, SEND_BUDGET_KIB, Wait, to_its_end};
-use crate::checksum::{md5_hex, md5_of_attributes, md5_of_trace_header};
+use crate::checksum::{md5, md5_of_attributes, md5_of_trace_header, to_hex};
 use crate::clock::Now;
 use crate::contract::{
     Capabilities, DeadLetter, EntryResults, Queue, QueueAttributes, ReceiveRequest, VisibilityChange,
@@ -214,7 +214,7 @@ impl LocalQueue {
             id: content.id.clone(),
             receipt: self.inner.receipts.encode(handed_out.receipt),
             body: content.body.clone(),
-            md5_of_body: md5_hex(content.body.as_bytes()),
+            md5_of_body: to_hex(&content.body_md5),
             system: SystemAttributes {
                 sender_id: Some(content.sender_id.clone()),
                 sent_unix_ms: content.sent_unix_ms,
@@ -346,15 +346,16 @@ impl Queue for LocalQueue {
                 continue;
             }
             let id = MessageId::new(uuid::Uuid::new_v4().to_string());
+            let body_md5 = md5(message.body.as_bytes());
             results.push(Ok(Sent {
                 id: id.clone(),
-                md5_of_body: md5_hex(message.body.as_bytes()),
+                md5_of_body: to_hex(&body_md5),
                 md5_of_attributes: md5_of_attributes(&message.attributes),
                 md5_of_system_attributes: md5_of_trace_header(message.trace_header.as_deref()),
                 sequence_number: None,
             }));
             let delay_seconds = message.delay_seconds;
-            contents.push((self.content(id, message), delay_seconds));
+            contents.push((self.content(id, message, body_md5), delay_seconds));
         }
         let sent = contents.len();
         let ((), ack) = self.inner.plan(Wait::DurableBodies(room), |state, now, effects| {
@@ -425,10 +426,11 @@ impl Queue for LocalQueue {
 
 impl LocalQueue {
     /// A message's content, its send time still to be stamped.
-    fn content(&self, id: MessageId, message: OutgoingMessage) -> Content {
+    fn content(&self, id: MessageId, message: OutgoingMessage, body_md5: [u8; 16]) -> Content {
         Content {
             id,
             body: message.body,
+            body_md5,
             attributes: sorted(message.attributes),
             sender_id: self.inner.identity.account.clone(),
             sent_unix_ms: 0,

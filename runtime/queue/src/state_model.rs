@@ -178,6 +178,7 @@ fn content() -> Arc<Content> {
         deduplication_id: None,
         sequence_number: None,
         dead_letter_source_arn: None,
+        body_md5: [0; 16],
         dead_letter_reason: None,
     })
 }

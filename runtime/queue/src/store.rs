@@ -9,6 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use serde_json::{Value, json};
 
+use crate::checksum::md5;
 use crate::clock::ClockMark;
 use crate::effect::{Content, DeliveryState, Effect, IndexRow, QueueId, QueueRow, Seq};
 use crate::error::StorageError;
@@ -396,6 +397,7 @@ impl Reader {
                     dead_letter_source_arn: row.get(7)?,
                     dead_letter_reason: row.get(8)?,
                     attributes: attributes_from_json(row.get::<_, Option<String>>(9)?.as_deref()),
+                    body_md5: md5(row.get_ref(10)?.as_bytes()?),
                     body: row.get(10)?,
                 })
             })

@@ -1,1 +1,12 @@
-//! End-to-end tests.
+//! The command line as a user sees it: stdout, stderr, exit code.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod check;
+mod demo;
+mod examples;
+mod handlers;
+mod invoke;
+mod mistakes;
+mod queue;
+mod resources;

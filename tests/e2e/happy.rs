@@ -16,7 +16,8 @@ pub(crate) fn delicate_bodies() -> Vec<String> {
         r#"{"do":"echo_to_log","n":1}"#.to_owned(),
         "  {  \"do\" :\t\"echo_to_log\" ,\r \"n\" : 1.0e2 , \"n\":100, \"big\":12345678901234567890.10 }\t ".to_owned(),
         r#"{"do":"echo_to_log","escaped":"\u0000 \u001b[31m \" \\ \/ \ud83e\udd80 é"}"#.to_owned(),
-        "{\"do\":\"echo_to_log\",\"text\":\"naïve — 中文 العربية 🦀 e\u{301} \u{feff}\u{200d}\u{2028}\u{85}\u{7f}\"}".to_owned(),
+        "{\"do\":\"echo_to_log\",\"text\":\"naïve — 中文 العربية 🦀 e\u{301} \u{feff}\u{200d}\u{2028}\u{85}\u{7f}\"}"
+            .to_owned(),
         "{\"do\":\"echo_to_log\",\"edges\":\"\u{20}\u{d7ff}\u{e000}\u{fffd}\u{10000}\u{10ffff}\"}".to_owned(),
         "{\n  \"do\": \"echo_to_log\",\n\n\t\"markup\": \"<a href='x'>&amp;</a> ${HOME} %s %00 $(id)\"\n}\n".to_owned(),
         format!(r#"{{"do":"echo_to_log","long":"{long}"}}"#),
@@ -126,8 +127,7 @@ async fn a_stream_is_handled_once_each_and_in_batches_of_at_most_batch_size() {
     worker.wait_for_metric(PATIENCE, "wasmill_queue_deleted_total", &[], 500).await;
     assert_eq!(sqs.counts("stream").await, Counts::EMPTY);
 
-    let mut handled: Vec<String> =
-        worker.log().said_by("echo").iter().map(|line| line.message().to_owned()).collect();
+    let mut handled: Vec<String> = worker.log().said_by("echo").iter().map(|line| line.message().to_owned()).collect();
     handled.sort();
     let mut expected = bodies;
     expected.sort();

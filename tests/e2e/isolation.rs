@@ -31,9 +31,7 @@ async fn a_handler_that_never_returns_holds_up_nobody_else() {
         served_at.push(log.wait_for_said(PATIENCE, "polite", &format!("served {n}"), 1).await[0].seen_at);
     }
 
-    worker
-        .wait_for_metric(PATIENCE, "wasmill_mapping_invocations_total", &[("outcome", "timeout")], 6)
-        .await;
+    worker.wait_for_metric(PATIENCE, "wasmill_mapping_invocations_total", &[("outcome", "timeout")], 6).await;
     let timeouts = log.events("batch failed");
     assert!(timeouts.iter().all(|line| line.field("fault") == "timeout" && line.field("mapping") == "stuck/spinner"));
     let last_timeout = timeouts.iter().map(|line| line.seen_at).max().unwrap();

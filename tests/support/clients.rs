@@ -32,7 +32,8 @@ pub fn aws(test: &str) -> Option<Command> {
 
 fn named(variable: &str, what: &str, test: &str) -> Option<Command> {
     let Some(program) = env::var_os(variable).map(PathBuf::from) else {
-        let left_out = format!("left out: {test}, for want of {what}; `cargo xtask test` installs it, {variable} names it");
+        let left_out =
+            format!("left out: {test}, for want of {what}; `cargo xtask test` installs it, {variable} names it");
         assert!(env::var("CI").as_deref() != Ok("true"), "{left_out}");
         // Not through the macros, whose output a passing test hides.
         let _ = writeln!(std::io::stderr(), "{left_out}");

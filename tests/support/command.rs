@@ -81,7 +81,13 @@ pub fn wasmill<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>
     run(&mut wasmill_command(arguments), "")
 }
 
-/// The same, with text on stdin.
+/// Runs `wasmill COMMAND --config FILE` to its end.
+#[must_use]
+pub fn wasmill_with_config(command: &str, config: &Path) -> Finished {
+    wasmill([command.as_ref(), "--config".as_ref(), config.as_os_str()])
+}
+
+/// Runs `wasmill` with these arguments and text on stdin to its end.
 pub fn wasmill_with_input<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>, input: &str) -> Finished {
     run(&mut wasmill_command(arguments), input)
 }

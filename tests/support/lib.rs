@@ -16,7 +16,7 @@ pub mod sqs;
 pub mod wait;
 pub mod worker;
 
-pub use command::{Finished, wasmill};
+pub use command::{Finished, wasmill, wasmill_with_config};
 pub use sqs::{Counts, Sqs};
 pub use wait::{PATIENCE, eventually};
 pub use worker::{Home, Wasmill};

@@ -63,6 +63,12 @@ impl Home {
     #[must_use]
     pub fn launch(&self, config: &str) -> Wasmill {
         let config = self.write("wasmill.toml", config);
+        self.launch_file(&config)
+    }
+
+    /// Starts a worker with a configuration that is there already, and waits for nothing.
+    #[must_use]
+    pub fn launch_file(&self, config: &Path) -> Wasmill {
         self.spawn(&["run".as_ref(), "--config".as_ref(), config.as_os_str()])
     }
 
@@ -155,10 +161,8 @@ impl Wasmill {
 
     /// Waits for its end, and for the end of its log.
     pub async fn wait_exit(&mut self, within: Duration) -> ExitStatus {
-        let status = eventually(within, async || {
-            self.exit_status().ok_or_else(|| "the process has not ended".to_owned())
-        })
-        .await;
+        let status =
+            eventually(within, async || self.exit_status().ok_or_else(|| "the process has not ended".to_owned())).await;
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();
         }
@@ -194,16 +198,24 @@ impl Wasmill {
     /// # Panics
     /// When the process ends before.
     pub async fn wait_until_ready(&mut self) {
+        if !self.becomes_ready().await {
+            panic!("wasmill ended with {:?} before it was ready", self.ended);
+        }
+    }
+
+    /// Waits until `/readyz` says so, or until it ends: then false.
+    pub async fn becomes_ready(&mut self) -> bool {
         eventually(PATIENCE, async || {
-            if let Some(status) = self.exit_status() {
-                panic!("wasmill ended with {status} before it was ready");
+            if self.exit_status().is_some() {
+                return Ok(false);
             }
             self.sqs = self.address("SQS listening");
             self.admin = self.address("metrics and health listening");
             let answer = self.get("/readyz").await?;
-            holds(answer.status == 200, || format!("not ready: {}", answer.body))
+            holds(answer.status == 200, || format!("not ready: {}", answer.body))?;
+            Ok(true)
         })
-        .await;
+        .await
     }
 
     fn exit_status(&mut self) -> Option<ExitStatus> {

@@ -119,12 +119,13 @@ fn mend(error: &LoadError) -> String {
 }
 
 fn make_sandbox(config: &Config, max_instances: u32, metrics: Metrics) -> Result<Sandbox, CliError> {
-    let largest_mib = config.functions.iter().map(|function| function.memory_size_mib).max();
+    // Memory keeps its default ceiling, the largest a function may have: a lower one reserves no less, and the engine
+    // would refuse a handler that begins above it before the load can say which memory_size it needs.
     let engine = EngineConfig {
         max_instances,
-        max_memory_mib: largest_mib.unwrap_or(config::DEFAULT_MEMORY_MIB),
         cache_dir: config.cache_dir.clone(),
         guest_threads: config.sandbox.guest_threads as usize,
+        ..EngineConfig::default()
     };
     Sandbox::new(engine, metrics).map_err(|error| {
         CliError::unavailable(error.to_string()).with_mend("check the process's limits (ulimit -v, ulimit -u)")

@@ -1,0 +1,54 @@
+//! `check` does all of `run` but the running.
+
+use serde_json::json;
+use support::config::{ON_DISK, function, mapping, queue};
+use support::{Home, wasmill, wasmill_with_config};
+
+#[tokio::test]
+async fn check_binds_no_port_and_locks_no_directory() {
+    let home = Home::new();
+    let config = ON_DISK.to_owned()
+        + &queue("orders", "")
+        + &function("orders", "orders", "")
+        + &mapping("orders", "orders", "");
+    let mut worker = home.run(&config).await;
+    // The same data directory, and ports that are taken.
+    let admin = worker.log().events("metrics and health listening")[0].field("address").to_owned();
+    let taken = config.replacen("127.0.0.1:0", &worker.sqs_address().to_string(), 1).replacen("127.0.0.1:0", &admin, 1);
+    let config = home.write("taken.toml", taken);
+    let checked = wasmill_with_config("check", &config);
+    assert_eq!(checked.assert_succeeds(), format!("{}: no mistakes\n", config.display()));
+    worker.assert_sound().await;
+    worker.stop().await;
+}
+
+#[test]
+fn check_leaves_nothing_behind() {
+    let home = Home::new();
+    let config = home.write("wasmill.toml", ON_DISK.to_owned() + &function("orders", "orders", ""));
+    wasmill_with_config("check", &config).assert_succeeds();
+    let left: Vec<_> = std::fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["wasmill.toml"]);
+}
+
+#[test]
+fn warnings_are_told_and_are_no_mistakes() {
+    let home = Home::new();
+    let config = ON_DISK.to_owned()
+        + &queue("orders", "visibility_timeout = 5")
+        + &function("orders", "orders", "timeout = 6")
+        + &mapping("orders", "orders", "");
+    let lenient = home.write("lenient.toml", &config);
+    let warned = wasmill_with_config("check", &lenient);
+    let text = warned.assert_succeeds();
+    assert!(text.starts_with("warning: ") && text.ends_with(": no mistakes\n"), "{text}");
+    assert!(text.contains("function[0].timeout: 6 s is more than the visibility timeout"), "{text}");
+
+    let warned = wasmill(["check".as_ref(), "--json".as_ref(), "--config".as_ref(), lenient.as_os_str()]).json();
+    assert_eq!(warned["mistakes"], json!([]));
+    assert_eq!(warned["warnings"][0]["key"], "function[0].timeout");
+
+    let strict = home.write("strict.toml", format!("strict_lambda = true\n{config}"));
+    let refused = wasmill_with_config("check", &strict);
+    refused.assert_fails(3, &["function[0].timeout", "strict_lambda"]);
+}

@@ -5,14 +5,18 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::{Instant, sleep_until};
 
-use crate::broker::{Inner, SWEEP_EVERY, Wait};
 use crate::clock::Clock;
 use crate::error::QueueError;
+use crate::seam::{Seam, Wait};
+
+/// How often every queue is looked at for messages past their retention.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// One queue's signal.
 #[derive(Debug, Default)]
@@ -90,7 +94,7 @@ impl Alarm {
 }
 
 /// The timer's task. It does not keep the queues alive: it ends within [`SWEEP_EVERY`] of their being dropped.
-pub(crate) async fn run(inner: Weak<Inner>, alarm: Arc<Alarm>, clock: Arc<Clock>) {
+pub(crate) async fn run(inner: Weak<Seam>, alarm: Arc<Alarm>, clock: Arc<Clock>) {
     let mut next_sweep = Instant::now() + SWEEP_EVERY;
     loop {
         let due = alarm.due().map(|tick_ms| clock.instant_of(tick_ms));
@@ -111,7 +115,7 @@ pub(crate) async fn run(inner: Weak<Inner>, alarm: Arc<Alarm>, clock: Arc<Clock>
 }
 
 /// Lets time pass on the queues that somebody waits on, or on all, and wakes where something became visible.
-fn ring(inner: &Inner, everything: bool) {
+fn ring(inner: &Seam, everything: bool) {
     for queue in inner.all_queues() {
         if !everything && !queue.signal.is_awaited() {
             continue;

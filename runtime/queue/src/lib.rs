@@ -34,6 +34,7 @@ mod receipt;
 mod redrive;
 mod room;
 mod schema;
+mod seam;
 mod shelf;
 mod state;
 #[cfg(test)]

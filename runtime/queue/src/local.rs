@@ -7,10 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep_until};
 
-use crate::alarm::Signal;
 use crate::arn::QueueArn;
 use crate::attributes::Settings;
-use crate::broker::{Ack, Inner, SEND_BUDGET_KIB, Wait, to_its_end};
+use crate::broker::to_its_end;
 use crate::checksum::{md5, md5_of_attributes, md5_of_trace_header, to_hex};
 use crate::clock::Now;
 use crate::contract::{
@@ -20,8 +19,8 @@ use crate::effect::{Content, Effect, QueueId, QueueRow, Seq};
 use crate::error::{PurgeError, QueueError, SettingError, StorageError};
 use crate::limits::{self, VISIBILITY_MAX_SECONDS};
 use crate::message::{Message, MessageAttribute, MessageId, OutgoingMessage, ReceiptHandle, Sent, SystemAttributes};
-use crate::metrics::QueueMetrics;
 use crate::receipt::Receipt;
+use crate::seam::{Ack, QueueShared, SEND_BUDGET_KIB, Seam, Wait};
 use crate::state::{HandedOut, State};
 
 /// The most messages that one in-process receive may take. The wire's own limit is ten.
@@ -30,21 +29,11 @@ const RECEIVE_MAX: u32 = 1000;
 /// The longest that a receive waits.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
-/// What all handles of a queue share.
-#[derive(Debug)]
-pub(crate) struct QueueShared {
-    pub(crate) id: QueueId,
-    pub(crate) name: String,
-    pub(crate) arn: QueueArn,
-    pub(crate) signal: Signal,
-    pub(crate) metrics: QueueMetrics,
-}
-
 /// A handle to one queue of this process. Cheap to clone; it keeps the store open.
 #[derive(Debug, Clone)]
 pub struct LocalQueue {
     shared: Arc<QueueShared>,
-    inner: Arc<Inner>,
+    inner: Arc<Seam>,
 }
 
 /// What an owner sees of a queue.
@@ -67,7 +56,7 @@ pub struct Description {
 }
 
 impl LocalQueue {
-    pub(crate) fn new(shared: Arc<QueueShared>, inner: &Arc<Inner>) -> Self {
+    pub(crate) fn new(shared: Arc<QueueShared>, inner: &Arc<Seam>) -> Self {
         Self { shared, inner: Arc::clone(inner) }
     }
 

@@ -6,7 +6,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
 
-use crate::broker::Inner;
+use crate::seam::Seam;
 
 /// The built-in queues' metrics on one registry. A cheap handle.
 #[derive(Debug, Clone)]
@@ -63,7 +63,7 @@ impl Metrics {
     }
 
     /// Reads depths from these queues from now on.
-    pub(crate) fn watch(&self, inner: Weak<Inner>) {
+    pub(crate) fn watch(&self, inner: Weak<Seam>) {
         *self.depths.source.lock().unwrap_or_else(PoisonError::into_inner) = inner;
     }
 }
@@ -85,7 +85,7 @@ impl QueueMetrics {
 /// Reads every queue's depth when it is asked: exact, and free in between.
 #[derive(Debug, Clone)]
 struct Depths {
-    source: Arc<Mutex<Weak<Inner>>>,
+    source: Arc<Mutex<Weak<Seam>>>,
     messages: IntGaugeVec,
     oldest_seconds: GaugeVec,
 }

@@ -79,6 +79,30 @@ async fn a_remote_queue_is_a_source_by_its_url_and_by_its_arn() {
 }
 
 #[tokio::test]
+async fn a_dead_letter_by_verdict_reaches_a_remote_dead_letter_queue_with_its_reason() {
+    let server = Home::new().serve(&["--in-memory", "--listen", "127.0.0.1:0"]).await;
+    let sqs = server.sqs();
+    create(&sqs, "orders", "300", 100).await;
+    let config =
+        worker_at(sqs.endpoint()) + &function("orders", "faulty", "") + &mapping(&sqs.url("orders"), "orders", "");
+    let _worker = Home::new().run(&config).await;
+    let body = json!([{"do": "echo_to_log"}, {"do": "fail", "deadLetterReason": "no such customer"}]).to_string();
+    sqs.send("orders", &body).await;
+
+    let dead = sqs.receive_all(PATIENCE, "orders-dlq", 1).await.remove(0);
+    assert_eq!(dead.body(), Some(body.as_str()));
+    let attributes = dead.message_attributes().unwrap();
+    for (name, value) in [
+        ("WasmillReason", "no such customer".to_owned()),
+        ("WasmillSourceArn", arn("orders")),
+        ("WasmillFunctionVersion", "$LATEST".to_owned()),
+    ] {
+        assert_eq!(attributes[name].string_value(), Some(value.as_str()), "{name}");
+    }
+    sqs.wait_for_counts(PATIENCE, "orders", Counts::EMPTY).await;
+}
+
+#[tokio::test]
 async fn a_source_that_goes_away_is_named_by_readyz_and_taken_up_again_when_it_is_back() {
     let listen = format!("127.0.0.1:{}", lasting_port());
     let home = Home::new();

@@ -1,4 +1,4 @@
-//! From what each section says to one [`Config`]: the checks that need more than one section.
+//! From what each section says to one `Config`: the checks that need more than one section.
 //!
 //! Names are looked up here, duplicates found, and each event source decided to be the built-in queue's or remote.
 //! Every check goes on after a mistake. A reference is checked against the names that were written, well formed or

@@ -92,7 +92,6 @@ impl LineSplitter {
 }
 
 fn emit_line(line: &[u8], emit: &mut dyn FnMut(&str)) {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
     emit(&String::from_utf8_lossy(line));
 }
 
@@ -429,9 +428,9 @@ mod tests {
         capture.write(Channel::Stdout, "one\ntw");
         assert_eq!(capture.texts(), ["one"]);
         capture.write(Channel::Stdout, "o\r\n\nthree");
-        assert_eq!(capture.texts(), ["one", "two", ""]);
+        assert_eq!(capture.texts(), ["one", "two\r", ""]);
         assert!(capture.finish());
-        assert_eq!(capture.texts(), ["one", "two", "", "three"]);
+        assert_eq!(capture.texts(), ["one", "two\r", "", "three"]);
         assert!(!capture.finish());
         assert_eq!(capture.lines.len(), 4);
     }

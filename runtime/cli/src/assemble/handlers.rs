@@ -105,16 +105,25 @@ async fn load_into(
                 slots: u64::from(spec.reserved_concurrent_executions) * u64::from(function.slots()),
                 function,
             }),
-            Err(error) => findings.push(spec.code_origin.finding(error.to_string(), mend(&error))),
+            Err(error) => {
+                let (what, mend) = what_and_mend(&error);
+                findings.push(spec.code_origin.finding(what, mend));
+            }
         }
     }
     Ok((Handlers { sandbox: Some(sandbox), functions }, findings))
 }
 
-fn mend(error: &LoadError) -> String {
-    match error {
-        LoadError::MemoryTooSmall { needed_mib, .. } => format!("write memory_size = {needed_mib} or more"),
-        _ => "correct the function's code, or name another file".to_owned(),
+/// What is wrong and what to do about it. Where the error's own line ends in its mend, that is the mend.
+fn what_and_mend(error: &LoadError) -> (String, String) {
+    let line = error.to_string();
+    match (error, line.split_once("; ")) {
+        (LoadError::MemoryTooSmall { needed_mib, .. }, _) => {
+            let mend = format!("write memory_size = {needed_mib} or more");
+            (line, mend)
+        }
+        (_, Some((what, mend))) => (what.to_owned(), mend.to_owned()),
+        (_, None) => (line, "correct the function's code, or name another file".to_owned()),
     }
 }
 

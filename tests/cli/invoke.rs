@@ -30,6 +30,13 @@ fn arguments(guest: &str, event: &Path, more: &[&str]) -> Vec<OsString> {
 }
 
 #[test]
+fn the_readmes_event_has_one_order_that_is_charged_and_one_that_is_not() {
+    let done = invoke_file("orders", &places::repository().join("handlers/orders/event.json"), &[]);
+    let failed = "{\"batchItemFailures\":[{\"itemIdentifier\":\"2e1424d4-f796-459a-8184-9c92662be6da\"}]}\n";
+    assert_eq!(done.assert_succeeds(), failed);
+}
+
+#[test]
 fn the_response_goes_to_stdout_and_the_log_to_stderr() {
     let order = r#"{"id":"o-1","sku":"tea-green","quantity":2}"#;
     let done = invoke("orders", &event(order), &[]);

@@ -51,7 +51,7 @@ pub(crate) enum Command {
     #[command(after_help = help("wasmill check --config config/minimal.toml"))]
     Check(CheckArgs),
     /// Call a handler once: its response goes to stdout, its log to stderr.
-    #[command(after_help = help("wasmill invoke handlers/prebuilt/orders.wasm --event event.json --env TABLE=orders"))]
+    #[command(after_help = help("wasmill invoke handlers/prebuilt/orders.wasm --event handlers/orders/event.json"))]
     Invoke(InvokeArgs),
     /// Serve the built-in queue, or talk to any SQS-compatible endpoint.
     #[command(subcommand, after_help = help("wasmill queue serve --in-memory"))]

@@ -37,8 +37,9 @@ fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
 
 async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
     let default_filter = match cli.command {
+        Command::Queue(args::QueueCommand::Serve(_)) => None,
         // These talk to a person on the same terminal: only what went wrong may come in between.
-        Command::Demo | Command::Queue(args::QueueCommand::Ls(_)) => Some("error"),
+        Command::Demo | Command::Queue(_) => Some("error"),
         _ => None,
     };
     telemetry::init(cli.log_format, &|name| {

@@ -54,7 +54,7 @@ pub struct ReceiveRequest {
     pub wait: Duration,
     /// Instead of the queue's own, in whole seconds, 0–43200.
     pub visibility_timeout_seconds: Option<u32>,
-    /// FIFO: makes a repeated receive give the same messages (five minutes).
+    /// FIFO: makes a repeated receive give the same messages (five minutes). It means nothing to a standard queue.
     pub attempt_id: Option<String>,
 }
 
@@ -74,7 +74,7 @@ pub struct DeadLetter {
     pub message: Message,
     /// Kept beside the dead message.
     pub reason: String,
-    /// The function version that said so.
+    /// The function version that said so. Sent along to a remote dead-letter queue; the built-in queue keeps the reason.
     pub function_version: String,
 }
 

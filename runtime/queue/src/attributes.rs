@@ -28,6 +28,40 @@ pub(crate) struct Settings {
     pub(crate) redrive: Option<RedrivePolicy>,
     /// `SqsManagedSseEnabled`: kept and shown as on SQS. Encryption at rest is the disk's business here.
     pub(crate) managed_sse: bool,
+    /// `Policy`: exactly as given.
+    pub(crate) policy: Option<String>,
+    /// `RedriveAllowPolicy`, as given. Who may name this queue as its dead-letter queue.
+    pub(crate) redrive_allow: Option<String>,
+    /// `KmsMasterKeyId`: kept and shown, as `managed_sse` is.
+    pub(crate) kms_key: Option<String>,
+    /// `KmsDataKeyReusePeriodSeconds`.
+    pub(crate) kms_reuse_s: Option<u32>,
+    /// Of a FIFO queue; none for a standard one. The type is given at creation and never changes.
+    pub(crate) fifo: Option<FifoSettings>,
+}
+
+/// What only FIFO queues have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct FifoSettings {
+    /// `ContentBasedDeduplication`.
+    pub(crate) content_based_deduplication: bool,
+    /// `DeduplicationScope`, as it is shown.
+    pub(crate) deduplication_scope: DeduplicationScope,
+    /// The scope that the queue was created with, which is the one that works: changing it later changed nothing in
+    /// recordings of AWS (sqs-semantics §6).
+    pub(crate) created_scope: DeduplicationScope,
+    /// `FifoThroughputLimit` is `perMessageGroupId`. Shown; throughput is not limited here.
+    pub(crate) throughput_per_group: bool,
+}
+
+/// Within what a deduplication id is unique.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum DeduplicationScope {
+    /// The queue.
+    #[default]
+    Queue,
+    /// A message group.
+    MessageGroup,
 }
 
 impl Default for Settings {
@@ -40,6 +74,11 @@ impl Default for Settings {
             maximum_message_bytes: MESSAGE_MAX_BYTES,
             redrive: None,
             managed_sse: true,
+            policy: None,
+            redrive_allow: None,
+            kms_key: None,
+            kms_reuse_s: None,
+            fifo: None,
         }
     }
 }
@@ -82,11 +121,16 @@ impl Settings {
                 let unsupported = NOT_YET.iter().find(|known| **known == other);
                 return Err(unsupported.map_or_else(
                     || SettingError::Unknown(other.to_owned()),
-                    |known| SettingError::Unsupported(known),
+                    |known| SettingError::Misplaced(format!("{known} comes in a moment")),
                 ));
             }
         }
         Ok(())
+    }
+
+    /// The same, as the store keeps them.
+    pub(crate) fn to_stored_pairs(&self) -> Vec<(String, String)> {
+        self.to_pairs().into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     /// Every attribute that is set, as AWS's name and text, in AWS's alphabetical order.
@@ -206,7 +250,7 @@ mod tests {
     #[test]
     fn what_is_not_supported_is_refused_by_name() {
         let mut settings = Settings::default();
-        assert_eq!(settings.set("FifoQueue", "true"), Err(SettingError::Unsupported("FifoQueue")));
+
         assert_eq!(settings.set("QueueArn", "x"), Err(SettingError::Unknown("QueueArn".into())));
         assert_eq!(settings, Settings::default());
     }

@@ -8,15 +8,16 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::alarm;
-use crate::arn::Identity;
+use crate::arn::{Identity, QueueArn};
 use crate::attributes::Settings;
 use crate::clock::{Clock, Now};
 use crate::commit::Committer;
 use crate::contents::Contents;
 use crate::effect::QueueRow;
-use crate::error::{CreateQueueError, QueueError, StorageError};
+use crate::error::{CreateQueueError, MoveTaskError, QueueError, StorageError};
 use crate::local::LocalQueue;
 use crate::metrics::Metrics;
+use crate::move_task::MoveTask;
 use crate::receipt::Receipts;
 use crate::seam::{Reporter, Seam, Storage, Wait};
 use crate::state::State;
@@ -168,7 +169,7 @@ impl Broker {
         let row = QueueRow {
             id: *next_queue,
             name: name.clone(),
-            settings: stored_pairs(&settings),
+            settings: settings.to_stored_pairs(),
             tags,
             created_unix_s: unix_s,
             modified_unix_s: unix_s,
@@ -220,6 +221,36 @@ impl Broker {
     pub fn queue_names(&self, prefix: &str) -> Vec<String> {
         let state = self.inner.lock_state();
         state.names().filter(|name| name.starts_with(prefix)).map(str::to_owned).collect()
+    }
+
+    /// Starts a message move task: from a dead-letter queue to `destination`, or each message back to where it came
+    /// from. Answers the task's id.
+    ///
+    /// # Errors
+    /// A queue is not there or is not a dead-letter queue, a task of it runs, or the disk did not take it.
+    pub async fn start_move_task(
+        &self,
+        _source: &QueueArn,
+        _destination: Option<&QueueArn>,
+        _max_per_second: Option<u32>,
+    ) -> Result<String, MoveTaskError> {
+        Err(MoveTaskError::NoSuchSource)
+    }
+
+    /// Stops a task and answers how many messages it moved.
+    ///
+    /// # Errors
+    /// There is no such task of that source, or it is over.
+    pub async fn cancel_move_task(&self, _source: &QueueArn, _id: &str) -> Result<u64, MoveTaskError> {
+        Err(MoveTaskError::NoSuchTask)
+    }
+
+    /// The latest tasks of a source, the newest first, at most ten.
+    ///
+    /// # Errors
+    /// The source queue is not there.
+    pub fn move_tasks(&self, _source: &QueueArn) -> Result<Vec<MoveTask>, MoveTaskError> {
+        Err(MoveTaskError::NoSuchSource)
     }
 
     /// Why the store takes nothing any more, if so.
@@ -276,7 +307,7 @@ pub(crate) async fn to_its_end<T: Send + 'static>(verb: impl Future<Output = T> 
 
 fn check_queue_name(name: &str) -> Result<(), CreateQueueError> {
     if name.ends_with(".fifo") {
-        return Err(CreateQueueError::FifoUnsupported);
+        return Err(CreateQueueError::FifoNameOnStandard);
     }
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     if (1..=QUEUE_NAME_MAX).contains(&name.len()) && name.bytes().all(allowed) {
@@ -284,10 +315,6 @@ fn check_queue_name(name: &str) -> Result<(), CreateQueueError> {
     } else {
         Err(CreateQueueError::InvalidName)
     }
-}
-
-fn stored_pairs(settings: &Settings) -> Vec<(String, String)> {
-    settings.to_pairs().into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// Settings as they were stored. One that this version does not take any more keeps its default, and says so.

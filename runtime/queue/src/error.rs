@@ -30,6 +30,12 @@ pub enum QueueError {
         /// As given.
         seconds: u32,
     },
+    /// FIFO only: the delivery's visibility timeout ran out, so the handle settles nothing any more (sqs-semantics §5.3).
+    #[error("the receipt handle has expired")]
+    ReceiptExpired {
+        /// The receipt handle as given.
+        handle: String,
+    },
     /// Too many messages of the queue are in flight.
     #[error("too many messages in flight")]
     OverLimit,
@@ -101,6 +107,18 @@ pub enum MessageProblem {
     /// A deduplication id on a standard queue.
     #[error("a message deduplication id is for FIFO queues")]
     DeduplicationOnStandard,
+    /// FIFO: no group id.
+    #[error("a FIFO queue's message needs a message group id")]
+    MissingGroupId,
+    /// FIFO: no deduplication id, and the queue does not make one of the content.
+    #[error("it needs a message deduplication id, or the queue ContentBasedDeduplication")]
+    MissingDeduplicationId,
+    /// A deduplication id out of 1–128 alphanumeric and punctuation characters.
+    #[error("the message deduplication id {0:?} is invalid: 1 to 128 alphanumeric or punctuation characters")]
+    InvalidDeduplicationId(String),
+    /// FIFO: a delay of its own other than 0 (sqs-semantics §4); the queue's delay applies to all.
+    #[error("a message of a FIFO queue has no delay of its own ({0} s)")]
+    DelayOnFifo(u32),
 }
 
 /// What is wrong with a user attribute.
@@ -153,9 +171,15 @@ pub enum CreateQueueError {
         /// The limit.
         max: usize,
     },
-    /// FIFO queues come later.
-    #[error("FIFO queues are not supported by this version")]
-    FifoUnsupported,
+    /// `FifoQueue` is true and the name is not one of a FIFO queue: 1–80 of `[A-Za-z0-9_-]` with the suffix `.fifo`.
+    #[error("the name of a FIFO queue ends with .fifo and has 1 to 80 letters, digits, hyphens and underscores")]
+    InvalidFifoName,
+    /// The name ends with `.fifo` and `FifoQueue` is not set to true.
+    #[error("a name that ends with .fifo is for a queue with FifoQueue set to true")]
+    FifoNameOnStandard,
+    /// A queue of that name was deleted less than 60 s ago, and the process is strict about it.
+    #[error("a queue of that name was deleted less than 60 s ago")]
+    DeletedRecently,
     /// The disk did not take it.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -167,6 +191,9 @@ pub enum SettingError {
     /// No such attribute, or one that cannot be set.
     #[error("unknown attribute {0}")]
     Unknown(String),
+    /// The attribute does not go with the queue or with its other attributes; the text is AWS's.
+    #[error("{0}")]
+    Misplaced(String),
     /// The value is out of range or of the wrong shape.
     #[error("invalid value for {name}: {reason}")]
     InvalidValue {
@@ -180,9 +207,9 @@ pub enum SettingError {
     /// `RedrivePolicy` names no queue, or one that is not here.
     #[error("the redrive policy is invalid: {0}")]
     RedrivePolicy(String),
-    /// The attribute exists on SQS, and this version does not do it.
-    #[error("the queue attribute {0} is not supported by this version")]
-    Unsupported(&'static str),
+    /// `RedriveAllowPolicy` is not one.
+    #[error("the redrive allow policy is invalid: {0}")]
+    RedriveAllowPolicy(String),
     /// The queue is not there.
     #[error("the queue does not exist")]
     NoSuchQueue,
@@ -206,6 +233,61 @@ pub enum PurgeError {
     /// The last purge was less than 60 s ago (sqs-semantics §3).
     #[error("the queue was purged less than 60 s ago")]
     InProgress,
+    /// The disk did not take it.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Why a permission could not be added or removed (sqs-semantics §3).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PermissionError {
+    /// A label out of 1–80 of `[A-Za-z0-9_-]`.
+    #[error("the label {0:?} is invalid: 1 to 80 letters, digits, hyphens and underscores")]
+    InvalidLabel(String),
+    /// A statement of that label stands in the policy already.
+    #[error("the label {0:?} exists already")]
+    LabelExists(String),
+    /// No statement of that label stands in the policy.
+    #[error("there is no label {0:?}")]
+    NoSuchLabel(String),
+    /// An action that no permission can be given for.
+    #[error("the action {0:?} cannot be permitted")]
+    InvalidAction(String),
+    /// More than seven actions, or more than twenty statements.
+    #[error("a permission has at most 7 actions, a policy at most 20 statements")]
+    OverLimit,
+    /// The queue is not there.
+    #[error("the queue does not exist")]
+    NoSuchQueue,
+    /// The disk did not take it.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Why a message move task could not be started, listed or cancelled (sqs-semantics §8).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MoveTaskError {
+    /// There is no queue of the source ARN.
+    #[error("the source queue does not exist")]
+    NoSuchSource,
+    /// There is no queue of the destination ARN.
+    #[error("the destination queue does not exist")]
+    NoSuchDestination,
+    /// The source is no queue's dead-letter queue.
+    #[error("the source queue is not a dead-letter queue")]
+    NotADeadLetterQueue,
+    /// The source and the destination are the same, or one is FIFO and the other is not.
+    #[error("messages cannot be moved there: {0}")]
+    WrongDestination(&'static str),
+    /// A task of that source runs.
+    #[error("a task of that source is running")]
+    AlreadyRunning,
+    /// There is no task of that id.
+    #[error("the task does not exist")]
+    NoSuchTask,
+    /// The task is over: it cannot be cancelled.
+    #[error("the task is not running")]
+    NotRunning,
     /// The disk did not take it.
     #[error(transparent)]
     Storage(#[from] StorageError),

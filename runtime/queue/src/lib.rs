@@ -30,6 +30,9 @@ mod local;
 mod local_tests;
 mod message;
 mod metrics;
+mod move_task;
+mod peek;
+mod policy;
 mod receipt;
 mod redrive;
 mod room;
@@ -48,11 +51,14 @@ pub use contract::{
     Capabilities, DeadLetter, EntryResults, Queue, QueueAttributes, ReceiveRequest, RedrivePolicy, VisibilityChange,
 };
 pub use error::{
-    AttributeProblem, CreateQueueError, MessageProblem, PurgeError, QueueError, SettingError, StorageError,
+    AttributeProblem, CreateQueueError, MessageProblem, MoveTaskError, PermissionError, PurgeError, QueueError,
+    SettingError, StorageError,
 };
 pub use local::{Description, LocalQueue};
 pub use message::{
     AttributeValue, Message, MessageAttribute, MessageId, OutgoingMessage, ReceiptHandle, Sent, SystemAttributes,
 };
 pub use metrics::Metrics;
+pub use move_task::{MoveTask, MoveTaskStatus};
+pub use peek::{MessageState, PeekRequest, Peeked};
 pub use store::{Durability, OpenError};

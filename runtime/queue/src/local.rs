@@ -1,6 +1,6 @@
 //! One built-in queue as a [`Queue`]: waiting, reading bodies, naming results. The decisions are the machine's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -16,9 +16,11 @@ use crate::contract::{
     Capabilities, DeadLetter, EntryResults, Queue, QueueAttributes, ReceiveRequest, VisibilityChange,
 };
 use crate::effect::{Content, Effect, QueueId, QueueRow, Seq};
-use crate::error::{PurgeError, QueueError, SettingError, StorageError};
+use crate::error::{PermissionError, PurgeError, QueueError, SettingError, StorageError};
 use crate::limits::{self, VISIBILITY_MAX_SECONDS};
 use crate::message::{Message, MessageAttribute, MessageId, OutgoingMessage, ReceiptHandle, Sent, SystemAttributes};
+use crate::peek::{PeekRequest, Peeked};
+use crate::policy;
 use crate::receipt::Receipt;
 use crate::seam::{Ack, QueueShared, SEND_BUDGET_KIB, Seam, Wait};
 use crate::state::{HandedOut, State};
@@ -113,22 +115,135 @@ impl LocalQueue {
         let _one_at_a_time = self.inner.lock_management().await;
         let current = self.settings().map_err(|_| SettingError::NoSuchQueue)?;
         let settings = self.inner.changed_settings(current, attributes, Some(self.shared.id))?;
-        let row = {
-            let state = self.inner.lock_state();
-            let queue = state.queue(self.shared.id).ok_or(SettingError::NoSuchQueue)?;
-            QueueRow {
-                id: self.shared.id,
-                name: queue.name.clone(),
-                settings: settings.to_pairs().into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-                tags: queue.tags.clone(),
-                created_unix_s: queue.created_unix_s,
-                modified_unix_s: self.inner.clock.now().unix_ms / 1000,
-            }
-        };
+        let mut row = self.row().map_err(|_| SettingError::NoSuchQueue)?;
+        row.settings = settings.to_stored_pairs();
+        row.modified_unix_s = self.inner.clock.now().unix_ms / 1000;
         self.inner.persist_queue(row, settings).await?;
         // Waiters may depend on what changed.
         self.shared.signal.wake_all();
         Ok(())
+    }
+
+    /// The queue as it is stored.
+    fn row(&self) -> Result<QueueRow, QueueError> {
+        let state = self.inner.lock_state();
+        let queue = state.queue(self.shared.id).ok_or(QueueError::NoSuchQueue)?;
+        Ok(QueueRow {
+            id: self.shared.id,
+            name: queue.name.clone(),
+            settings: queue.settings.to_stored_pairs(),
+            tags: queue.tags.clone(),
+            created_unix_s: queue.created_unix_s,
+            modified_unix_s: queue.modified_unix_s,
+        })
+    }
+
+    /// The queue's tags, by key.
+    ///
+    /// # Errors
+    /// The queue was deleted.
+    pub fn tags(&self) -> Result<Vec<(String, String)>, QueueError> {
+        Ok(self.row()?.tags)
+    }
+
+    /// Sets tags; one of the same key is overwritten.
+    ///
+    /// # Errors
+    /// The queue was deleted, or the disk did not take it.
+    pub async fn tag(&self, tags: &[(String, String)]) -> Result<(), QueueError> {
+        let tags = tags.to_vec();
+        self.change_tags(move |all| {
+            for (key, value) in tags {
+                all.insert(key, value);
+            }
+        })
+        .await
+    }
+
+    /// Removes tags; a key that is not there is no error.
+    ///
+    /// # Errors
+    /// The queue was deleted, or the disk did not take it.
+    pub async fn untag(&self, keys: &[String]) -> Result<(), QueueError> {
+        let keys = keys.to_vec();
+        self.change_tags(move |all| all.retain(|key, _| !keys.contains(key))).await
+    }
+
+    async fn change_tags(
+        &self,
+        change: impl FnOnce(&mut BTreeMap<String, String>) + Send + 'static,
+    ) -> Result<(), QueueError> {
+        let queue = self.clone();
+        to_its_end(async move {
+            let _one_at_a_time = queue.inner.lock_management().await;
+            let mut row = queue.row()?;
+            let mut tags = row.tags.into_iter().collect();
+            change(&mut tags);
+            row.tags = tags.into_iter().collect();
+            let settings = queue.settings()?;
+            Ok(queue.inner.persist_queue(row, settings).await?)
+        })
+        .await
+    }
+
+    /// Adds a statement to the queue's policy. Nothing is enforced by it (sqs-semantics §3).
+    ///
+    /// # Errors
+    /// The label is taken or wrong, an action cannot be permitted, the queue was deleted, or the disk did not take it.
+    pub async fn add_permission(
+        &self,
+        label: &str,
+        accounts: &[String],
+        actions: &[String],
+    ) -> Result<(), PermissionError> {
+        let (arn, label) = (self.shared.arn.clone(), label.to_owned());
+        let (accounts, actions) = (accounts.to_vec(), actions.to_vec());
+        self.change_policy(move |policy| policy::with_permission(policy, &arn, &label, &accounts, &actions).map(Some))
+            .await
+    }
+
+    /// Removes the statement of that label from the queue's policy; with the last one goes the policy.
+    ///
+    /// # Errors
+    /// There is no such label, the queue was deleted, or the disk did not take it.
+    pub async fn remove_permission(&self, label: &str) -> Result<(), PermissionError> {
+        let label = label.to_owned();
+        self.change_policy(move |policy| policy::without_permission(policy, &label)).await
+    }
+
+    async fn change_policy(
+        &self,
+        change: impl FnOnce(Option<&str>) -> Result<Option<String>, PermissionError> + Send + 'static,
+    ) -> Result<(), PermissionError> {
+        let queue = self.clone();
+        to_its_end(async move {
+            let _one_at_a_time = queue.inner.lock_management().await;
+            let mut settings = queue.settings().map_err(|_| PermissionError::NoSuchQueue)?;
+            settings.policy = change(settings.policy.as_deref())?;
+            let mut row = queue.row().map_err(|_| PermissionError::NoSuchQueue)?;
+            row.settings = settings.to_stored_pairs();
+            row.modified_unix_s = queue.inner.clock.now().unix_ms / 1000;
+            Ok(queue.inner.persist_queue(row, settings).await?)
+        })
+        .await
+    }
+
+    /// The names of the queues whose redrive policy names this one, sorted.
+    ///
+    /// # Errors
+    /// The queue was deleted.
+    pub fn dead_letter_sources(&self) -> Result<Vec<String>, QueueError> {
+        let state = self.inner.lock_state();
+        state.queue(self.shared.id).ok_or(QueueError::NoSuchQueue)?;
+        Ok(state.sources_of(&self.shared.arn))
+    }
+
+    /// Shows messages without receiving them, oldest first: nothing changes.
+    ///
+    /// # Errors
+    /// The queue was deleted, or the disk could not be read.
+    pub async fn peek(&self, _request: &PeekRequest) -> Result<Vec<Peeked>, QueueError> {
+        Err(QueueError::Unsupported("peek comes with this change".to_owned()))
     }
 
     /// Deletes every message that was sent before the call, in flight or not.

@@ -457,7 +457,7 @@ async fn creating_a_queue_twice() {
     for bad in ["", "a b", "a/b", "ä", &"n".repeat(81)] {
         assert_eq!(broker.create_queue(bad, &[], &[]).await.unwrap_err(), CreateQueueError::InvalidName, "{bad:?}");
     }
-    assert_eq!(broker.create_queue("q.fifo", &[], &[]).await.unwrap_err(), CreateQueueError::FifoUnsupported);
+    assert_eq!(broker.create_queue("q.fifo", &[], &[]).await.unwrap_err(), CreateQueueError::FifoNameOnStandard);
     assert_eq!(broker.queue_names(""), [longest.as_str(), "q"]);
     assert_eq!(broker.queue_names("q"), ["q"]);
     assert!(matches!(broker.queue("nope"), Err(QueueError::NoSuchQueue)));

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::arn::Identity;
+use crate::arn::{Identity, QueueArn};
 use crate::attributes::Settings;
 use crate::clock::Now;
 use crate::effect::{Content, DeliveryState, Effect, IndexRow, Insert, Move, QueueId, QueueRow, Seq};
@@ -95,6 +95,15 @@ impl State {
 
     pub(crate) fn name_index(&self) -> &BTreeMap<String, QueueId> {
         &self.names
+    }
+
+    /// The names of the queues whose redrive policy names `arn`, sorted.
+    pub(crate) fn sources_of(&self, arn: &QueueArn) -> Vec<String> {
+        let names_it = |queue: &QueueState| {
+            queue.settings.redrive.as_ref().is_some_and(|redrive| redrive.dead_letter_target_arn == *arn)
+        };
+        let ids = self.names.iter().filter(|(_, id)| self.queues.get(id).is_some_and(names_it));
+        ids.map(|(name, _)| name.clone()).collect()
     }
 
     pub(crate) fn queue_count(&self) -> usize {

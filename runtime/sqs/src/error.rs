@@ -299,6 +299,10 @@ impl From<MessageProblem> for ActionError {
                 reason: "MessageGroupId can only include alphanumeric and punctuation characters. 1 to 128 in length."
                     .into(),
             },
+            MessageProblem::MissingGroupId
+            | MessageProblem::MissingDeduplicationId
+            | MessageProblem::InvalidDeduplicationId(_)
+            | MessageProblem::DelayOnFifo(_) => Self::InvalidCharacters,
             MessageProblem::DeduplicationOnStandard => Self::InvalidParameter {
                 name: "MessageDeduplicationId",
                 value: String::new(),
@@ -339,6 +343,7 @@ impl From<QueueError> for ActionError {
             QueueError::VisibilityOutOfRange { seconds } => {
                 Self::out_of_range("VisibilityTimeout", seconds.into(), VISIBILITY_TOTAL)
             }
+            QueueError::ReceiptExpired { handle } => Self::InvalidReceiptHandle { handle },
             QueueError::OverLimit => Self::TooManyInFlight,
             QueueError::Storage(problem) => problem.into(),
             QueueError::Unsupported(what) => Self::Unsupported { what },

@@ -166,9 +166,8 @@ fn create_error(error: CreateQueueError, given: &[(String, String)]) -> ActionEr
         CreateQueueError::NameExists { attribute } => ActionError::QueueNameExists { attribute },
         CreateQueueError::Attribute(error) => setting_error(error, given),
         CreateQueueError::TooManyQueues { max } => ActionError::TooManyQueues { max },
-        CreateQueueError::FifoUnsupported => {
-            ActionError::Unsupported { what: "FIFO queues are not supported by this version.".into() }
-        }
+        CreateQueueError::InvalidFifoName | CreateQueueError::FifoNameOnStandard => ActionError::InvalidQueueName,
+        CreateQueueError::DeletedRecently => ActionError::InvalidQueueName,
         CreateQueueError::Storage(problem) => problem.into(),
     }
 }
@@ -182,9 +181,8 @@ fn setting_error(error: SettingError, given: &[(String, String)]) -> ActionError
             let given = policy.map(|(_, value)| value.clone()).unwrap_or_default();
             ActionError::InvalidRedrivePolicy { given, reason }
         }
-        SettingError::Unsupported(name) => {
-            ActionError::Unsupported { what: format!("The queue attribute {name} is not supported by this version.") }
-        }
+        SettingError::Misplaced(what) => ActionError::Unsupported { what },
+        SettingError::RedriveAllowPolicy(what) => ActionError::Unsupported { what },
         SettingError::NoSuchQueue => ActionError::NoSuchQueue,
         SettingError::Storage(problem) => problem.into(),
     }

@@ -121,7 +121,7 @@ impl LocalQueue {
     async fn change_settings(&self, attributes: &[(String, String)]) -> Result<(), SettingError> {
         let _one_at_a_time = self.inner.lock_management().await;
         let current = self.settings().map_err(|_| SettingError::NoSuchQueue)?;
-        let settings = self.inner.changed_settings(current, attributes, Some(self.shared.id))?;
+        let settings = self.inner.changed_settings(&current, attributes, &self.shared.arn)?;
         let mut row = self.row().map_err(|_| SettingError::NoSuchQueue)?;
         row.settings = settings.to_stored_pairs();
         row.modified_unix_s = self.inner.clock.now().unix_ms / 1000;
@@ -504,10 +504,10 @@ impl Queue for LocalQueue {
     }
 
     async fn send(&self, messages: Vec<OutgoingMessage>) -> Result<EntryResults<Sent>, QueueError> {
-        let (max_bytes, fifo) = {
+        let (max_bytes, kind, fifo) = {
             let state = self.inner.lock_state();
             let settings = &state.queue(self.shared.id).ok_or(QueueError::NoSuchQueue)?.settings;
-            (settings.maximum_message_bytes, settings.fifo)
+            (settings.maximum_message_bytes, settings.kind(), settings.fifo)
         };
         let body_kib: usize = messages.iter().map(|message| message.size_bytes() / 1024 + 1).sum();
         let budget = u32::try_from(body_kib).unwrap_or(u32::MAX).min(SEND_BUDGET_KIB);
@@ -518,8 +518,7 @@ impl Queue for LocalQueue {
         let mut results = Vec::with_capacity(messages.len());
         let mut outgoing = Vec::with_capacity(messages.len());
         for message in messages {
-            let based_on_content = fifo.map(|fifo| fifo.content_based_deduplication);
-            if let Err(problem) = limits::check_message(&message, max_bytes, based_on_content) {
+            if let Err(problem) = limits::check_message(&message, max_bytes, kind) {
                 results.push(Err(QueueError::InvalidMessage(problem)));
                 continue;
             }

@@ -7,6 +7,8 @@ use std::borrow::Cow;
 
 use wasmill_queue::{AttributeProblem, MessageProblem, PurgeError, QueueError, StorageError};
 
+use crate::auth::Refusal;
+
 /// Whose fault an error is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -62,6 +64,11 @@ const INVALID_PARAMETER_VALUE: Shape = Shape::sender("InvalidParameterValueExcep
 const MISSING_PARAMETER: Shape = Shape::sender("MissingRequiredParameterException", "MissingParameter", 400);
 const SERIALIZATION: Shape = Shape::sender("SerializationException", "SerializationException", 400);
 const UNKNOWN_OPERATION: Shape = Shape::sender("UnknownOperationException", "UnknownOperationException", 404);
+const MISSING_AUTHENTICATION_TOKEN: Shape =
+    Shape::sender("MissingAuthenticationTokenException", "MissingAuthenticationToken", 403);
+const INCOMPLETE_SIGNATURE: Shape = Shape::sender("IncompleteSignatureException", "IncompleteSignature", 400);
+const UNRECOGNIZED_CLIENT: Shape = Shape::sender("UnrecognizedClientException", "InvalidClientTokenId", 403);
+const INVALID_SIGNATURE: Shape = Shape::sender("InvalidSignatureException", "SignatureDoesNotMatch", 403);
 const ACCESS_DENIED: Shape = Shape::sender("AccessDeniedException", "AccessDenied", 403);
 const REQUEST_TIMEOUT: Shape = Shape::sender("RequestTimeout", "RequestTimeout", 408);
 const REQUEST_TOO_LARGE: Shape = Shape::sender("RequestEntityTooLarge", "RequestEntityTooLarge", 413);
@@ -104,6 +111,7 @@ pub(crate) enum ActionError {
     UnknownAction { what: String },
     Serialization { what: String },
     PageRefused { what: String },
+    NotSigned(Refusal),
     BodyTooLarge { max_bytes: u64 },
     BodyTimeout { seconds: u64 },
     Storage(StorageError),
@@ -221,6 +229,15 @@ impl ActionError {
             Self::UnknownAction { what } => (UNKNOWN_OPERATION, what.clone().into()),
             Self::Serialization { what } => (SERIALIZATION, what.clone().into()),
             Self::PageRefused { what } => (ACCESS_DENIED, what.clone().into()),
+            Self::NotSigned(refusal) => {
+                let shape = match refusal {
+                    Refusal::MissingToken => MISSING_AUTHENTICATION_TOKEN,
+                    Refusal::Incomplete(_) => INCOMPLETE_SIGNATURE,
+                    Refusal::UnknownKey => UNRECOGNIZED_CLIENT,
+                    Refusal::DoesNotMatch(_) => INVALID_SIGNATURE,
+                };
+                (shape, refusal.text())
+            }
             Self::BodyTooLarge { max_bytes } => {
                 (REQUEST_TOO_LARGE, format!("The request is longer than {max_bytes} bytes.").into())
             }
@@ -275,6 +292,12 @@ fn attribute_text(name: &str, problem: AttributeProblem) -> String {
              {VALID_CHARACTERS}"
         ),
         AttributeProblem::Duplicate => format!("Message (user) attribute '{name}' is given more than once."),
+    }
+}
+
+impl From<Refusal> for ActionError {
+    fn from(refusal: Refusal) -> Self {
+        Self::NotSigned(refusal)
     }
 }
 

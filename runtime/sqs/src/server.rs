@@ -1,7 +1,7 @@
 //! The AWS listener's router and the limits of one request; nothing else.
 //!
-//! The limits of connections are in `connections.rs`; what a browser may do in `browsers.rs`. Credentials are absent: a
-//! signature is accepted and not checked.
+//! The limits of connections are in `connections.rs`; what a browser may do in `browsers.rs`; who may do anything at all
+//! in `auth.rs`.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use wasmill_queue::Broker;
 use wasmill_queue::limits::MESSAGE_MAX_BYTES;
 
 use crate::actions::{Actions, Caller};
+use crate::auth::{AccessKey, Guard};
 use crate::browsers::{self, BrowserRule, NotAnOrigin, Requester};
 use crate::codec::{json, new_request_id, query};
 use crate::error::ActionError;
@@ -48,6 +49,9 @@ pub struct SqsOptions {
     /// Origins whose pages may use this listener, `scheme://host[:port]`. None by default: every request that a browser
     /// page sent is refused.
     pub allowed_origins: Vec<String>,
+    /// What clients must sign every request with. None by default: then nothing is asked, and a signature is not looked
+    /// at.
+    pub access_keys: Vec<AccessKey>,
 }
 
 /// The SQS API over the queues of one broker.
@@ -55,6 +59,7 @@ pub struct SqsOptions {
 pub struct SqsService {
     actions: Actions,
     browsers: BrowserRule,
+    guard: Option<Guard>,
     stopping: CancellationToken,
     large_bodies_kib: Semaphore,
 }
@@ -66,7 +71,9 @@ impl SqsService {
     /// When an allowed origin is not one.
     pub fn new(broker: Broker, options: &SqsOptions) -> Result<Self, NotAnOrigin> {
         let stopping = CancellationToken::new();
+        let guard = Guard::new(&options.access_keys, &broker.identity().region);
         Ok(Self {
+            guard,
             actions: Actions::new(broker, stopping.clone()),
             browsers: BrowserRule::new(&options.allowed_origins)?,
             stopping,
@@ -114,7 +121,7 @@ fn encode_error(parts: &Parts, error: &ActionError, request_id: &str) -> Respons
 /// The body is read before anything is said: an answer to a request that is still being sent ends the connection, and
 /// the client may never see it.
 async fn answer(service: &SqsService, parts: &Parts, body: Body, request_id: &str) -> Response {
-    let body = read_body(service, &parts.headers, body).await;
+    let body = read_body(service, &parts.headers, body).await.and_then(|body| admit(service, parts, body));
     let target = json::target(&parts.headers);
     if target.is_none() && query::is_query(parts) {
         let error = body.err().unwrap_or_else(query::refusal);
@@ -137,6 +144,14 @@ async fn answer(service: &SqsService, parts: &Parts, body: Body, request_id: &st
             json::encode_error(&error, request_id)
         }
     }
+}
+
+/// Lets a whole request pass if it is signed as it must be; nothing of it has been decoded yet.
+fn admit<'a>(service: &SqsService, parts: &Parts, body: ReadBody<'a>) -> Result<ReadBody<'a>, ActionError> {
+    if let Some(guard) = &service.guard {
+        guard.check(parts, &body.bytes)?;
+    }
+    Ok(body)
 }
 
 async fn run(

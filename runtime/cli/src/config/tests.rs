@@ -180,14 +180,15 @@ fn every_key_that_works_is_in_full_toml() {
     let text =
         std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../config/full.toml")).unwrap();
     // An unknown key makes each section list what it knows: the reader itself says which keys work.
-    let probe = "a_b_c = 1\n[local_queue]\na_b_c = 1\n[admin]\na_b_c = 1\n[aws]\na_b_c = 1\n[sandbox]\na_b_c = 1\n\
+    let probe = "a_b_c = 1\n[local_queue]\na_b_c = 1\n[auth]\na_b_c = 1\n\
+                 credentials = [{ a_b_c = 1 }]\n[admin]\na_b_c = 1\n[aws]\na_b_c = 1\n[sandbox]\na_b_c = 1\n\
                  [[queue]]\na_b_c = 1\nredrive_policy = { a_b_c = 1 }\n[[function]]\na_b_c = 1\n\
                  [[event_source_mapping]]\na_b_c = 1\nscaling_config = { a_b_c = 1 }\n";
     let lists: Vec<String> = mistakes(probe)
         .into_iter()
         .filter_map(|found| Some(found.mend.strip_prefix("the keys here are ")?.to_owned()))
         .collect();
-    assert_eq!(lists.len(), 10, "one list per section");
+    assert_eq!(lists.len(), 12, "one list per section");
     for key in lists.iter().flat_map(|list| list.split(", ")) {
         let written = |line: &str| {
             if line.starts_with('#') {
@@ -517,11 +518,7 @@ fn credentials_that_cannot_work_are_named() {
             "auth.credentials[1].access_key_id",
             "already, on line 4",
         ),
-        (
-            format!("[auth]\ncredentials = [{}]", entry("a", long)),
-            "auth",
-            "there is none",
-        ),
+        (format!("[auth]\ncredentials = [{}]", entry("a", long)), "auth", "there is none"),
         (
             with_auth("", &format!("[{}]\nsession_token = \"hunter2\"", entry("a", long))),
             "auth.session_token",

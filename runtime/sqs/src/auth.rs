@@ -24,6 +24,7 @@ use subtle::ConstantTimeEq;
 
 use crate::auth::claim::{Claim, TERMINATOR, X_AMZ_DATE};
 use crate::auth::stamp::Stamp;
+use crate::error::ActionError;
 
 /// The service that a signature must be for.
 const SERVICE: &str = "sqs";
@@ -111,6 +112,12 @@ impl Refusal {
             Self::UnknownKey => "The security token included in the request is invalid.".into(),
             Self::DoesNotMatch(text) => text.clone(),
         }
+    }
+}
+
+impl From<Refusal> for ActionError {
+    fn from(refusal: Refusal) -> Self {
+        Self::NotSigned(refusal)
     }
 }
 

@@ -11,6 +11,8 @@ use std::borrow::Cow;
 
 use wasmill_queue::{AttributeProblem, StorageError};
 
+use crate::auth::Refusal;
+
 pub(crate) use from_queue::{DELAY_RANGE, WRONG_QUEUE_TYPE, visibility_out_of_range};
 use shapes::*;
 pub(crate) use shapes::{Fault, Shape};
@@ -130,6 +132,8 @@ pub(crate) enum ActionError {
     PageRefused {
         what: String,
     },
+    /// Signatures are asked for, and this one is none.
+    NotSigned(Refusal),
     BodyTooLarge {
         max_bytes: u64,
     },
@@ -273,6 +277,15 @@ impl ActionError {
             Self::MalformedQuery { what } => (MALFORMED_QUERY, what.clone().into()),
             Self::Serialization { what } => (SERIALIZATION, what.clone().into()),
             Self::PageRefused { what } => (ACCESS_DENIED, what.clone().into()),
+            Self::NotSigned(refusal) => {
+                let shape = match refusal {
+                    Refusal::MissingToken => MISSING_AUTHENTICATION_TOKEN,
+                    Refusal::Incomplete(_) => INCOMPLETE_SIGNATURE,
+                    Refusal::UnknownKey => UNRECOGNIZED_CLIENT,
+                    Refusal::DoesNotMatch(_) => INVALID_SIGNATURE,
+                };
+                (shape, refusal.text())
+            }
             Self::BodyTooLarge { max_bytes } => {
                 (REQUEST_TOO_LARGE, format!("The request is longer than {max_bytes} bytes.").into())
             }

@@ -1,7 +1,7 @@
 //! The AWS listener's router and the limits of one request; nothing else.
 //!
-//! The limits of connections are in `connections.rs`; what a browser may do in `browsers.rs`. Credentials are absent: a
-//! signature is accepted and not checked.
+//! The limits of connections are in `connections.rs`; what a browser may do in `browsers.rs`; who may do anything at all
+//! in `auth.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +21,7 @@ use wasmill_queue::Broker;
 use wasmill_queue::limits::MESSAGE_MAX_BYTES;
 
 use crate::actions::{Actions, Caller};
+use crate::auth::{AccessKey, Guard};
 use crate::browsers::{self, BrowserRule, NotAnOrigin, Requester};
 use crate::codec::{RequestId, RequestIds, json, query};
 use crate::error::ActionError;
@@ -47,6 +48,9 @@ pub struct SqsOptions {
     /// Origins whose pages may use this listener, `scheme://host[:port]`. None by default: every request that a browser
     /// page sent is refused.
     pub allowed_origins: Vec<String>,
+    /// What clients must sign every request with. None by default: then nothing is asked, and a signature is not looked
+    /// at.
+    pub access_keys: Vec<AccessKey>,
 }
 
 /// The SQS API over the queues of one broker.
@@ -54,6 +58,7 @@ pub struct SqsOptions {
 pub struct SqsService {
     actions: Actions,
     browsers: BrowserRule,
+    guard: Option<Guard>,
     stopping: CancellationToken,
     request_ids: RequestIds,
     large_bodies_kib: Semaphore,
@@ -66,7 +71,9 @@ impl SqsService {
     /// When an allowed origin is not one.
     pub fn new(broker: Broker, options: &SqsOptions) -> Result<Self, NotAnOrigin> {
         let stopping = CancellationToken::new();
+        let guard = Guard::new(&options.access_keys, &broker.identity().region);
         Ok(Self {
+            guard,
             actions: Actions::new(broker, stopping.clone()),
             browsers: BrowserRule::new(&options.allowed_origins)?,
             stopping,
@@ -148,7 +155,10 @@ async fn answer(
         Err(ActionError::BodyTooLarge { .. }) => return Err(too_large(protocol, &parts.headers)),
         body => body?,
     };
-    // The place of credentials: the request is here whole, and nothing of it has been decoded.
+    // The request is here whole, and nothing of it has been decoded.
+    if let Some(guard) = &service.guard {
+        guard.check(parts, &body.bytes)?;
+    }
     let decoded = match protocol {
         Protocol::Json { target } => Some(json::decode(json::action(target)?, &body.bytes)?),
         Protocol::Query => query::decode(parts, &body.bytes)?,

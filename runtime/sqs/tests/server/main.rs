@@ -5,8 +5,10 @@
 
 mod dead_letters;
 mod ends;
+mod fifo;
 mod http;
 mod messages;
+mod owners;
 mod protocols;
 mod query;
 mod queues;

@@ -504,10 +504,10 @@ impl Queue for LocalQueue {
     }
 
     async fn send(&self, messages: Vec<OutgoingMessage>) -> Result<EntryResults<Sent>, QueueError> {
-        let (max_bytes, fifo, kind) = {
+        let (max_bytes, kind, fifo) = {
             let state = self.inner.lock_state();
             let settings = &state.queue(self.shared.id).ok_or(QueueError::NoSuchQueue)?.settings;
-            (settings.maximum_message_bytes, settings.fifo, settings.kind())
+            (settings.maximum_message_bytes, settings.kind(), settings.fifo)
         };
         let body_kib: usize = messages.iter().map(|message| message.size_bytes() / 1024 + 1).sum();
         let budget = u32::try_from(body_kib).unwrap_or(u32::MAX).min(SEND_BUDGET_KIB);

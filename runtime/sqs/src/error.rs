@@ -247,7 +247,7 @@ impl ActionError {
                 format!("Message (user) attribute '{name}' must contain a non-empty value of type '{kind}'.").into(),
             ),
             Self::AttributeProblem { name, problem } => {
-                (INVALID_PARAMETER_VALUE, attribute_text(name, *problem).into())
+                (INVALID_PARAMETER_VALUE, from_queue::attribute_text(name, *problem).into())
             }
             Self::AttributeLists { name } => (
                 UNSUPPORTED_OPERATION,
@@ -309,38 +309,6 @@ impl ActionError {
 
 fn invalid_parameter(name: &str, value: &str, reason: &str) -> String {
     format!("Value {value} for parameter {name} is invalid. Reason: {reason}")
-}
-
-fn attribute_text(name: &str, problem: AttributeProblem) -> String {
-    match problem {
-        AttributeProblem::Name => format!(
-            "The message attribute name '{name}' is invalid. Attribute name can contain A-Z, a-z, 0-9, underscore (_), \
-             hyphen (-), and period (.) characters, at most 256 of them, without a leading, trailing or doubled period."
-        ),
-        AttributeProblem::ReservedName => format!(
-            "The message attribute name '{name}' is invalid. You can't use message attribute names beginning with \
-             'AWS.' or 'Amazon.'. These strings are reserved for internal use."
-        ),
-        AttributeProblem::DataType => format!(
-            "The type of message (user) attribute '{name}' is invalid. You must use only the following supported type \
-             prefixes: Binary, Number, String."
-        ),
-        // The wire knows the type and answers `EmptyAttributeValue` before the queue sees the message.
-        AttributeProblem::EmptyValue => {
-            format!("Message (user) attribute '{name}' must contain a non-empty value.")
-        }
-        AttributeProblem::WrongValueKind => {
-            format!("The message (user) attribute '{name}' has a value that does not match its data type.")
-        }
-        AttributeProblem::Number => {
-            format!("Can't cast the value of message (user) attribute '{name}' to a number.")
-        }
-        AttributeProblem::Character => format!(
-            "Invalid characters found in the value of message (user) attribute '{name}'. Valid unicode characters are \
-             {VALID_CHARACTERS}"
-        ),
-        AttributeProblem::Duplicate => format!("Message (user) attribute '{name}' is given more than once."),
-    }
 }
 
 #[cfg(test)]

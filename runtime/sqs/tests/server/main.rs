@@ -6,8 +6,10 @@
 mod auth;
 mod dead_letters;
 mod ends;
+mod fifo;
 mod http;
 mod messages;
+mod owners;
 mod protocols;
 mod query;
 mod queues;

@@ -129,7 +129,8 @@ async fn look(queue: &LocalQueue, page: &Page) -> Result<(Vec<Value>, Option<u64
         let looked = queue.peek(&request).await?;
         let is_last = looked.len() < asked;
         for message in looked {
-            bytes += message.body.len();
+            let attribute_bytes = message.attributes.iter().map(|attribute| attribute.value.as_bytes().len());
+            bytes += message.body.len() + attribute_bytes.sum::<usize>();
             after = Some(message.position);
             messages.push(message_json(&message));
         }

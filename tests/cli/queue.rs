@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use support::command::wasmill_with_input;
+use support::config::IN_MEMORY;
 use support::sqs::ACCOUNT;
 use support::worker::lasting_port;
 use support::{Counts, Finished, Home, Sqs, Wasmill, wasmill};
@@ -54,6 +55,37 @@ async fn queues_are_listed_counted_filled_and_purged() {
     assert_eq!(queue(&server, &["purge", "orders"]).assert_succeeds(), "purged orders\n");
     assert_eq!(sqs.counts("orders").await, Counts::EMPTY);
     assert_eq!(queue(&server, &["purge", "orders-dlq", "--json"]).json(), json!({"purged": "orders-dlq"}));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fifo_queue_of_the_config_takes_groups_and_deduplication_ids() {
+    let keys = "deduplication_scope = \"messageGroup\"\ntags = { team = \"blue\" }\n\
+                redrive_policy = { dead_letter_target_arn = \"dead.fifo\", max_receive_count = 3 }";
+    let allow = "redrive_allow_policy = { redrive_permission = \"byQueue\", source_queue_arns = [\"orders.fifo\"] }";
+    let config = IN_MEMORY.to_owned()
+        + &support::config::queue("orders.fifo", keys)
+        + &support::config::queue("dead.fifo", allow);
+    let server = Home::new().run(&config).await;
+    let shown = server.get("/api/queues/orders.fifo").await.unwrap();
+    let shown: Value = serde_json::from_str(&shown.body).unwrap();
+    let attributes = &shown["attributes"];
+    assert_eq!((&attributes["FifoQueue"], &attributes["DeduplicationScope"]), (&json!("true"), &json!("messageGroup")));
+    assert_eq!(shown["tags"], json!({"team": "blue"}));
+
+    let send = |group: &str, deduplication: &str| {
+        let ids = ["--group-id", group, "--deduplication-id", deduplication, "--json"];
+        queue(&server, &[&["send", "orders.fifo", "x"], &ids[..]].concat()).json()
+    };
+    let first = send("g1", "d1");
+    assert!(!first["sequence_number"].as_str().unwrap().is_empty(), "{first}");
+    assert_eq!(send("g1", "d1")["message_id"], first["message_id"], "a duplicate is answered as the first was");
+    assert_ne!(send("g2", "d1")["message_id"], first["message_id"], "in another group it is none");
+    let admin_url = server.admin_url();
+    let peeked = wasmill(["queue", "peek", "orders.fifo", "--json", "--admin-url", admin_url.as_str()]).json();
+    let groups: Vec<&Value> = peeked.as_array().unwrap().iter().map(|message| &message["group_id"]).collect();
+    assert_eq!(groups, [&json!("g1"), &json!("g2")]);
+    queue(&server, &["send", "orders.fifo", "x"]).assert_fails(1, &["MessageGroupId", "where: queue orders.fifo at "]);
     server.stop().await;
 }
 

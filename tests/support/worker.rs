@@ -126,6 +126,12 @@ impl Wasmill {
         format!("http://{}", self.sqs_address())
     }
 
+    /// The URL of the listener for people and monitors.
+    #[must_use]
+    pub fn admin_url(&self) -> String {
+        format!("http://{}", self.admin.unwrap())
+    }
+
     /// A new client of its queue.
     #[must_use]
     pub fn sqs(&self) -> Sqs {

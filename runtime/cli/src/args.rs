@@ -148,7 +148,7 @@ pub(crate) struct ServeArgs {
     /// Where messages are kept.
     #[arg(long, value_name = "DIR", default_value = "wasmill-data", conflicts_with = "in_memory")]
     pub(crate) data_dir: PathBuf,
-    /// Keep messages in memory only; they are gone when the process ends.
+    /// Keep queues and messages in memory only, at most 1 GiB; they are gone when the process ends.
     #[arg(long, conflicts_with = "durability")]
     pub(crate) in_memory: bool,
     /// What an acknowledged send survives.

@@ -109,7 +109,7 @@ fn read_local_queue(mut section: Section<'_, '_>, folder: &Path, has_auth: bool)
 fn read_admin(mut section: Section<'_, '_>) -> Located<SocketAddr> {
     let allow_non_loopback = section.boolean("allow_non_loopback", false).value;
     let listen = read_listen(&mut section, DEFAULT_ADMIN_LISTEN, |address| {
-        let what = "is not a loopback address, so anyone who reaches it can read metrics and health";
+        let what = "is not a loopback address, so anyone who reaches it can read metrics, health and every message";
         let mend = "listen on 127.0.0.1, or add allow_non_loopback = true to this section if that is meant";
         (!allow_non_loopback && !is_loopback(address)).then_some((what, mend))
     });

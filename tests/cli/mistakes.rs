@@ -138,7 +138,7 @@ fn wrong_usage_ends_with_2_and_says_what_is_right() {
         ("frobnicate", &["unrecognized subcommand 'frobnicate'"]),
         ("chekc --config x", &["similar subcommand exists: 'check'"]),
         ("queue serve --in-memory --data-dir x", &["cannot be used with"]),
-        ("queue serve --listen 0.0.0.0:9324", &["0.0.0.0:9324"]),
+        ("queue serve --listen 0.0.0.0:9324", &["0.0.0.0:9324", "WASMILL_ACCESS_KEY_ID"]),
     ] {
         let refused = wasmill(line.split_whitespace());
         refused.assert_fails(2, parts);

@@ -142,7 +142,7 @@ fn wrong_usage_ends_with_2_and_says_what_is_right() {
         ("frobnicate", &["unrecognized subcommand 'frobnicate'"]),
         ("chekc --config x", &["similar subcommand exists: 'check'"]),
         ("queue serve --in-memory --data-dir x", &["cannot be used with"]),
-        ("queue serve --listen 0.0.0.0:9324", &["0.0.0.0:9324"]),
+        ("queue serve --listen 0.0.0.0:9324", &["0.0.0.0:9324", "WASMILL_ACCESS_KEY_ID"]),
         ("queue peek q --endpoint-url http://127.0.0.1:1", &["--receive"]),
         ("queue peek q --admin-url 127.0.0.1:9325", &["is not the URL of an admin listener", "http://HOST:PORT"]),
         ("queue peek a/b%20c", &["neither a queue's name nor its URL"]),

@@ -1,7 +1,7 @@
 //! `queue ls | stats | send | purge` against `queue serve`, for people and for scripts.
 
 use serde_json::{Value, json};
-use support::command::wasmill_with_input;
+use support::command::{run, wasmill_command, wasmill_with_input};
 use support::config::IN_MEMORY;
 use support::sqs::ACCOUNT;
 use support::worker::lasting_port;
@@ -135,6 +135,40 @@ fn an_endpoint_that_is_down_ends_with_4_and_what_to_do() {
     }
     let refused = wasmill(["queue", "ls", "--endpoint-url", "localhost:9324"]);
     refused.assert_fails(2, &["is not an endpoint URL"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_a_key_is_open_to_others_and_shut_without_it() {
+    let (key_id, secret) = ("AKIAWASMILLTEST", "a-secret-that-nobody-knows");
+    let everywhere = ["--in-memory", "--listen", "0.0.0.0:0"];
+    let server = Home::new().serve_guarded(&everywhere, key_id, secret).await;
+    let endpoint = format!("http://127.0.0.1:{}", server.sqs_address().port());
+    Sqs::signing(&endpoint, key_id, secret).create("orders", &[]).await;
+    let queue = |arguments: &[&str], key: Option<(&str, &str)>| {
+        let mut command =
+            wasmill_command(["queue"].iter().chain(arguments).chain(&["--endpoint-url", endpoint.as_str()]));
+        command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+        if let Some((key_id, secret)) = key {
+            command.env("AWS_ACCESS_KEY_ID", key_id).env("AWS_SECRET_ACCESS_KEY", secret);
+        }
+        run(&mut command, "")
+    };
+    let ours = Some((key_id, secret));
+    assert_eq!(queue(&["ls"], ours).assert_succeeds(), "orders\n");
+    queue(&["send", "orders", "größe"], ours).assert_succeeds();
+    let stats = queue(&["stats", "orders", "--json"], ours).json();
+    assert_eq!(stats[0]["visible"], 1);
+    for (key, code) in [
+        (None, "InvalidClientTokenId"),
+        (Some(("AKIANOBODY", secret)), "InvalidClientTokenId"),
+        (Some((key_id, "another-secret")), "SignatureDoesNotMatch"),
+    ] {
+        for arguments in [&["ls"] as &[&str], &["purge", "orders"], &["send", "orders", "x"]] {
+            queue(arguments, key).assert_fails(1, &[code, "AWS_SECRET_ACCESS_KEY"]);
+        }
+    }
+    let log = server.stop().await;
+    assert!(log.pick(|line| line.text.contains(secret)).is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::JoinHandle;
@@ -81,8 +81,21 @@ impl Home {
         server
     }
 
-    fn spawn(&self, arguments: &[&std::ffi::OsStr]) -> Wasmill {
+    /// The same for a server that asks for signatures made with this key.
+    pub async fn serve_guarded(&self, arguments: &[&str], key_id: &str, secret: &str) -> Wasmill {
+        let arguments = ["queue", "serve", "--admin-listen", "127.0.0.1:0"].iter().chain(arguments);
         let mut command = wasmill_command(arguments);
+        command.env("WASMILL_ACCESS_KEY_ID", key_id).env("WASMILL_SECRET_ACCESS_KEY", secret);
+        let mut server = self.follow(command);
+        server.wait_until_ready().await;
+        server
+    }
+
+    fn spawn(&self, arguments: &[&std::ffi::OsStr]) -> Wasmill {
+        self.follow(wasmill_command(arguments))
+    }
+
+    fn follow(&self, mut command: Command) -> Wasmill {
         command.current_dir(self.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (log, reader) = Log::follow(child.stderr.take().unwrap());

@@ -317,7 +317,7 @@ fn what_is_wrong_is_said_as_aws_says_it() {
 #[test]
 fn secrets_do_not_print() {
     let key = AccessKey::new("someone", "hunter2").unwrap();
-    let printed = format!("{key:?} {:?}", Guard::new(&[key.clone()], "us-east-1"));
+    let printed = format!("{key:?} {:?}", Guard::new(std::slice::from_ref(&key), "us-east-1"));
     assert!(printed.contains("someone") && !printed.contains("hunter2"), "{printed}");
     for (id, secret, wrong) in [
         ("", "x", NotAnAccessKey::Id),

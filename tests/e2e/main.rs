@@ -5,6 +5,7 @@
 mod clients;
 mod command_handlers;
 mod crash;
+mod crash_queue;
 mod drain;
 mod happy;
 mod isolation;

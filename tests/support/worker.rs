@@ -74,11 +74,17 @@ impl Home {
 
     /// Runs `wasmill queue serve` with these arguments and waits until it is ready.
     pub async fn serve(&self, arguments: &[&str]) -> Wasmill {
-        let arguments = ["queue", "serve", "--admin-listen", "127.0.0.1:0"].iter().chain(arguments);
-        let arguments: Vec<&std::ffi::OsStr> = arguments.map(AsRef::as_ref).collect();
-        let mut server = self.spawn(&arguments);
+        let mut server = self.launch_serve(arguments);
         server.wait_until_ready().await;
         server
+    }
+
+    /// Starts `wasmill queue serve` with these arguments and waits for nothing.
+    #[must_use]
+    pub fn launch_serve(&self, arguments: &[&str]) -> Wasmill {
+        let arguments = ["queue", "serve", "--admin-listen", "127.0.0.1:0"].iter().chain(arguments);
+        let arguments: Vec<&std::ffi::OsStr> = arguments.map(AsRef::as_ref).collect();
+        self.spawn(&arguments)
     }
 
     fn spawn(&self, arguments: &[&std::ffi::OsStr]) -> Wasmill {

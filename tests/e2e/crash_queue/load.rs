@@ -17,7 +17,7 @@ use aws_sdk_sqs::types::{
 };
 use support::Sqs;
 use support::seed::Chance;
-use support::sqs::{ACCOUNT, receive_count, system};
+use support::sqs::{arn, receive_count, system};
 
 use super::history::{At, Change, Delete, Delivery, Fate, History, MoveTask, Purge, Receive, Send, Span, TaskEnd};
 
@@ -411,10 +411,6 @@ impl Caller {
         }
         ends
     }
-}
-
-fn arn(queue: &str) -> String {
-    format!("arn:aws:sqs:us-east-1:{ACCOUNT}:{queue}")
 }
 
 fn attribute(text: &str) -> MessageAttributeValue {

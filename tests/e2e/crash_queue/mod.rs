@@ -18,7 +18,7 @@ use history::{Crash, DeadLetters, History, QueueSpec};
 use load::{Caller, Desk};
 use serde_json::json;
 use support::seed::{Chance, seed};
-use support::sqs::ACCOUNT;
+use support::sqs::arn;
 use support::wait::holds;
 use support::{Counts, Home, PATIENCE, Sqs, eventually, places};
 
@@ -55,8 +55,7 @@ async fn create(sqs: &Sqs, queue: &QueueSpec) {
         attributes.push((FifoQueue, "true".to_owned()));
     }
     if let Some(dead) = queue.dead_letters {
-        let target = format!("arn:aws:sqs:us-east-1:{ACCOUNT}:{}", dead.queue);
-        let policy = json!({"deadLetterTargetArn": target, "maxReceiveCount": dead.max_receive_count});
+        let policy = json!({"deadLetterTargetArn": arn(dead.queue), "maxReceiveCount": dead.max_receive_count});
         attributes.push((RedrivePolicy, policy.to_string()));
     }
     let attributes: Vec<_> = attributes.iter().map(|(name, value)| (name.clone(), value.as_str())).collect();

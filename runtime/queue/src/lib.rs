@@ -22,6 +22,8 @@ mod error;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod fixtures;
+#[doc(hidden)]
+pub mod fuzzing;
 mod housekeeping;
 pub mod limits;
 mod local;

@@ -7,6 +7,7 @@
 
 mod alarm;
 mod arn;
+mod attempts;
 mod attributes;
 mod broker;
 pub mod checksum;
@@ -17,13 +18,17 @@ mod contract;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod disk_tests;
+mod duplicates;
 mod effect;
 mod error;
+mod fair;
+mod fifo;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod fixtures;
 #[doc(hidden)]
 pub mod fuzzing;
+mod groups;
 mod housekeeping;
 pub mod limits;
 mod local;
@@ -33,6 +38,7 @@ mod local_tests;
 mod message;
 mod metrics;
 mod move_task;
+mod mover;
 mod peek;
 mod policy;
 mod receipt;
@@ -40,11 +46,14 @@ mod redrive;
 mod room;
 mod schema;
 mod seam;
+mod sequence;
+mod settled;
 mod shelf;
 mod state;
 #[cfg(test)]
 mod state_model;
 mod store;
+mod tasks;
 
 pub use arn::{Identity, NotAQueueArn, QueueArn};
 pub use broker::{Broker, BrokerOptions};

@@ -40,8 +40,9 @@ fn groups<'a>(checker: &'a Checker<'a>) -> BTreeMap<(&'a str, &'a str), Vec<Memb
         let of_send = message.sends.iter().find_map(|send| send.sequence);
         let of_delivery = message.deliveries.iter().find(at_home).and_then(|got| got.delivery.sequence);
         // Moved back, it has another number and stands at the end of the line: no rule speaks of it.
-        let was_moved = message.deliveries.iter().any(|got| !at_home(&got))
-            && checker.history.tasks.iter().any(|task| task.span.may_be_done());
+        let first_id = message.sends.iter().find(|send| send.span.is_done()).map(|send| send.message_id.as_str());
+        let first_id = first_id.or_else(|| message.deliveries.first().map(|got| got.delivery.message_id.as_str()));
+        let was_moved = message.deliveries.iter().any(|got| Some(got.delivery.message_id.as_str()) != first_id);
         let Some(sequence) = of_send.or(of_delivery).filter(|_| !was_moved) else { continue };
         // Of tries without an answer one may have counted: the last is the latest that can have.
         let done = message.sends.iter().filter(|send| send.span.is_done()).map(|send| send.span.ended).min();

@@ -28,9 +28,6 @@ const MAX_RECEIVE_COUNT: u32 = 3;
 /// How many broken promises a failure tells the story of.
 const SHOWN: usize = 5;
 
-/// FIXME until they land.
-const FIFO_AND_MOVES: bool = false;
-
 /// The queues, dead-letter queues first.
 fn queues() -> Vec<QueueSpec> {
     let spec = |name: &'static str, dead: Option<&'static str>| QueueSpec {
@@ -38,15 +35,13 @@ fn queues() -> Vec<QueueSpec> {
         is_fifo: name.ends_with(".fifo"),
         dead_letters: dead.map(|queue| DeadLetters { queue, max_receive_count: MAX_RECEIVE_COUNT }),
     };
-    let mut all = vec![
+    vec![
         spec("dead", None),
         spec("dead.fifo", None),
         spec("work", Some("dead")),
         spec("orders.fifo", Some("dead.fifo")),
         spec("scratch", None),
-    ];
-    all.retain(|queue| FIFO_AND_MOVES || !queue.is_fifo);
-    all
+    ]
 }
 
 async fn create(sqs: &Sqs, queue: &QueueSpec) {
@@ -91,23 +86,15 @@ async fn campaign(seed: u64) {
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(caller.another().settle_held());
         for queue in ["work", "work", "orders.fifo", "orders.fifo", "scratch"] {
-            if !FIFO_AND_MOVES && queue.ends_with("fifo") {
-                continue;
-            }
             tasks.spawn(caller.another().send_for_ever(queue));
         }
         for queue in
             ["work", "work", "work", "orders.fifo", "orders.fifo", "orders.fifo", "scratch", "dead", "dead.fifo"]
         {
-            if !FIFO_AND_MOVES && queue.ends_with("fifo") {
-                continue;
-            }
             tasks.spawn(caller.another().consume_for_ever(queue));
         }
-        if FIFO_AND_MOVES {
-            tasks.spawn(caller.another().move_dead_letters("dead"));
-            tasks.spawn(caller.another().move_dead_letters("dead.fifo"));
-        }
+        tasks.spawn(caller.another().move_dead_letters("dead"));
+        tasks.spawn(caller.another().move_dead_letters("dead.fifo"));
         tasks.spawn(caller.another().purge_now_and_then("scratch"));
         tokio::time::sleep(Duration::from_millis(chance.within(100, 900))).await;
         let killed = desk.now();
@@ -123,9 +110,6 @@ async fn campaign(seed: u64) {
     let sqs = server.sqs();
     let caller = Caller::new(&desk, &server.endpoint(), chance.fork());
     eventually(PATIENCE, async || {
-        if !FIFO_AND_MOVES {
-            return Ok(());
-        }
         let ends = caller.task_ends(&["dead", "dead.fifo"]).await;
         let unfinished = ends.iter().find(|end| end.status == "RUNNING" || end.status == "CANCELLING");
         holds(unfinished.is_none(), || format!("{unfinished:?}"))
@@ -144,7 +128,7 @@ async fn campaign(seed: u64) {
         holds(left.is_empty(), || format!("{left:?}"))
     })
     .await;
-    let ends = if FIFO_AND_MOVES { caller.task_ends(&["dead", "dead.fifo"]).await } else { Vec::new() };
+    let ends = caller.task_ends(&["dead", "dead.fifo"]).await;
     server.stop().await;
 
     let mut history = desk.history();
@@ -166,11 +150,7 @@ fn judge(history: &History) {
     let moves = history.tasks.iter().filter(|task| task.span.is_done()).count();
     let purges = history.purges.iter().filter(|purge| purge.span.is_done()).count();
     let least = [("acknowledged sends", acknowledged, 500), ("sends without an answer", unanswered, 1)];
-    let least = least.into_iter().chain([
-        ("dead letters", dead, 10),
-        ("moves", moves, if FIFO_AND_MOVES { 2 } else { 0 }),
-        ("purges", purges, 1),
-    ]);
+    let least = least.into_iter().chain([("dead letters", dead, 10), ("moves", moves, 2), ("purges", purges, 1)]);
     let mut tally = Vec::new();
     for (what, found, least) in least {
         assert!(found >= least, "only {found} {what}");

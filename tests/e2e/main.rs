@@ -5,7 +5,9 @@
 mod clients;
 mod command_handlers;
 mod crash;
+mod crash_queue;
 mod drain;
+mod faults;
 mod happy;
 mod isolation;
 mod lease;

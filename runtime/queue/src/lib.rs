@@ -26,6 +26,8 @@ mod fifo;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod fixtures;
+#[doc(hidden)]
+pub mod fuzzing;
 mod groups;
 mod housekeeping;
 pub mod limits;

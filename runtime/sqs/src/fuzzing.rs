@@ -14,6 +14,7 @@ pub fn json_request(action: &str, body: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
     use crate::wire::ACTIONS;
 
@@ -81,6 +82,26 @@ mod tests {
             query_request(&[b"Action=", action.as_bytes(), b"&", &form[..]].concat());
             json_request(action, &joined(&JSON, &mut seed));
             json_request(action, &[b"{", &joined(&JSON, &mut seed)[..]].concat());
+        }
+    }
+
+    /// Every seed of a fuzz target.
+    fn seeds(target: &str) -> Vec<Vec<u8>> {
+        let folder = format!("{}/../../tests/fuzz/seeds/{target}", env!("CARGO_MANIFEST_DIR"));
+        let seeds = std::fs::read_dir(&folder).unwrap().map(|seed| std::fs::read(seed.unwrap().path()).unwrap());
+        let seeds: Vec<_> = seeds.collect();
+        assert!(!seeds.is_empty(), "no seeds in {folder}");
+        seeds
+    }
+
+    #[test]
+    fn the_fuzzers_seeds_are_read_or_refused() {
+        for form in seeds("query_request") {
+            super::query_request(&form);
+        }
+        for input in seeds("json_request") {
+            let (action, body) = std::str::from_utf8(&input).unwrap().split_once('\n').unwrap();
+            super::json_request(action, body.as_bytes());
         }
     }
 }

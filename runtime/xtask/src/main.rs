@@ -5,11 +5,14 @@
 //!
 //! What a chore says goes to stderr, a line per step; stdout belongs to the programs it runs.
 
+mod clients;
 mod debian;
 mod demo;
+mod fuzz;
 mod guest_toolchain;
 mod guests;
 mod layout;
+mod node;
 mod python;
 mod step;
 mod test;

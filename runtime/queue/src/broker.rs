@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::alarm;
 use crate::arn::{Identity, QueueArn};
-use crate::attributes::Settings;
+use crate::attributes::{Settings, asks_for_fifo};
 use crate::clock::{Clock, Now};
 use crate::commit::Committer;
 use crate::contents::Contents;
@@ -138,7 +138,7 @@ impl Broker {
         attributes: &[(String, String)],
         tags: &[(String, String)],
     ) -> Result<LocalQueue, CreateQueueError> {
-        check_queue_name(name)?;
+        check_queue_name(name, asks_for_fifo(attributes))?;
         let (broker, name, attributes, tags) = (self.clone(), name.to_owned(), attributes.to_vec(), tags.to_vec());
         to_its_end(async move { broker.create(name, &attributes, tags).await }).await
     }
@@ -152,19 +152,15 @@ impl Broker {
         let mut next_queue = self.inner.lock_management().await;
         if let Ok(queue) = self.queue(&name) {
             let current = queue.settings().unwrap_or_default();
-            for (attribute, value) in attributes {
-                let mut wanted = current.clone();
-                wanted.set(attribute, value)?;
-                if wanted != current {
-                    return Err(CreateQueueError::NameExists { attribute: attribute.clone() });
-                }
-            }
-            return Ok(queue);
+            return match current.first_difference(attributes)? {
+                Some(attribute) => Err(CreateQueueError::NameExists { attribute: attribute.to_owned() }),
+                None => Ok(queue),
+            };
         }
         if self.inner.lock_state().queue_count() >= QUEUES_MAX {
             return Err(CreateQueueError::TooManyQueues { max: QUEUES_MAX });
         }
-        let settings = self.inner.changed_settings(Settings::default(), attributes, None)?;
+        let settings = self.inner.new_settings(attributes, &name)?;
         let unix_s = self.inner.clock.now().unix_ms / 1000;
         let row = QueueRow {
             id: *next_queue,
@@ -305,25 +301,22 @@ pub(crate) async fn to_its_end<T: Send + 'static>(verb: impl Future<Output = T> 
     }
 }
 
-fn check_queue_name(name: &str) -> Result<(), CreateQueueError> {
-    if name.ends_with(".fifo") {
-        return Err(CreateQueueError::FifoNameOnStandard);
-    }
+/// The suffix `.fifo` and the type go together; the suffix counts towards the length.
+fn check_queue_name(name: &str, fifo: bool) -> Result<(), CreateQueueError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if (1..=QUEUE_NAME_MAX).contains(&name.len()) && name.bytes().all(allowed) {
-        Ok(())
-    } else {
-        Err(CreateQueueError::InvalidName)
+    let is_name = |stem: &str| !stem.is_empty() && name.len() <= QUEUE_NAME_MAX && stem.bytes().all(allowed);
+    match (name.strip_suffix(".fifo"), fifo) {
+        (Some(stem), true) if is_name(stem) => Ok(()),
+        (_, true) => Err(CreateQueueError::InvalidFifoName),
+        (Some(_), false) => Err(CreateQueueError::FifoNameOnStandard),
+        (None, false) if is_name(name) => Ok(()),
+        (None, false) => Err(CreateQueueError::InvalidName),
     }
 }
 
 /// Settings as they were stored. One that this version does not take any more keeps its default, and says so.
 fn stored_settings(row: &QueueRow) -> Settings {
-    let mut settings = Settings::default();
-    for (name, value) in &row.settings {
-        if let Err(error) = settings.set(name, value) {
-            tracing::warn!(queue = row.name, attribute = name, %error, "a stored attribute is not taken");
-        }
-    }
-    settings
+    Settings::from_stored(&row.settings, |attribute, error| {
+        tracing::warn!(queue = row.name, attribute, %error, "a stored attribute is not taken");
+    })
 }

@@ -114,7 +114,7 @@ impl LocalQueue {
     async fn change_settings(&self, attributes: &[(String, String)]) -> Result<(), SettingError> {
         let _one_at_a_time = self.inner.lock_management().await;
         let current = self.settings().map_err(|_| SettingError::NoSuchQueue)?;
-        let settings = self.inner.changed_settings(current, attributes, Some(self.shared.id))?;
+        let settings = self.inner.changed_settings(&current, attributes, &self.shared.arn)?;
         let mut row = self.row().map_err(|_| SettingError::NoSuchQueue)?;
         row.settings = settings.to_stored_pairs();
         row.modified_unix_s = self.inner.clock.now().unix_ms / 1000;
@@ -435,7 +435,8 @@ impl Queue for LocalQueue {
     }
 
     async fn send(&self, messages: Vec<OutgoingMessage>) -> Result<EntryResults<Sent>, QueueError> {
-        let max_bytes = self.settings()?.maximum_message_bytes;
+        let settings = self.settings()?;
+        let (max_bytes, kind) = (settings.maximum_message_bytes, settings.kind());
         let body_kib: usize = messages.iter().map(|message| message.size_bytes() / 1024 + 1).sum();
         let budget = u32::try_from(body_kib).unwrap_or(u32::MAX).min(SEND_BUDGET_KIB);
         let Ok(room) = Arc::clone(&self.inner.send_budget).acquire_many_owned(budget).await else {
@@ -445,7 +446,7 @@ impl Queue for LocalQueue {
         let mut results = Vec::with_capacity(messages.len());
         let mut contents = Vec::with_capacity(messages.len());
         for message in messages {
-            if let Err(problem) = limits::check_message(&message, max_bytes) {
+            if let Err(problem) = limits::check_message(&message, max_bytes, kind) {
                 results.push(Err(QueueError::InvalidMessage(problem)));
                 continue;
             }

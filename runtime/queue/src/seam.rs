@@ -209,24 +209,35 @@ impl Seam {
         Ok(())
     }
 
-    /// Settings with attributes set on them, the redrive target looked up. `of`: whose settings they are.
+    /// Settings of a new queue, as it is allowed to have them.
+    pub(crate) fn new_settings(&self, attributes: &[(String, String)], name: &str) -> Result<Settings, SettingError> {
+        let settings = Settings::of_new(attributes)?;
+        self.check_redrive(&settings, &self.identity.arn(name))?;
+        Ok(settings)
+    }
+
+    /// Settings with attributes set on them, as the queue `of` is allowed to have them.
     pub(crate) fn changed_settings(
         &self,
-        mut settings: Settings,
+        settings: &Settings,
         attributes: &[(String, String)],
-        of: Option<QueueId>,
+        of: &QueueArn,
     ) -> Result<Settings, SettingError> {
-        for (name, value) in attributes {
-            settings.set(name, value)?;
+        let changed = settings.changed(attributes)?;
+        // A policy that was allowed once is not looked at again because of something else.
+        if changed.redrive != settings.redrive {
+            self.check_redrive(&changed, of)?;
         }
-        let sets_redrive = attributes.iter().any(|(name, value)| name == "RedrivePolicy" && !value.is_empty());
-        if sets_redrive {
-            let state = self.lock_state();
-            if redrive::target(&settings, &self.identity, state.name_index(), of.unwrap_or(0)).is_none() {
-                return Err(SettingError::RedrivePolicy("Dead letter target does not exist.".to_owned()));
-            }
-        }
-        Ok(settings)
+        Ok(changed)
+    }
+
+    fn check_redrive(&self, settings: &Settings, source: &QueueArn) -> Result<(), SettingError> {
+        let Some(policy) = &settings.redrive else { return Ok(()) };
+        let arn = &policy.dead_letter_target_arn;
+        let ours = self.identity.arn(arn.name()) == *arn;
+        let state = self.lock_state();
+        let target = state.find(arn.name()).filter(|_| ours).and_then(|id| state.queue(id));
+        redrive::check(policy, source, target.map(|queue| &queue.settings))
     }
 
     /// Whether so much more may be kept where there is no store: memory has a limit too.

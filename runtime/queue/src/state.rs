@@ -93,10 +93,6 @@ impl State {
         self.names.keys().map(String::as_str)
     }
 
-    pub(crate) fn name_index(&self) -> &BTreeMap<String, QueueId> {
-        &self.names
-    }
-
     /// The names of the queues whose redrive policy names `arn`, sorted.
     pub(crate) fn sources_of(&self, arn: &QueueArn) -> Vec<String> {
         let names_it = |queue: &QueueState| {

@@ -5,10 +5,13 @@
 
 mod batch;
 mod filter;
+mod move_tasks;
+mod permissions;
 mod queues;
 mod receive;
 mod send;
 mod settle;
+mod tags;
 
 use tokio_util::sync::CancellationToken;
 use wasmill_queue::{Broker, LocalQueue};
@@ -68,6 +71,21 @@ impl Actions {
             }
             Request::SetQueueAttributes(request) => self.set_queue_attributes(caller, request).await.map(empty),
             Request::PurgeQueue(request) => self.purge_queue(caller, request).await.map(empty),
+            Request::TagQueue(request) => self.tag_queue(caller, request).await.map(empty),
+            Request::UntagQueue(request) => self.untag_queue(caller, request).await.map(empty),
+            Request::ListQueueTags(request) => self.list_queue_tags(caller, request).map(Response::ListQueueTags),
+            Request::AddPermission(request) => self.add_permission(caller, request).await.map(empty),
+            Request::RemovePermission(request) => self.remove_permission(caller, request).await.map(empty),
+            Request::ListDeadLetterSourceQueues(request) => {
+                self.list_dead_letter_sources(caller, request).map(Response::ListDeadLetterSourceQueues)
+            }
+            Request::StartMessageMoveTask(request) => {
+                self.start_move_task(request).await.map(Response::StartMessageMoveTask)
+            }
+            Request::CancelMessageMoveTask(request) => {
+                self.cancel_move_task(request).await.map(Response::CancelMessageMoveTask)
+            }
+            Request::ListMessageMoveTasks(request) => self.list_move_tasks(request).map(Response::ListMessageMoveTasks),
         }
     }
 

@@ -1,113 +1,145 @@
 //! What an action may answer instead of its response: ONE table from the condition to AWS's shape, query code, HTTP
 //! status and exact text (sqs-semantics §3–5 and §9).
 //!
+//! The names stand in `shapes.rs`; how the queue crate's facts become these conditions, in `from_queue.rs`.
 //! Framing is absent: a codec turns an [`Answer`] into JSON or XML.
+
+mod from_queue;
+mod shapes;
 
 use std::borrow::Cow;
 
-use wasmill_queue::{AttributeProblem, MessageProblem, PurgeError, QueueError, StorageError};
+use wasmill_queue::{AttributeProblem, StorageError};
 
-/// Whose fault an error is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// The request is wrong; the same again will fail again.
-    Sender,
-    /// The server could not; the same again may succeed.
-    Receiver,
-}
+pub(crate) use from_queue::{DELAY_RANGE, WRONG_QUEUE_TYPE, visibility_out_of_range};
+use shapes::*;
+pub(crate) use shapes::{Fault, Shape};
 
-/// An error's name in each protocol, and its HTTP status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Shape {
-    /// The model's shape: JSON's `__type` after the namespace.
-    pub(crate) name: &'static str,
-    /// The code that the query protocol has and that SDKs raise their exception by.
-    pub(crate) query_code: &'static str,
-    pub(crate) status: u16,
-    pub(crate) fault: Fault,
-}
-
-impl Shape {
-    const fn sender(name: &'static str, query_code: &'static str, status: u16) -> Self {
-        Self { name, query_code, status, fault: Fault::Sender }
-    }
-
-    const fn receiver(name: &'static str, status: u16) -> Self {
-        Self { name, query_code: name, status, fault: Fault::Receiver }
-    }
-}
-
-const QUEUE_DOES_NOT_EXIST: Shape = Shape::sender("QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", 400);
-const QUEUE_NAME_EXISTS: Shape = Shape::sender("QueueNameExists", "QueueAlreadyExists", 400);
-const PURGE_IN_PROGRESS: Shape =
-    Shape::sender("PurgeQueueInProgress", "AWS.SimpleQueueService.PurgeQueueInProgress", 403);
-const EMPTY_BATCH: Shape = Shape::sender("EmptyBatchRequest", "AWS.SimpleQueueService.EmptyBatchRequest", 400);
-const TOO_MANY_ENTRIES: Shape =
-    Shape::sender("TooManyEntriesInBatchRequest", "AWS.SimpleQueueService.TooManyEntriesInBatchRequest", 400);
-const IDS_NOT_DISTINCT: Shape =
-    Shape::sender("BatchEntryIdsNotDistinct", "AWS.SimpleQueueService.BatchEntryIdsNotDistinct", 400);
-const BATCH_TOO_LONG: Shape = Shape::sender("BatchRequestTooLong", "AWS.SimpleQueueService.BatchRequestTooLong", 400);
-const INVALID_BATCH_ENTRY_ID: Shape =
-    Shape::sender("InvalidBatchEntryId", "AWS.SimpleQueueService.InvalidBatchEntryId", 400);
-const UNSUPPORTED_OPERATION: Shape =
-    Shape::sender("UnsupportedOperation", "AWS.SimpleQueueService.UnsupportedOperation", 400);
-const RECEIPT_HANDLE_IS_INVALID: Shape = Shape::sender("ReceiptHandleIsInvalid", "ReceiptHandleIsInvalid", 404);
-const INVALID_ADDRESS: Shape = Shape::sender("InvalidAddress", "InvalidAddress", 404);
-const OVER_LIMIT: Shape = Shape::sender("OverLimit", "OverLimit", 403);
-const INVALID_ATTRIBUTE_NAME: Shape = Shape::sender("InvalidAttributeName", "InvalidAttributeName", 400);
-const INVALID_ATTRIBUTE_VALUE: Shape = Shape::sender("InvalidAttributeValue", "InvalidAttributeValue", 400);
-const INVALID_MESSAGE_CONTENTS: Shape = Shape::sender("InvalidMessageContents", "InvalidMessageContents", 400);
-// From here on the model has no shape; the names are what AWS answers with all the same.
-const INVALID_PARAMETER_VALUE: Shape = Shape::sender("InvalidParameterValueException", "InvalidParameterValue", 400);
-const MISSING_PARAMETER: Shape = Shape::sender("MissingRequiredParameterException", "MissingParameter", 400);
-const SERIALIZATION: Shape = Shape::sender("SerializationException", "SerializationException", 400);
-const UNKNOWN_OPERATION: Shape = Shape::sender("UnknownOperationException", "UnknownOperationException", 404);
-const ACCESS_DENIED: Shape = Shape::sender("AccessDeniedException", "AccessDenied", 403);
-const REQUEST_TIMEOUT: Shape = Shape::sender("RequestTimeout", "RequestTimeout", 408);
-const REQUEST_TOO_LARGE: Shape = Shape::sender("RequestEntityTooLarge", "RequestEntityTooLarge", 413);
-const SERVICE_UNAVAILABLE: Shape = Shape::receiver("ServiceUnavailable", 503);
-const INTERNAL_FAILURE: Shape = Shape::receiver("InternalFailure", 500);
-
+/// The most actions of one permission.
+pub(crate) const ACTIONS_MAX: usize = 7;
 const VALID_CHARACTERS: &str = "#x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF";
 
 /// Why an action did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ActionError {
     NoSuchQueue,
-    InvalidAddress { url: String },
+    InvalidAddress {
+        url: String,
+    },
     InvalidQueueName,
-    QueueNameExists { attribute: String },
-    TooManyQueues { max: usize },
-    PurgeInProgress { queue: String },
-    UnknownAttribute { name: String },
-    InvalidAttributeValue { name: &'static str, reason: String },
-    InvalidRedrivePolicy { given: String, reason: String },
-    MissingParameter { name: &'static str },
-    InvalidParameter { name: &'static str, value: String, reason: Cow<'static, str> },
+    InvalidFifoQueueName,
+    QueueDeletedRecently,
+    QueueNameExists {
+        attribute: String,
+    },
+    TooManyQueues {
+        max: usize,
+    },
+    PurgeInProgress {
+        queue: String,
+    },
+    UnknownAttribute {
+        name: String,
+    },
+    /// The text is the queue's.
+    MisplacedAttribute {
+        text: String,
+    },
+    InvalidAttributeValue {
+        name: &'static str,
+        reason: String,
+    },
+    MissingParameter {
+        name: &'static str,
+    },
+    InvalidParameter {
+        name: &'static str,
+        value: String,
+        reason: Cow<'static, str>,
+    },
+    /// What is wrong concerns no one parameter's value, or AWS does not say which.
+    InvalidRequest {
+        text: &'static str,
+    },
     InvalidNextToken,
-    EmptyBatch { entry: &'static str },
-    TooManyEntries { sent: usize },
+    ResourceNotFound {
+        text: &'static str,
+    },
+    TooManyActions {
+        count: usize,
+    },
+    TooManyPermissions,
+    TooManyTags {
+        queue: String,
+    },
+    EmptyBatch {
+        entry: &'static str,
+    },
+    TooManyEntries {
+        sent: usize,
+    },
     InvalidBatchEntryId,
-    DuplicateBatchEntryId { id: String },
-    BatchTooLong { max_bytes: u64, sent_bytes: u64 },
-    MessageTooLong { max_bytes: u32 },
+    DuplicateBatchEntryId {
+        id: String,
+    },
+    BatchTooLong {
+        max_bytes: u64,
+        sent_bytes: u64,
+    },
+    MessageTooLong {
+        max_bytes: u32,
+    },
     InvalidCharacters,
-    TooManyAttributes { count: usize },
-    EmptyAttributeValue { name: String, kind: String },
-    AttributeProblem { name: String, problem: AttributeProblem },
-    AttributeLists { name: String },
-    UnknownSystemAttribute { name: String },
-    InvalidReceiptHandle { handle: String },
+    TooManyAttributes {
+        count: usize,
+    },
+    EmptyAttributeValue {
+        name: String,
+        kind: String,
+    },
+    AttributeProblem {
+        name: String,
+        problem: AttributeProblem,
+    },
+    AttributeLists {
+        name: String,
+    },
+    UnknownSystemAttribute {
+        name: String,
+    },
+    InvalidReceiptHandle {
+        handle: String,
+    },
     TooManyInFlight,
-    UnsupportedAction { name: &'static str },
-    Unsupported { what: String },
-    UnknownAction { what: String },
-    Serialization { what: String },
-    PageRefused { what: String },
-    BodyTooLarge { max_bytes: u64 },
-    BodyTimeout { seconds: u64 },
+    Unsupported {
+        what: String,
+    },
+    UnknownAction {
+        what: String,
+    },
+    /// The query protocol's own word for an unknown action.
+    InvalidAction {
+        action: String,
+    },
+    MalformedQuery {
+        what: String,
+    },
+    Serialization {
+        what: String,
+    },
+    PageRefused {
+        what: String,
+    },
+    BodyTooLarge {
+        max_bytes: u64,
+    },
+    BodyTimeout {
+        seconds: u64,
+    },
     Storage(StorageError),
-    Internal { what: String },
+    Internal {
+        what: String,
+    },
 }
 
 /// An error as a client sees it, before framing.
@@ -129,6 +161,16 @@ impl ActionError {
                 INVALID_PARAMETER_VALUE,
                 "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length".into(),
             ),
+            Self::InvalidFifoQueueName => (
+                INVALID_PARAMETER_VALUE,
+                "The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, must end with \
+                 .fifo suffix and be 1 to 80 in length"
+                    .into(),
+            ),
+            Self::QueueDeletedRecently => (
+                QUEUE_DELETED_RECENTLY,
+                "You must wait 60 seconds after deleting a queue before you can create another with the same name.".into(),
+            ),
             Self::QueueNameExists { attribute } => (
                 QUEUE_NAME_EXISTS,
                 format!("A queue already exists with the same name and a different value for attribute {attribute}")
@@ -145,14 +187,23 @@ impl ActionError {
             Self::InvalidAttributeValue { name, reason } => {
                 (INVALID_ATTRIBUTE_VALUE, format!("Invalid value for the parameter {name}. Reason: {reason}").into())
             }
-            Self::InvalidRedrivePolicy { given, reason } => {
-                (INVALID_PARAMETER_VALUE, invalid_parameter("RedrivePolicy", given, reason).into())
-            }
+            Self::MisplacedAttribute { text } => (INVALID_ATTRIBUTE_NAME, text.clone().into()),
             Self::MissingParameter { name } => {
                 (MISSING_PARAMETER, format!("The request must contain the parameter {name}.").into())
             }
             Self::InvalidParameter { name, value, reason } => {
                 (INVALID_PARAMETER_VALUE, invalid_parameter(name, value, reason).into())
+            }
+            Self::InvalidRequest { text } => (INVALID_PARAMETER_VALUE, (*text).into()),
+            Self::ResourceNotFound { text } => (RESOURCE_NOT_FOUND, (*text).into()),
+            Self::TooManyActions { count } => {
+                (OVER_LIMIT, format!("{count} Actions were found, maximum allowed is {ACTIONS_MAX}.").into())
+            }
+            Self::TooManyPermissions => {
+                (OVER_LIMIT, "The policy of a queue has at most 20 statements. Remove some first.".into())
+            }
+            Self::TooManyTags { queue } => {
+                (INVALID_PARAMETER_VALUE, format!("Too many tags added for queue {queue}.").into())
             }
             Self::InvalidNextToken => (INVALID_PARAMETER_VALUE, "Invalid or expired next token.".into()),
             Self::EmptyBatch { entry } => {
@@ -214,11 +265,12 @@ impl ActionError {
                 OVER_LIMIT,
                 "The maximum number of in flight messages is reached. Delete messages that were processed.".into(),
             ),
-            Self::UnsupportedAction { name } => {
-                (UNSUPPORTED_OPERATION, format!("The action {name} is not supported by this version.").into())
-            }
             Self::Unsupported { what } => (UNSUPPORTED_OPERATION, what.clone().into()),
             Self::UnknownAction { what } => (UNKNOWN_OPERATION, what.clone().into()),
+            Self::InvalidAction { action } => {
+                (INVALID_ACTION, format!("The action {action} is not valid for this endpoint.").into())
+            }
+            Self::MalformedQuery { what } => (MALFORMED_QUERY, what.clone().into()),
             Self::Serialization { what } => (SERIALIZATION, what.clone().into()),
             Self::PageRefused { what } => (ACCESS_DENIED, what.clone().into()),
             Self::BodyTooLarge { max_bytes } => {
@@ -278,93 +330,6 @@ fn attribute_text(name: &str, problem: AttributeProblem) -> String {
     }
 }
 
-impl From<StorageError> for ActionError {
-    fn from(error: StorageError) -> Self {
-        Self::Storage(error)
-    }
-}
-
-impl From<MessageProblem> for ActionError {
-    fn from(problem: MessageProblem) -> Self {
-        match problem {
-            MessageProblem::EmptyBody => Self::MissingParameter { name: "MessageBody" },
-            MessageProblem::TooLong { max_bytes } => Self::MessageTooLong { max_bytes },
-            MessageProblem::InvalidCharacter(_) => Self::InvalidCharacters,
-            MessageProblem::DelayOutOfRange(seconds) => Self::out_of_range("DelaySeconds", seconds, DELAY_RANGE),
-            MessageProblem::TooManyAttributes(count) => Self::TooManyAttributes { count },
-            MessageProblem::Attribute { name, problem } => Self::AttributeProblem { name, problem },
-            MessageProblem::InvalidGroupId(value) => Self::InvalidParameter {
-                name: "MessageGroupId",
-                value,
-                reason: "MessageGroupId can only include alphanumeric and punctuation characters. 1 to 128 in length."
-                    .into(),
-            },
-            MessageProblem::MissingGroupId
-            | MessageProblem::MissingDeduplicationId
-            | MessageProblem::InvalidDeduplicationId(_)
-            | MessageProblem::DelayOnFifo(_) => Self::InvalidCharacters,
-            MessageProblem::DeduplicationOnStandard => Self::InvalidParameter {
-                name: "MessageDeduplicationId",
-                value: String::new(),
-                reason: WRONG_QUEUE_TYPE.into(),
-            },
-        }
-    }
-}
-
-/// Why a `DelaySeconds` was refused.
-pub(crate) const DELAY_RANGE: &str = "DelaySeconds must be >= 0 and <= 900.";
-/// Why a parameter for FIFO queues was refused on a standard one.
-pub(crate) const WRONG_QUEUE_TYPE: &str = "The request include parameter that is not valid for this queue type.";
-const VISIBILITY_RANGE: &str = "Must be >= 0 and <= 43200.";
-const VISIBILITY_TOTAL: &str = "Total VisibilityTimeout for the message is beyond the limit [43200 seconds].";
-const VISIBILITY_MAX_SECONDS: u32 = 43_200;
-
-/// A `VisibilityTimeout` that no message can have.
-pub(crate) fn visibility_out_of_range(seconds: i64) -> ActionError {
-    ActionError::out_of_range("VisibilityTimeout", seconds, VISIBILITY_RANGE)
-}
-
-impl From<QueueError> for ActionError {
-    fn from(error: QueueError) -> Self {
-        match error {
-            QueueError::NoSuchQueue => Self::NoSuchQueue,
-            QueueError::InvalidMessage(problem) => problem.into(),
-            QueueError::InvalidReceipt { handle } => Self::InvalidReceiptHandle { handle },
-            // AWS answers a delivery that is over with this and not with MessageNotInflight (sqs-semantics §5.3).
-            QueueError::NotInFlight { handle } => Self::InvalidParameter {
-                name: "ReceiptHandle",
-                value: handle,
-                reason: "Message does not exist or is not available for visibility timeout change.".into(),
-            },
-            QueueError::VisibilityOutOfRange { seconds } if seconds > VISIBILITY_MAX_SECONDS => {
-                visibility_out_of_range(seconds.into())
-            }
-            QueueError::VisibilityOutOfRange { seconds } => {
-                Self::out_of_range("VisibilityTimeout", seconds.into(), VISIBILITY_TOTAL)
-            }
-            QueueError::ReceiptExpired { handle } => Self::InvalidReceiptHandle { handle },
-            QueueError::OverLimit => Self::TooManyInFlight,
-            QueueError::Storage(problem) => problem.into(),
-            QueueError::Unsupported(what) => Self::Unsupported { what },
-            // Only a remote queue answers these, and this server stands over the built-in one.
-            QueueError::Unavailable(what) => Self::Internal { what },
-            QueueError::Refused { code, message } => Self::Internal { what: format!("{code}: {message}") },
-        }
-    }
-}
-
-impl ActionError {
-    /// `PurgeQueue`'s error names the queue.
-    pub(crate) fn purge(error: PurgeError, queue: &str) -> Self {
-        match error {
-            PurgeError::NoSuchQueue => Self::NoSuchQueue,
-            PurgeError::InProgress => Self::PurgeInProgress { queue: queue.to_owned() },
-            PurgeError::Storage(problem) => problem.into(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -418,7 +383,7 @@ mod tests {
                 400,
             ),
             (
-                ActionError::UnsupportedAction { name: "" },
+                ActionError::Unsupported { what: text() },
                 "UnsupportedOperation",
                 "AWS.SimpleQueueService.UnsupportedOperation",
                 400,
@@ -431,6 +396,18 @@ mod tests {
             ),
             (ActionError::InvalidAddress { url: text() }, "InvalidAddress", "InvalidAddress", 404),
             (ActionError::TooManyInFlight, "OverLimit", "OverLimit", 403),
+            (
+                ActionError::QueueDeletedRecently,
+                "QueueDeletedRecently",
+                "AWS.SimpleQueueService.QueueDeletedRecently",
+                400,
+            ),
+            (ActionError::TooManyActions { count: 8 }, "OverLimit", "OverLimit", 403),
+            (ActionError::TooManyPermissions, "OverLimit", "OverLimit", 403),
+            (ActionError::NO_SUCH_SOURCE, "ResourceNotFoundException", "ResourceNotFoundException", 404),
+            (ActionError::INVALID_TASK_HANDLE, "InvalidParameterValueException", "InvalidParameterValue", 400),
+            (ActionError::MisplacedAttribute { text: text() }, "InvalidAttributeName", "InvalidAttributeName", 400),
+            (ActionError::InvalidAction { action: text() }, "InvalidAction", "InvalidAction", 400),
             (ActionError::UnknownAttribute { name: text() }, "InvalidAttributeName", "InvalidAttributeName", 400),
             (
                 ActionError::InvalidAttributeValue { name: "", reason: text() },
@@ -450,28 +427,5 @@ mod tests {
             assert_eq!(row(&error), (name, code, status), "{error:?}");
             assert_eq!(error.answer().shape.fault, Fault::Sender, "{error:?}");
         }
-    }
-
-    #[test]
-    fn what_the_disk_refused_is_not_the_senders_fault() {
-        let full = ActionError::from(QueueError::Storage(StorageError::Full)).answer();
-        assert_eq!((full.shape.status, full.shape.fault), (503, Fault::Receiver));
-        assert!(full.text.contains("disk is full"), "{}", full.text);
-        let failed = ActionError::from(StorageError::Failed("no sync".into())).answer();
-        assert_eq!((failed.shape.status, failed.shape.fault), (500, Fault::Receiver));
-    }
-
-    #[test]
-    fn a_visibility_timeout_may_be_too_long_alone_or_in_all() {
-        let text = |seconds| ActionError::from(QueueError::VisibilityOutOfRange { seconds }).answer().text;
-        assert_eq!(
-            text(43_201),
-            "Value 43201 for parameter VisibilityTimeout is invalid. Reason: Must be >= 0 and <= 43200."
-        );
-        assert_eq!(
-            text(43_200),
-            "Value 43200 for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout for the message is \
-             beyond the limit [43200 seconds]."
-        );
     }
 }

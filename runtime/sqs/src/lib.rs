@@ -1,8 +1,8 @@
 //! The SQS wire: a server over the built-in queue and a client for Amazon SQS.
 //!
-//! The way of a request: `connections` accepts, `server` limits and routes, a `codec` reads a `wire` request, an action
-//! runs it against the broker, and the codec frames the response or the row of the error table. Deliberately absent:
-//! what a message or a queue may be (the queue crate decides) and a second protocol (the query protocol is refused).
+//! The way of a request: `connections` accepts, `server` limits and routes, a `codec` (AWS JSON 1.0 or the query protocol)
+//! reads a `wire` request, an action runs it against the broker, and the codec frames the response or the row of the
+//! error table. Deliberately absent: what a message or a queue may be (the queue crate decides).
 //!
 //! `client` is the other direction: Amazon SQS, or any service like it, behind the same `Queue` trait.
 
@@ -12,6 +12,8 @@ mod client;
 mod codec;
 mod connections;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod server;
 mod urls;
 mod wire;

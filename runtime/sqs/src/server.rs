@@ -23,7 +23,7 @@ use wasmill_queue::limits::MESSAGE_MAX_BYTES;
 
 use crate::actions::{Actions, Caller};
 use crate::browsers::{self, BrowserRule, NotAnOrigin, Requester};
-use crate::codec::{json, new_request_id, query};
+use crate::codec::{RequestId, RequestIds, json, query};
 use crate::error::ActionError;
 use crate::urls;
 use crate::wire;
@@ -56,6 +56,7 @@ pub struct SqsService {
     actions: Actions,
     browsers: BrowserRule,
     stopping: CancellationToken,
+    request_ids: RequestIds,
     large_bodies_kib: Semaphore,
 }
 
@@ -70,6 +71,7 @@ impl SqsService {
             actions: Actions::new(broker, stopping.clone()),
             browsers: BrowserRule::new(&options.allowed_origins)?,
             stopping,
+            request_ids: RequestIds::new(),
             large_bodies_kib: Semaphore::new(LARGE_BODIES_MAX_KIB),
         })
     }
@@ -86,18 +88,25 @@ pub fn router(service: Arc<SqsService>) -> Router {
 }
 
 async fn handle(State(service): State<Arc<SqsService>>, request: Request) -> Response {
-    let request_id = new_request_id();
+    let request_id = service.request_ids.next();
     let (parts, body) = request.into_parts();
+    let protocol = Protocol::of(&parts);
     let requester = match service.browsers.judge(&parts.headers) {
         Ok(requester) => requester,
         Err(refused) => {
             discard(body).await;
-            return encode_error(&parts, &refused, &request_id);
+            return encode(&parts, protocol, Err(refused), request_id);
         }
     };
     let mut response = match requester {
         Requester::Page { .. } if parts.method == Method::OPTIONS => browsers::preflight(&parts.headers),
-        _ => answer(&service, &parts, body, &request_id).await,
+        _ => {
+            // The body is read before anything is said: an answer to a request that is still being sent ends the
+            // connection, and the client may never see it.
+            let body = read_body(&service, &parts.headers, body).await;
+            let outcome = answer(&service, &parts, protocol, body).await;
+            encode(&parts, protocol, outcome, request_id)
+        }
     };
     if let Requester::Page { origin } = requester {
         browsers::allow(&mut response, origin);
@@ -105,54 +114,72 @@ async fn handle(State(service): State<Arc<SqsService>>, request: Request) -> Res
     response
 }
 
-/// An error in the protocol that the request seems to be in.
-fn encode_error(parts: &Parts, error: &ActionError, request_id: &str) -> Response {
-    let is_query = json::target(&parts.headers).is_none() && query::is_query(parts);
-    if is_query { query::encode_error(error, request_id) } else { json::encode_error(error, request_id) }
+/// What a request is written in.
+#[derive(Debug, Clone, Copy)]
+enum Protocol<'a> {
+    /// With the value of `X-Amz-Target`.
+    Json {
+        target: &'a str,
+    },
+    Query,
+    /// It names no action.
+    None,
 }
 
-/// The body is read before anything is said: an answer to a request that is still being sent ends the connection, and
-/// the client may never see it.
-async fn answer(service: &SqsService, parts: &Parts, body: Body, request_id: &str) -> Response {
-    let body = read_body(service, &parts.headers, body).await;
-    let target = json::target(&parts.headers);
-    if target.is_none() && query::is_query(parts) {
-        let error = body.err().unwrap_or_else(query::refusal);
-        return query::encode_error(&error, request_id);
-    }
-    if parts.method != Method::POST {
-        return query::no_action(request_id);
-    }
-    let outcome = match target {
-        Some(target) => run(service, parts, target, body).await,
-        None => Err(ActionError::UnknownAction {
-            what: "The request names no action: send the header X-Amz-Target: AmazonSQS.<Action>.".into(),
-        }),
-    };
-    match outcome {
-        Ok(response) => json::encode(&response, request_id),
-        Err(error) => {
-            let shape = error.answer().shape;
-            tracing::debug!(action = target.unwrap_or_default(), request_id, error = shape.name, "request refused");
-            json::encode_error(&error, request_id)
+impl<'a> Protocol<'a> {
+    fn of(parts: &'a Parts) -> Self {
+        match json::target(&parts.headers) {
+            Some(target) if parts.method == Method::POST => Self::Json { target },
+            None if matches!(parts.method, Method::POST | Method::GET) && query::is_query(parts) => Self::Query,
+            _ => Self::None,
         }
     }
 }
 
-async fn run(
+/// What was done, and by which action: none when the request names none.
+type Outcome = Result<Option<(&'static str, wire::Response)>, ActionError>;
+
+async fn answer(
     service: &SqsService,
     parts: &Parts,
-    target: &str,
+    protocol: Protocol<'_>,
     body: Result<ReadBody<'_>, ActionError>,
-) -> Result<wire::Response, ActionError> {
-    let action = json::action(target)?;
+) -> Outcome {
     let body = match body {
-        Err(ActionError::BodyTooLarge { .. }) => return Err(too_large(action, &parts.headers)),
+        Err(ActionError::BodyTooLarge { .. }) => return Err(too_large(protocol, &parts.headers)),
         body => body?,
     };
-    let request = json::decode(action, &body.bytes)?;
+    // The place of credentials: the request is here whole, and nothing of it has been decoded.
+    let decoded = match protocol {
+        Protocol::Json { target } => Some(json::decode(json::action(target)?, &body.bytes)?),
+        Protocol::Query => query::decode(parts, &body.bytes)?,
+        Protocol::None if parts.method == Method::POST => {
+            let what = "The request names no action: send the header X-Amz-Target: AmazonSQS.<Action>, or a form with \
+                        Action=<Action>.";
+            return Err(ActionError::UnknownAction { what: what.into() });
+        }
+        Protocol::None => None,
+    };
+    let Some(request) = decoded else { return Ok(None) };
+    let action = request.action();
     let caller = Caller { host: host(parts), path: parts.uri.path() };
-    service.actions.run(caller, request).await
+    let response = service.actions.run(caller, request).await?;
+    Ok(Some((action, response)))
+}
+
+fn encode(parts: &Parts, protocol: Protocol<'_>, outcome: Outcome, request_id: RequestId) -> Response {
+    if let Err(error) = &outcome {
+        let (uri, error) = (parts.uri.path(), error.answer().shape.name);
+        tracing::debug!(?protocol, uri, request_id = request_id.as_str(), error, "request refused");
+    }
+    let headers = &parts.headers;
+    match (outcome, protocol) {
+        (Ok(None), _) => query::no_action(request_id),
+        (Ok(Some((action, response))), Protocol::Query) => query::encode(headers, action, &response, request_id),
+        (Ok(Some((_, response))), _) => json::encode(&response, request_id),
+        (Err(error), Protocol::Query) => query::encode_error(headers, &error, request_id),
+        (Err(error), _) => json::encode_error(&error, request_id),
+    }
 }
 
 fn host(parts: &Parts) -> &str {
@@ -216,7 +243,11 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// A request of over 8 MiB cannot hold a message of at most 1 MiB: senders get the error they would get for that.
-fn too_large(action: &str, headers: &HeaderMap) -> ActionError {
+fn too_large(protocol: Protocol<'_>, headers: &HeaderMap) -> ActionError {
+    let action = match protocol {
+        Protocol::Json { target } => json::action(target).unwrap_or_default(),
+        Protocol::Query | Protocol::None => "",
+    };
     match action {
         "SendMessage" => ActionError::MessageTooLong { max_bytes: MESSAGE_MAX_BYTES },
         "SendMessageBatch" => ActionError::BatchTooLong {

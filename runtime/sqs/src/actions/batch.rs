@@ -4,26 +4,23 @@
 use wasmill_queue::QueueError;
 
 use crate::error::{ActionError, Fault};
+use crate::wire::lists::{ENTRIES_MAX, Entries};
 use crate::wire::{BatchResponse, FailedEntry};
 
-const ENTRIES_MAX: usize = 10;
 const ID_LENGTH_MAX: usize = 80;
 
 /// Checks the entries of a request and takes out their ids. `entry` is the model's name of an entry, for the texts.
 pub(super) fn checked<E>(
-    entries: Option<Vec<E>>,
+    entries: Option<Entries<E>>,
     entry: &'static str,
     take_id: impl Fn(&mut E) -> Option<String>,
 ) -> Result<Vec<(String, E)>, ActionError> {
-    let entries = entries.unwrap_or_default();
-    if entries.is_empty() {
-        return Err(ActionError::EmptyBatch { entry });
+    let entries = entries.filter(|entries| entries.sent > 0).ok_or(ActionError::EmptyBatch { entry })?;
+    if entries.sent > ENTRIES_MAX {
+        return Err(ActionError::TooManyEntries { sent: entries.sent });
     }
-    if entries.len() > ENTRIES_MAX {
-        return Err(ActionError::TooManyEntries { sent: entries.len() });
-    }
-    let mut with_ids: Vec<(String, E)> = Vec::with_capacity(entries.len());
-    for mut entry in entries {
+    let mut with_ids: Vec<(String, E)> = Vec::with_capacity(entries.sent);
+    for mut entry in entries.first {
         let id = take_id(&mut entry).ok_or(ActionError::MissingParameter { name: "Id" })?;
         if !is_entry_id(&id) {
             return Err(ActionError::InvalidBatchEntryId);
@@ -76,8 +73,8 @@ mod tests {
     use super::*;
 
     fn check(ids: &[&str]) -> Result<Vec<String>, ActionError> {
-        let entries = ids.iter().map(|id| Some((*id).to_owned())).collect();
-        let checked = checked(Some(entries), "TestEntry", Option::take)?;
+        let first = ids.iter().take(ENTRIES_MAX).map(|id| Some((*id).to_owned())).collect();
+        let checked = checked(Some(Entries { first, sent: ids.len() }), "TestEntry", Option::take)?;
         Ok(checked.into_iter().map(|(id, _)| id).collect())
     }
 
@@ -102,8 +99,10 @@ mod tests {
         ] {
             assert_eq!(check(ids), Err(expected), "{ids:?}");
         }
-        let no_id = checked(Some(vec![None::<String>]), "TestEntry", Option::take);
+        let no_id = checked(Some(Entries { first: vec![None::<String>], sent: 1 }), "TestEntry", Option::take);
         assert_eq!(no_id, Err(ActionError::MissingParameter { name: "Id" }));
+        let none = checked(None::<Entries<Option<String>>>, "TestEntry", Option::take);
+        assert_eq!(none, Err(ActionError::EmptyBatch { entry: "TestEntry" }));
     }
 
     #[test]

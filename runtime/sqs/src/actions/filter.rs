@@ -11,12 +11,12 @@ pub(super) struct AttributeFilter {
 }
 
 impl AttributeFilter {
-    /// `All` and `.*` stand for all attributes, `prefix.*` for those whose names start so, the rest for themselves.
+    /// `All`, `*` and `.*` stand for all attributes, `prefix.*` for those whose names start so, the rest for themselves.
     pub(super) fn parse(names: Vec<String>) -> Self {
         let mut filter = Self::default();
         for name in names {
             match name.strip_suffix(".*") {
-                _ if name == "All" => filter.all = true,
+                _ if matches!(name.as_str(), "All" | "*") => filter.all = true,
                 Some("") => filter.all = true,
                 Some(prefix) => filter.prefixes.push(prefix.to_owned()),
                 None => filter.names.push(name),
@@ -61,6 +61,8 @@ mod tests {
         assert_eq!(shown(&[]), [""; 0]);
         assert_eq!(shown(&["All"]), everything);
         assert_eq!(shown(&[".*"]), everything);
+        assert_eq!(shown(&["*"]), everything, "recorded on AWS, not documented");
+        assert_eq!(shown(&["Hel*"]), [""; 0]);
         assert_eq!(shown(&["Help.*"]), ["Help.Me", "Help.You"]);
         assert_eq!(shown(&["Hel.*"]), ["Help.Me", "Help.You", "Hello"], "a prefix need not end at a period");
         assert_eq!(shown(&["Hello", "Unheard", "General"]), ["Hello", "General"]);

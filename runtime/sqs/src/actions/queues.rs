@@ -1,18 +1,18 @@
-//! The life of queues: create, find, list, describe, change, purge, delete.
+//! The life of queues: create, find, list, describe, change, purge, delete. And who sends its dead letters to one.
 
-use wasmill_queue::{CreateQueueError, Description, SettingError};
+use wasmill_queue::Description;
 
-use crate::actions::{Actions, Caller, required};
+use crate::actions::{Actions, Caller, required, tags};
 use crate::error::ActionError;
 use crate::wire::members::{Pairs, Text, base64_of, from_base64};
 use crate::wire::{
     CreateQueueRequest, GetQueueAttributesRequest, GetQueueAttributesResponse, GetQueueUrlRequest, ListQueuesRequest,
-    ListQueuesResponse, QueueRequest, QueueUrlResponse, SetQueueAttributesRequest,
+    ListQueuesResponse, ListSourcesRequest, ListSourcesResponse, QueueRequest, QueueUrlResponse,
+    SetQueueAttributesRequest,
 };
 
 const LIST_MAX: usize = 1000;
 const LIST_RANGE: &str = "MaxResults must be an integer between 1 and 1000.";
-const REDRIVE_POLICY: &str = "RedrivePolicy";
 
 /// Every attribute `GetQueueAttributes` may be asked for. One that is not set, or that the queue's type does not have,
 /// is left out of the answer.
@@ -30,7 +30,7 @@ const KNOWN_ATTRIBUTES: [&str; 22] = [
     "QueueArn",
     "DelaySeconds",
     "ReceiveMessageWaitTimeSeconds",
-    REDRIVE_POLICY,
+    "RedrivePolicy",
     "RedriveAllowPolicy",
     "FifoQueue",
     "ContentBasedDeduplication",
@@ -48,9 +48,10 @@ impl Actions {
         request: CreateQueueRequest,
     ) -> Result<QueueUrlResponse, ActionError> {
         let name = required(request.queue_name, "QueueName")?;
-        let attributes = plain(request.attributes);
-        let created = self.broker.create_queue(&name, &attributes, &plain(request.tags)).await;
-        let queue = created.map_err(|error| create_error(error, &attributes))?;
+        let (attributes, tags) = (plain(request.attributes), plain(request.tags));
+        tags::check(&name, &tags, &[])?;
+        let created = self.broker.create_queue(&name, &attributes, &tags).await;
+        let queue = created.map_err(|error| ActionError::creation(error, &attributes))?;
         Ok(QueueUrlResponse { queue_url: self.url(caller, queue.name()) })
     }
 
@@ -68,28 +69,36 @@ impl Actions {
         Ok(QueueUrlResponse { queue_url: self.url(caller, queue.name()) })
     }
 
-    /// Pages only when `MaxResults` was given: without it at most a thousand queues are told, and no token.
     pub(super) fn list_queues(
         &self,
         caller: Caller<'_>,
         request: ListQueuesRequest,
     ) -> Result<ListQueuesResponse, ActionError> {
-        let (page_size, paged) = match request.max_results {
-            None => (LIST_MAX, false),
-            Some(wanted) => match usize::try_from(wanted) {
-                Ok(size @ 1..=LIST_MAX) => (size, true),
-                _ => return Err(ActionError::out_of_range("MaxResults", wanted, LIST_RANGE)),
-            },
-        };
-        let after =
-            request.next_token.filter(|token| !token.is_empty()).map(|token| last_listed(&token)).transpose()?;
+        let page = Page::asked(request.max_results, request.next_token)?;
         let names = self.broker.queue_names(request.queue_name_prefix.as_deref().unwrap_or_default());
+        let (queue_urls, next_token) = self.listed(caller, &page, &names);
+        Ok(ListQueuesResponse { queue_urls, next_token })
+    }
+
+    pub(super) fn list_dead_letter_sources(
+        &self,
+        caller: Caller<'_>,
+        request: ListSourcesRequest,
+    ) -> Result<ListSourcesResponse, ActionError> {
+        let queue = self.queue(caller, request.queue_url.as_deref())?;
+        let page = Page::asked(request.max_results, request.next_token)?;
+        let (queue_urls, next_token) = self.listed(caller, &page, &queue.dead_letter_sources()?);
+        Ok(ListSourcesResponse { queue_urls, next_token })
+    }
+
+    /// The URLs of one page of sorted names, and the token of the next page.
+    fn listed(&self, caller: Caller<'_>, page: &Page, names: &[String]) -> (Vec<String>, Option<String>) {
         // Sorted names: a queue created or deleted between two pages shifts no other queue out of sight.
-        let start = after.map_or(0, |after| names.partition_point(|name| *name <= after));
-        let page = &names[start..names.len().min(start + page_size)];
-        let more = start + page.len() < names.len();
-        let next_token = page.last().filter(|_| paged && more).map(|name| base64_of(name.as_bytes()));
-        Ok(ListQueuesResponse { queue_urls: page.iter().map(|name| self.url(caller, name)).collect(), next_token })
+        let start = page.after.as_ref().map_or(0, |after| names.partition_point(|name| name <= after));
+        let shown = &names[start..names.len().min(start + page.size)];
+        let more = start + shown.len() < names.len();
+        let next_token = shown.last().filter(|_| page.paged && more).map(|name| base64_of(name.as_bytes()));
+        (shown.iter().map(|name| self.url(caller, name)).collect(), next_token)
     }
 
     pub(super) async fn delete_queue(&self, caller: Caller<'_>, request: QueueRequest) -> Result<(), ActionError> {
@@ -103,7 +112,7 @@ impl Actions {
         request: GetQueueAttributesRequest,
     ) -> Result<GetQueueAttributesResponse, ActionError> {
         let queue = self.queue(caller, request.queue_url.as_deref())?;
-        let wanted = request.attribute_names.unwrap_or_default();
+        let wanted = request.attribute_names.unwrap_or_default().0;
         if let Some(unknown) = wanted.iter().find(|name| !KNOWN_ATTRIBUTES.contains(&name.as_str())) {
             return Err(ActionError::UnknownAttribute { name: unknown.clone() });
         }
@@ -127,7 +136,7 @@ impl Actions {
             return Err(ActionError::MissingParameter { name: "Attribute.Name" });
         }
         let outcome = queue.set_attributes(&attributes).await;
-        outcome.map_err(|error| setting_error(error, &attributes))
+        outcome.map_err(|error| ActionError::setting(error, &attributes))
     }
 
     pub(super) async fn purge_queue(&self, caller: Caller<'_>, request: QueueRequest) -> Result<(), ActionError> {
@@ -136,8 +145,30 @@ impl Actions {
     }
 }
 
-fn plain(pairs: Option<Pairs<Text>>) -> Vec<(String, String)> {
+pub(super) fn plain(pairs: Option<Pairs<Text>>) -> Vec<(String, String)> {
     pairs.unwrap_or_default().0.into_iter().map(|(name, value)| (name, value.0)).collect()
+}
+
+/// What a client wants to see of a list of queues. Pages are only when `MaxResults` was given: without it at most a
+/// thousand queues are told, and no token.
+struct Page {
+    size: usize,
+    paged: bool,
+    after: Option<String>,
+}
+
+impl Page {
+    fn asked(max_results: Option<i64>, next_token: Option<String>) -> Result<Self, ActionError> {
+        let (size, paged) = match max_results {
+            None => (LIST_MAX, false),
+            Some(wanted) => match usize::try_from(wanted) {
+                Ok(size @ 1..=LIST_MAX) => (size, true),
+                _ => return Err(ActionError::out_of_range("MaxResults", wanted, LIST_RANGE)),
+            },
+        };
+        let after = next_token.filter(|token| !token.is_empty()).map(|token| last_listed(&token)).transpose()?;
+        Ok(Self { size, paged, after })
+    }
 }
 
 /// A page's token is the last name it told.
@@ -158,32 +189,4 @@ fn described(description: Description) -> Vec<(String, String)> {
         ("LastModifiedTimestamp".to_owned(), description.modified_unix_s.to_string()),
     ]);
     attributes
-}
-
-fn create_error(error: CreateQueueError, given: &[(String, String)]) -> ActionError {
-    match error {
-        CreateQueueError::InvalidName => ActionError::InvalidQueueName,
-        CreateQueueError::NameExists { attribute } => ActionError::QueueNameExists { attribute },
-        CreateQueueError::Attribute(error) => setting_error(error, given),
-        CreateQueueError::TooManyQueues { max } => ActionError::TooManyQueues { max },
-        CreateQueueError::InvalidFifoName | CreateQueueError::FifoNameOnStandard => ActionError::InvalidQueueName,
-        CreateQueueError::DeletedRecently => ActionError::InvalidQueueName,
-        CreateQueueError::Storage(problem) => problem.into(),
-    }
-}
-
-fn setting_error(error: SettingError, given: &[(String, String)]) -> ActionError {
-    match error {
-        SettingError::Unknown(name) => ActionError::UnknownAttribute { name },
-        SettingError::InvalidValue { name, value: _, reason } => ActionError::InvalidAttributeValue { name, reason },
-        SettingError::RedrivePolicy(reason) => {
-            let policy = given.iter().find(|(name, _)| name == REDRIVE_POLICY);
-            let given = policy.map(|(_, value)| value.clone()).unwrap_or_default();
-            ActionError::InvalidRedrivePolicy { given, reason }
-        }
-        SettingError::Misplaced(what) => ActionError::Unsupported { what },
-        SettingError::RedriveAllowPolicy(what) => ActionError::Unsupported { what },
-        SettingError::NoSuchQueue => ActionError::NoSuchQueue,
-        SettingError::Storage(problem) => problem.into(),
-    }
 }

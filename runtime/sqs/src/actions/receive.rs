@@ -34,9 +34,9 @@ impl Actions {
         };
         let visibility_timeout_seconds = request.visibility_timeout.map(visibility_timeout).transpose()?;
         let attempt_id = request.receive_request_attempt_id.map(attempt_id).transpose()?;
-        let filter = AttributeFilter::parse(request.message_attribute_names.unwrap_or_default());
-        let current_names = request.message_system_attribute_names.unwrap_or_default();
-        let old_names = request.attribute_names.unwrap_or_default();
+        let filter = AttributeFilter::parse(request.message_attribute_names.unwrap_or_default().0);
+        let current_names = request.message_system_attribute_names.unwrap_or_default().0;
+        let old_names = request.attribute_names.unwrap_or_default().0;
         let system_names = SystemNames::parse(current_names.iter().chain(&old_names).map(String::as_str));
 
         let receive = queue.receive(ReceiveRequest { max_messages, wait, visibility_timeout_seconds, attempt_id });

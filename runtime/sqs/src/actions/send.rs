@@ -1,5 +1,6 @@
 //! `SendMessage` and `SendMessageBatch`.
 
+use serde::de::IgnoredAny;
 use wasmill_queue::limits::DELAY_MAX_SECONDS;
 use wasmill_queue::{AttributeProblem, AttributeValue, MessageAttribute, MessageProblem, OutgoingMessage};
 use wasmill_queue::{LocalQueue, Queue, QueueError, Sent};
@@ -12,6 +13,7 @@ use crate::wire::{
 };
 
 const TRACE_HEADER: &str = "AWSTraceHeader";
+const FIFO_SUFFIX: &str = ".fifo";
 /// The least `MaximumMessageSize` a queue can have: a batch within it needs no look at the queue's own.
 const SMALLEST_LIMIT_BYTES: u64 = 1024;
 
@@ -39,6 +41,7 @@ impl Actions {
         let checked: Vec<(String, Result<OutgoingMessage, ActionError>)> =
             entries.into_iter().map(|(id, entry)| (id, outgoing(entry))).collect();
         check_total_size(&queue, &checked).await?;
+        check_fifo(&queue, &checked)?;
 
         let mut to_send = Vec::with_capacity(checked.len());
         let mut outcomes = Vec::with_capacity(checked.len());
@@ -76,6 +79,30 @@ async fn check_total_size(
     if sent_bytes > max_bytes { Err(ActionError::BatchTooLong { max_bytes, sent_bytes }) } else { Ok(()) }
 }
 
+/// An entry that a FIFO queue cannot order or tell apart fails the whole batch, before anything is stored
+/// (sqs-semantics §4).
+fn check_fifo(
+    queue: &LocalQueue,
+    checked: &[(String, Result<OutgoingMessage, ActionError>)],
+) -> Result<(), ActionError> {
+    if !queue.name().ends_with(FIFO_SUFFIX) {
+        return Ok(());
+    }
+    let mut messages = checked.iter().filter_map(|(_, message)| message.as_ref().ok());
+    if messages.clone().any(|message| message.group_id.is_none()) {
+        return Err(ActionError::NO_GROUP_ID_IN_ENTRY);
+    }
+    if messages.any(|message| message.deduplication_id.is_none()) && !makes_deduplication_ids(queue)? {
+        return Err(ActionError::NO_DEDUPLICATION_ID);
+    }
+    Ok(())
+}
+
+fn makes_deduplication_ids(queue: &LocalQueue) -> Result<bool, ActionError> {
+    let attributes = queue.describe()?.attributes;
+    Ok(attributes.iter().any(|(name, value)| *name == "ContentBasedDeduplication" && value == "true"))
+}
+
 fn outgoing(request: SendMessageRequest) -> Result<OutgoingMessage, ActionError> {
     let body = required(request.message_body, "MessageBody")?;
     let delay_seconds = request.delay_seconds.map(delay).transpose()?;
@@ -99,7 +126,7 @@ fn user_attributes(pairs: Pairs<SentAttributeValue>) -> Result<Vec<MessageAttrib
 }
 
 fn user_attribute(name: String, sent: SentAttributeValue) -> Result<MessageAttribute, ActionError> {
-    let has_items = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|items| !items.is_empty());
+    let has_items = |list: &Option<Vec<IgnoredAny>>| list.as_ref().is_some_and(|items| !items.is_empty());
     if has_items(&sent.string_list_values) || has_items(&sent.binary_list_values) {
         return Err(ActionError::AttributeLists { name });
     }

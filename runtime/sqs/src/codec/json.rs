@@ -8,9 +8,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
-use crate::codec::{json_path, set_request_id};
-use crate::error::{ActionError, Fault};
-use crate::wire::{ACTIONS_NOT_YET, Request, Response};
+use crate::codec::query::form::FromForm;
+use crate::codec::{Members, RequestId, json_path, read_request};
+use crate::error::ActionError;
+use crate::wire::{Request, Response};
 
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.0");
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
@@ -32,25 +33,15 @@ pub(crate) fn action(target: &str) -> Result<&str, ActionError> {
 
 /// Reads the request of an action.
 pub(crate) fn decode(action: &str, body: &[u8]) -> Result<Request, ActionError> {
-    match action {
-        "SendMessage" => members(body).map(Request::SendMessage),
-        "SendMessageBatch" => members(body).map(Request::SendMessageBatch),
-        "ReceiveMessage" => members(body).map(Request::ReceiveMessage),
-        "DeleteMessage" => members(body).map(Request::DeleteMessage),
-        "DeleteMessageBatch" => members(body).map(Request::DeleteMessageBatch),
-        "ChangeMessageVisibility" => members(body).map(Request::ChangeMessageVisibility),
-        "ChangeMessageVisibilityBatch" => members(body).map(Request::ChangeMessageVisibilityBatch),
-        "CreateQueue" => members(body).map(Request::CreateQueue),
-        "GetQueueUrl" => members(body).map(Request::GetQueueUrl),
-        "ListQueues" => members(body).map(Request::ListQueues),
-        "DeleteQueue" => members(body).map(Request::DeleteQueue),
-        "GetQueueAttributes" => members(body).map(Request::GetQueueAttributes),
-        "SetQueueAttributes" => members(body).map(Request::SetQueueAttributes),
-        "PurgeQueue" => members(body).map(Request::PurgeQueue),
-        other => Err(match ACTIONS_NOT_YET.iter().find(|name| **name == other) {
-            Some(name) => ActionError::UnsupportedAction { name },
-            None => ActionError::UnknownAction { what: format!("SQS has no action {other:?}.") },
-        }),
+    let unknown = || ActionError::UnknownAction { what: format!("SQS has no action {action:?}.") };
+    read_request(action, JsonMembers(body))?.ok_or_else(unknown)
+}
+
+struct JsonMembers<'a>(&'a [u8]);
+
+impl Members for JsonMembers<'_> {
+    fn read<T: DeserializeOwned + FromForm>(self) -> Result<T, ActionError> {
+        members(self.0)
     }
 }
 
@@ -80,7 +71,7 @@ fn serialization_error(body: &[u8], error: &serde_json::Error) -> ActionError {
 }
 
 /// Frames a response.
-pub(crate) fn encode(response: &Response, request_id: &str) -> AxumResponse {
+pub(crate) fn encode(response: &Response, request_id: RequestId) -> AxumResponse {
     match serde_json::to_vec(response) {
         Ok(body) => frame(StatusCode::OK, body, request_id),
         Err(error) => encode_error(&ActionError::Internal { what: error.to_string() }, request_id),
@@ -95,27 +86,24 @@ struct ErrorBody<'a> {
 }
 
 /// Frames an error.
-pub(crate) fn encode_error(error: &ActionError, request_id: &str) -> AxumResponse {
+pub(crate) fn encode_error(error: &ActionError, request_id: RequestId) -> AxumResponse {
     let answer = error.answer();
     let kind = format!("{NAMESPACE}{}", answer.shape.name);
     let body = serde_json::to_vec(&ErrorBody { kind: &kind, message: &answer.text }).unwrap_or_default();
     let status = StatusCode::from_u16(answer.shape.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = frame(status, body, request_id);
-    let fault = match answer.shape.fault {
-        Fault::Sender => "Sender",
-        Fault::Receiver => "Receiver",
-    };
-    if let Ok(value) = HeaderValue::from_str(&format!("{};{fault}", answer.shape.query_code)) {
+    let query_error = format!("{};{}", answer.shape.query_code, answer.shape.fault.as_str());
+    if let Ok(value) = HeaderValue::from_str(&query_error) {
         response.headers_mut().insert(QUERY_ERROR, value);
     }
     response
 }
 
-fn frame(status: StatusCode, body: Vec<u8>, request_id: &str) -> AxumResponse {
+fn frame(status: StatusCode, body: Vec<u8>, request_id: RequestId) -> AxumResponse {
     let mut response = HttpResponse::new(Body::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, CONTENT_TYPE);
-    set_request_id(&mut response, request_id);
+    request_id.set_on(&mut response);
     response
 }
 
@@ -123,6 +111,8 @@ fn frame(status: StatusCode, body: Vec<u8>, request_id: &str) -> AxumResponse {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use crate::codec::RequestIds;
+    use crate::wire::ACTIONS;
 
     fn problem(action: &str, body: &str) -> ActionError {
         decode(action, body.as_bytes()).unwrap_err()
@@ -130,29 +120,9 @@ mod tests {
 
     #[test]
     fn all_twenty_three_actions_are_known() {
-        let present = [
-            "CreateQueue",
-            "GetQueueUrl",
-            "ListQueues",
-            "DeleteQueue",
-            "GetQueueAttributes",
-            "SetQueueAttributes",
-            "PurgeQueue",
-            "SendMessage",
-            "SendMessageBatch",
-            "ReceiveMessage",
-            "DeleteMessage",
-            "DeleteMessageBatch",
-            "ChangeMessageVisibility",
-            "ChangeMessageVisibilityBatch",
-        ];
-        assert_eq!(present.len() + ACTIONS_NOT_YET.len(), 23);
-        for action in present {
+        for action in ACTIONS {
             assert!(decode(action, b"{}").is_ok(), "{action}");
             assert!(decode(action, b"").is_ok(), "{action} with an empty body");
-        }
-        for action in ACTIONS_NOT_YET {
-            assert_eq!(problem(action, "{}"), ActionError::UnsupportedAction { name: action });
         }
         assert!(matches!(problem("Frobnicate", "{}"), ActionError::UnknownAction { .. }));
     }
@@ -200,11 +170,12 @@ mod tests {
 
     #[test]
     fn an_error_has_the_headers_that_sdks_look_for() {
-        let response = encode_error(&ActionError::NoSuchQueue, "id-1");
+        let request_id = RequestIds::new().next();
+        let response = encode_error(&ActionError::NoSuchQueue, request_id);
         assert_eq!(response.status(), 400);
         let header = |name: &str| response.headers().get(name).unwrap().to_str().unwrap().to_owned();
         assert_eq!(header("x-amzn-query-error"), "AWS.SimpleQueueService.NonExistentQueue;Sender");
-        assert_eq!(header("x-amzn-requestid"), "id-1");
+        assert_eq!(header("x-amzn-requestid"), request_id.as_str());
         assert_eq!(header("content-type"), "application/x-amz-json-1.0");
     }
 }

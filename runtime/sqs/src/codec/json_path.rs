@@ -11,9 +11,13 @@ pub(super) fn at(body: &[u8], line: usize, column: usize) -> String {
     walk.path()
 }
 
+/// No request has members deeper than this. Of what a client nests deeper only the number of levels is kept.
+const LEVELS_MAX: usize = 16;
+
 #[derive(Default)]
 struct Walk {
     open: Vec<Level>,
+    too_deep: usize,
 }
 
 enum Level {
@@ -26,18 +30,36 @@ impl Walk {
         let mut position = 0;
         while let Some(byte) = text.get(position) {
             match byte {
-                b'{' => self.open.push(Level::Object { key: None, key_next: true }),
-                b'[' => self.open.push(Level::Array { index: 0 }),
-                b'}' | b']' => drop(self.open.pop()),
-                b',' => self.next_member(),
+                b'{' => self.enter(Level::Object { key: None, key_next: true }),
+                b'[' => self.enter(Level::Array { index: 0 }),
+                b'}' | b']' => self.leave(),
+                b',' if self.too_deep == 0 => self.next_member(),
                 b'"' => {
                     let length = string_length(&text[position + 1..]);
-                    self.string(&text[position + 1..position + 1 + length]);
+                    if self.too_deep == 0 {
+                        self.string(&text[position + 1..position + 1 + length]);
+                    }
                     position += length + 1;
                 }
                 _ => {}
             }
             position += 1;
+        }
+    }
+
+    fn enter(&mut self, level: Level) {
+        if self.open.len() < LEVELS_MAX {
+            self.open.push(level);
+        } else {
+            self.too_deep += 1;
+        }
+    }
+
+    fn leave(&mut self) {
+        if self.too_deep > 0 {
+            self.too_deep -= 1;
+        } else {
+            self.open.pop();
         }
     }
 
@@ -116,5 +138,12 @@ mod tests {
     fn lines_are_counted() {
         assert_eq!(at(b"{\n  \"A\": 1,\n  \"B\": 2\n}", 3, 8), "B");
         assert_eq!(at(b"{}", 9, 9), "the request", "a place past the end is the end");
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_is_counted_and_not_kept() {
+        let deep = format!(r#"{{"A": {}1,{{"x":2}}{}, "B": 5"#, "[".repeat(1000), "]".repeat(1000));
+        assert_eq!(at(deep.as_bytes(), 1, deep.len()), "B");
+        assert_eq!(at(deep.as_bytes(), 1, 1006), format!("A{}", "[0]".repeat(LEVELS_MAX - 1)));
     }
 }

@@ -1,92 +1,133 @@
-//! The query protocol: form-encoded requests, XML answers (sqs-semantics §1.2).
+//! The query protocol: forms in, XML out (sqs-semantics §1.2). Old SDKs and hand-written clients speak it.
 //!
-//! This version does not read it. It recognises such a request and says so in XML, so that an old SDK shows the reason
-//! and not a parse error.
+//! A form comes in the body, in the URL, or in both. `form.rs` reads it, `members.rs` says what each member is called in
+//! it, `xml.rs` frames the answers; `as_json.rs` those for a client that prefers
+//! JSON.
+
+mod as_json;
+#[cfg(test)]
+mod decode_tests;
+pub(crate) mod form;
+mod members;
+mod xml;
 
 use axum::body::Body;
-use axum::http::{HeaderValue, Response as HttpResponse, StatusCode, Uri, header, request::Parts};
-use axum::response::Response;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, Response as HttpResponse, StatusCode, header};
+use axum::response::Response as HttpAnswer;
+use serde::de::DeserializeOwned;
 
-use crate::codec::set_request_id;
-use crate::error::{ActionError, Fault};
+use crate::codec::query::form::{Form, FromForm, Scope};
+use crate::codec::{Members, RequestId, read_request};
+use crate::error::{ActionError, Answer};
+use crate::urls;
+use crate::wire::{Request, Response};
 
 const XML: HeaderValue = HeaderValue::from_static("text/xml");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const FORM: &str = "application/x-www-form-urlencoded";
+/// Not for the URL of a queue (sqs-semantics §1.2).
+const NOT_OF_A_QUEUE: [&str; 2] = ["CreateQueue", "ListQueues"];
 
 /// True for a form-encoded body or an `Action=` in the URL.
 pub(crate) fn is_query(parts: &Parts) -> bool {
-    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let form = content_type.is_some_and(|text| text.trim_start().to_ascii_lowercase().starts_with(FORM));
-    form || has_action(&parts.uri)
+    has_form(&parts.headers) || has_action(parts.uri.query().unwrap_or_default().as_bytes())
 }
 
-fn has_action(uri: &Uri) -> bool {
-    uri.query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("Action=")))
+fn has_form(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes().trim_ascii_start());
+    let start = content_type.and_then(|text| text.get(..FORM.len()));
+    start.is_some_and(|start| start.eq_ignore_ascii_case(FORM.as_bytes()))
 }
 
-/// What every query request gets.
-pub(crate) fn refusal() -> ActionError {
-    ActionError::Unsupported {
-        what:
-            "The query protocol (form-encoded requests, XML answers) is not supported by this version. Use a current \
-               AWS SDK or CLI: they speak AWS JSON 1.0 to SQS."
-                .into(),
+fn has_action(form: &[u8]) -> bool {
+    form.split(|byte| *byte == b'&').any(|pair| pair.starts_with(b"Action="))
+}
+
+/// Reads a request. None when it names no action.
+pub(crate) fn decode(parts: &Parts, body: &[u8]) -> Result<Option<Request>, ActionError> {
+    let body = if has_form(&parts.headers) { body } else { b"" };
+    let of_a_queue = parts.method == Method::GET && urls::parse(parts.uri.path()).is_some();
+    decode_form([body, parts.uri.query().unwrap_or_default().as_bytes()], of_a_queue)
+}
+
+/// Reads the forms of a request. `of_a_queue` keeps out the actions that a queue's URL does not have.
+pub(crate) fn decode_form(forms: [&[u8]; 2], of_a_queue: bool) -> Result<Option<Request>, ActionError> {
+    let mut form = Form::parse(forms)?;
+    let mut scope = form.scope();
+    let Some(action) = scope.text("Action").filter(|action| !action.is_empty()) else { return Ok(None) };
+    let request =
+        if of_a_queue && NOT_OF_A_QUEUE.contains(&action.as_str()) { None } else { read_request(&action, scope)? };
+    request.map(Some).ok_or(ActionError::InvalidAction { action })
+}
+
+impl Members for Scope<'_, '_> {
+    fn read<T: DeserializeOwned + FromForm>(mut self) -> Result<T, ActionError> {
+        T::from_form(&mut self)
     }
+}
+
+/// Frames a response.
+pub(crate) fn encode(headers: &HeaderMap, action: &str, response: &Response, request_id: RequestId) -> HttpAnswer {
+    let body = match prefers_json(headers) {
+        false => Framed { content_type: XML, body: xml::response(action, response, request_id.as_str()) },
+        true => Framed { content_type: JSON, body: as_json::response(action, response, request_id.as_str()) },
+    };
+    body.answer(StatusCode::OK, request_id)
 }
 
 /// Frames an error.
-pub(crate) fn encode_error(error: &ActionError, request_id: &str) -> Response {
-    let answer = error.answer();
-    let fault = match answer.shape.fault {
-        Fault::Sender => "Sender",
-        Fault::Receiver => "Receiver",
+pub(crate) fn encode_error(headers: &HeaderMap, error: &ActionError, request_id: RequestId) -> HttpAnswer {
+    let mut answer = error.answer();
+    // The one text that the two protocols have in different words.
+    if *error == ActionError::NoSuchQueue {
+        answer.text = "The specified queue does not exist for this wsdl version.".into();
+    }
+    let Answer { shape, text } = answer;
+    let body = match prefers_json(headers) {
+        false => Framed { content_type: XML, body: xml::error(shape, &text, request_id.as_str()) },
+        true => Framed { content_type: JSON, body: as_json::error(shape, &text, request_id.as_str()) },
     };
-    let body = format!(
-        "<?xml version=\"1.0\"?><ErrorResponse xmlns=\"http://queue.amazonaws.com/doc/2012-11-05/\"><Error>\
-         <Type>{fault}</Type><Code>{code}</Code><Message>{message}</Message><Detail/></Error>\
-         <RequestId>{request_id}</RequestId></ErrorResponse>",
-        code = answer.shape.query_code,
-        message = escape(&answer.text),
-    );
-    framed(answer.shape.status, body, request_id)
+    body.answer(StatusCode::from_u16(shape.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), request_id)
 }
 
 /// What a request that names no action in any protocol gets, even one that asks for JSON (sqs-semantics §1.2).
-pub(crate) fn no_action(request_id: &str) -> Response {
-    framed(404, "<UnknownOperationException/>\n".into(), request_id)
+pub(crate) fn no_action(request_id: RequestId) -> HttpAnswer {
+    let body = "<UnknownOperationException/>\n".to_owned();
+    Framed { content_type: XML, body }.answer(StatusCode::NOT_FOUND, request_id)
 }
 
-fn framed(status: u16, body: String, request_id: &str) -> Response {
-    let mut response = HttpResponse::new(Body::from(body));
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().insert(header::CONTENT_TYPE, XML);
-    set_request_id(&mut response, request_id);
-    response
+/// AWS answers in JSON when that is the first of what a client accepts.
+fn prefers_json(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).map_or(&b""[..], HeaderValue::as_bytes);
+    let first = accept.split(|byte| matches!(byte, b',' | b';')).next().unwrap_or_default();
+    first.trim_ascii().eq_ignore_ascii_case(b"application/json")
 }
 
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            c => escaped.push(c),
-        }
+struct Framed {
+    content_type: HeaderValue,
+    body: String,
+}
+
+impl Framed {
+    fn answer(self, status: StatusCode, request_id: RequestId) -> HttpAnswer {
+        let mut response = HttpResponse::new(Body::from(self.body));
+        *response.status_mut() = status;
+        response.headers_mut().insert(header::CONTENT_TYPE, self.content_type);
+        request_id.set_on(&mut response);
+        response
     }
-    escaped
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use axum::http::Request;
+    use axum::http::Request as HttpRequest;
 
     use super::*;
 
     fn parts(uri: &str, content_type: Option<&str>) -> Parts {
-        let mut request = Request::builder().uri(uri);
+        let mut request = HttpRequest::builder().uri(uri);
         if let Some(text) = content_type {
             request = request.header("content-type", text);
         }
@@ -100,6 +141,7 @@ mod tests {
             ("/", Some("Application/X-WWW-Form-Urlencoded"), true),
             ("/000000000000/q?AttributeName.1=All&Action=GetQueueAttributes", None, true),
             ("/", Some("application/x-amz-json-1.0"), false),
+            ("/", Some("application"), false),
             ("/?NoAction=x", None, false),
             ("/", None, false),
         ] {
@@ -108,7 +150,19 @@ mod tests {
     }
 
     #[test]
-    fn text_is_escaped() {
-        assert_eq!(escape("<a> & \"b\""), "&lt;a&gt; &amp; &quot;b&quot;");
+    fn json_is_for_those_who_name_it_first() {
+        for (accept, expected) in [
+            (None, false),
+            (Some("*/*"), false),
+            (Some("application/json"), true),
+            (Some("application/json, text/plain, */*"), true),
+            (Some("Application/JSON;q=0.9"), true),
+            (Some("*/*, application/json"), false),
+            (Some("application/jsonlines"), false),
+            (Some("text/xml"), false),
+        ] {
+            let headers = accept.map(|text| (header::ACCEPT, HeaderValue::from_static(text))).into_iter().collect();
+            assert_eq!(prefers_json(&headers), expected, "{accept:?}");
+        }
     }
 }

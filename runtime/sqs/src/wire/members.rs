@@ -10,6 +10,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Unexpected, Visitor};
 use serde::ser::{Serialize, Serializer};
 
+use crate::wire::lists::{MEMBERS_MAX, TooMany};
+
 /// Standard alphabet; padding is written, and may be missing on input (some clients strip it).
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
@@ -42,6 +44,9 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Pairs<V> {
                 while let Some(key) = map.next_key()? {
                     // A null member counts as absent everywhere in AWS JSON.
                     if let Some(value) = map.next_value::<Option<V>>()? {
+                        if pairs.len() == MEMBERS_MAX {
+                            return Err(A::Error::custom(TooMany));
+                        }
                         pairs.push((key, value));
                     }
                 }

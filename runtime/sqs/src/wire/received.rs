@@ -1,7 +1,7 @@
 //! A received message as `ReceiveMessage` shows it: what was asked for, and nothing else.
 
-use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
-use wasmill_queue::{AttributeValue, Message, MessageAttribute, SystemAttributes};
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+use wasmill_queue::{AttributeValue, Message, MessageAttribute};
 
 use crate::wire::members::base64_of;
 
@@ -51,25 +51,37 @@ impl SystemNames {
     fn has(self, name: u16) -> bool {
         self.0 & name != 0
     }
+}
 
-    /// True when every attribute the message has and that was asked for is none.
-    fn shows_nothing(self, system: &SystemAttributes) -> bool {
-        let always_present = SENT_TIMESTAMP | RECEIVE_COUNT | FIRST_RECEIVE_TIMESTAMP;
-        !self.has(always_present) && self.optional(system).all(|(_, value)| value.is_none())
-    }
+/// The value of a system attribute: text on the wire, whatever it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum SystemValue<'a> {
+    Text(&'a str),
+    Number(u64),
+}
 
-    fn optional(self, system: &SystemAttributes) -> impl Iterator<Item = (&'static str, Option<&str>)> {
+impl ReceivedMessage {
+    /// The system attributes that were asked for and that the message has.
+    pub(crate) fn system_attributes(&self) -> impl Iterator<Item = (&'static str, SystemValue<'_>)> + Clone {
+        let system = &self.message.system;
+        fn text(text: &Option<String>) -> Option<SystemValue<'_>> {
+            text.as_deref().map(SystemValue::Text)
+        }
+        let number = |number| Some(SystemValue::Number(number));
+        let names = self.system_names;
         [
-            (SENDER_ID, "SenderId", &system.sender_id),
-            (SEQUENCE_NUMBER, "SequenceNumber", &system.sequence_number),
-            (DEDUPLICATION_ID, "MessageDeduplicationId", &system.deduplication_id),
-            (GROUP_ID, "MessageGroupId", &system.group_id),
-            (TRACE_HEADER, "AWSTraceHeader", &system.trace_header),
-            (DEAD_LETTER_SOURCE, "DeadLetterQueueSourceArn", &system.dead_letter_source_arn),
+            (SENT_TIMESTAMP, "SentTimestamp", number(system.sent_unix_ms)),
+            (RECEIVE_COUNT, "ApproximateReceiveCount", number(system.receive_count.into())),
+            (FIRST_RECEIVE_TIMESTAMP, "ApproximateFirstReceiveTimestamp", number(system.first_received_unix_ms)),
+            (SENDER_ID, "SenderId", text(&system.sender_id)),
+            (SEQUENCE_NUMBER, "SequenceNumber", text(&system.sequence_number)),
+            (DEDUPLICATION_ID, "MessageDeduplicationId", text(&system.deduplication_id)),
+            (GROUP_ID, "MessageGroupId", text(&system.group_id)),
+            (TRACE_HEADER, "AWSTraceHeader", text(&system.trace_header)),
+            (DEAD_LETTER_SOURCE, "DeadLetterQueueSourceArn", text(&system.dead_letter_source_arn)),
         ]
         .into_iter()
-        .filter(move |(bit, ..)| self.has(*bit))
-        .map(|(_, name, value)| (name, value.as_deref()))
+        .filter_map(move |(bit, name, value)| value.filter(|_| names.has(bit)).map(|value| (name, value)))
     }
 }
 
@@ -81,8 +93,8 @@ impl Serialize for ReceivedMessage {
         object.serialize_field("ReceiptHandle", message.receipt.as_str())?;
         object.serialize_field("MD5OfBody", &message.md5_of_body)?;
         object.serialize_field("Body", &message.body)?;
-        if !self.system_names.shows_nothing(&message.system) {
-            object.serialize_field("Attributes", &ShownSystem(self.system_names, &message.system))?;
+        if self.system_attributes().next().is_some() {
+            object.serialize_field("Attributes", &ShownSystem(self))?;
         }
         if let Some(md5) = &self.md5_of_message_attributes {
             object.serialize_field("MD5OfMessageAttributes", md5)?;
@@ -92,36 +104,20 @@ impl Serialize for ReceivedMessage {
     }
 }
 
-struct ShownSystem<'a>(SystemNames, &'a SystemAttributes);
+struct ShownSystem<'a>(&'a ReceivedMessage);
 
 impl Serialize for ShownSystem<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(names, system) = *self;
-        let mut map = serializer.serialize_map(None)?;
-        if names.has(SENT_TIMESTAMP) {
-            map.serialize_entry("SentTimestamp", &Digits(system.sent_unix_ms))?;
-        }
-        if names.has(RECEIVE_COUNT) {
-            map.serialize_entry("ApproximateReceiveCount", &Digits(system.receive_count.into()))?;
-        }
-        if names.has(FIRST_RECEIVE_TIMESTAMP) {
-            map.serialize_entry("ApproximateFirstReceiveTimestamp", &Digits(system.first_received_unix_ms))?;
-        }
-        for (name, value) in names.optional(system) {
-            if let Some(value) = value {
-                map.serialize_entry(name, value)?;
-            }
-        }
-        map.end()
+        serializer.collect_map(self.0.system_attributes())
     }
 }
 
-/// A number as text, as every system attribute is.
-struct Digits(u64);
-
-impl Serialize for Digits {
+impl Serialize for SystemValue<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+        match self {
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::Number(number) => serializer.collect_str(number),
+        }
     }
 }
 
@@ -150,7 +146,7 @@ impl Serialize for ShownValue<'_> {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use wasmill_queue::{MessageId, ReceiptHandle};
+    use wasmill_queue::{MessageId, ReceiptHandle, SystemAttributes};
 
     use super::*;
 

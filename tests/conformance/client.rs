@@ -100,17 +100,22 @@ impl Api {
     pub(crate) async fn ok(&self, action: &str, members: &Value) -> Value {
         match self.call(action, members).await {
             Ok(result) => result,
-            Err(refused) => panic!("{action} {members:.300} was refused: {refused:?}"),
+            Err(refused) => panic!("{action} {} was refused: {refused:?}", shown(members)),
         }
     }
 
     /// Asks for an action that is refused.
     pub(crate) async fn refused(&self, action: &str, members: &Value) -> Refused {
         match self.call(action, members).await {
-            Ok(result) => panic!("{action} {members:.300} was not refused: {result}"),
+            Ok(result) => panic!("{action} {} was not refused: {result}", shown(members)),
             Err(refused) => refused,
         }
     }
+}
+
+/// The beginning of what was asked, for a failure.
+pub(crate) fn shown(members: &Value) -> String {
+    members.to_string().chars().take(300).collect()
 }
 
 fn read_json(answer: &Answer) -> Result<Value, Refused> {

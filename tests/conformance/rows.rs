@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::client::Api;
+use crate::client::{Api, shown};
 use crate::errors::Kind;
 
 /// A request that is refused.
@@ -44,8 +44,7 @@ pub(crate) async fn assert_refused(api: &Api, rows: &[Refusal]) {
             },
         };
         if let Some(problem) = problem {
-            let members: String = row.members.to_string().chars().take(200).collect();
-            failures.push(format!("{} {} {members}\n    {problem}", row.source, row.action));
+            failures.push(format!("{} {} {}\n    {problem}", row.source, row.action, shown(&row.members)));
         }
     }
     assert!(failures.is_empty(), "{} of {} rows fail:\n{}", failures.len(), rows.len(), failures.join("\n"));

@@ -7,6 +7,8 @@
 mod feeds;
 mod handlers;
 mod queues;
+#[cfg(test)]
+pub(crate) use queues::tests::broker as test_broker;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -204,12 +206,13 @@ fn serve_admin(
     stop: &CancellationToken,
 ) -> Result<tokio::task::JoinHandle<()>, CliError> {
     let address = local_address(&listener)?;
-    let health: admin::Health = Arc::new(move || match broker.as_ref().and_then(Broker::failure) {
+    let asked = broker.clone();
+    let health: admin::Health = Arc::new(move || match asked.as_ref().and_then(Broker::failure) {
         Some(failure) => Err(failure.to_string()),
         None => Ok(()),
     });
     tracing::info!(address = address.to_string(), "metrics and health listening");
-    let router = admin::router(AdminState { registry, health, readiness }, address);
+    let router = admin::router(AdminState { registry, health, readiness, broker }, address);
     Ok(tokio::spawn(admin::serve(listener, router, stop.clone().cancelled_owned())))
 }
 

@@ -13,15 +13,16 @@ use crate::attributes::{Settings, asks_for_fifo};
 use crate::clock::{Clock, Now};
 use crate::commit::Committer;
 use crate::contents::Contents;
-use crate::effect::QueueRow;
+use crate::effect::{QueueId, QueueRow, Seq};
 use crate::error::{CreateQueueError, MoveTaskError, QueueError, StorageError};
 use crate::local::LocalQueue;
 use crate::metrics::Metrics;
 use crate::move_task::MoveTask;
+use crate::mover;
 use crate::receipt::Receipts;
 use crate::seam::{Reporter, Seam, Storage, Wait};
 use crate::state::State;
-use crate::store::{self, Durability, OpenError};
+use crate::store::{self, Durability, OpenError, Store};
 
 /// The most queues one process keeps.
 const QUEUES_MAX: usize = 10_000;
@@ -76,11 +77,12 @@ impl Broker {
         let now = clock.now();
         let mut state = State::new(identity.clone(), opened.next_seq);
         for row in &opened.queues {
-            state.put_queue(row, stored_settings(row));
+            state.put_queue(row, stored_settings(row), now);
         }
         let writer = opened.writer;
-        let (state, writer) = tokio::task::spawn_blocking(move || {
-            writer.load_index(|row| state.restore(row, now)).map(|()| (state, writer))
+        let (state, writer, orphans) = tokio::task::spawn_blocking(move || {
+            let orphans = restore(&writer, &mut state, now)?;
+            Ok::<_, rusqlite::Error>((state, writer, orphans))
         })
         .await
         .map_err(|error| unusable(error.to_string()))?
@@ -105,6 +107,11 @@ impl Broker {
         }
         for row in &opened.queues {
             inner.introduce(row.id, &row.name);
+        }
+        inner.remove_orphans(orphans);
+        let unfinished = inner.lock_state().active_tasks();
+        for task in unfinished {
+            mover::launch(&inner, task);
         }
         Ok(Self::launch(inner))
     }
@@ -157,6 +164,9 @@ impl Broker {
                 None => Ok(queue),
             };
         }
+        if self.inner.is_name_blocked(&name) {
+            return Err(CreateQueueError::DeletedRecently);
+        }
         if self.inner.lock_state().queue_count() >= QUEUES_MAX {
             return Err(CreateQueueError::TooManyQueues { max: QUEUES_MAX });
         }
@@ -198,6 +208,7 @@ impl Broker {
         if let Some(queue) = queue {
             queue.signal.wake_all();
             inner.metrics.forget(&queue.name);
+            inner.note_deleted_name(&queue.name);
         }
         Ok(())
     }
@@ -220,33 +231,64 @@ impl Broker {
     }
 
     /// Starts a message move task: from a dead-letter queue to `destination`, or each message back to where it came
-    /// from. Answers the task's id.
+    /// from. Answers the task's id. `max_per_second` is 1–500; none: as fast as it goes.
     ///
     /// # Errors
     /// A queue is not there or is not a dead-letter queue, a task of it runs, or the disk did not take it.
     pub async fn start_move_task(
         &self,
-        _source: &QueueArn,
-        _destination: Option<&QueueArn>,
-        _max_per_second: Option<u32>,
+        source: &QueueArn,
+        destination: Option<&QueueArn>,
+        max_per_second: Option<u32>,
     ) -> Result<String, MoveTaskError> {
-        Err(MoveTaskError::NoSuchSource)
+        let (broker, source, destination) = (self.clone(), source.clone(), destination.cloned());
+        to_its_end(async move {
+            let inner = &broker.inner;
+            let _one_at_a_time = inner.lock_management().await;
+            let id = uuid::Uuid::new_v4().to_string();
+            let ((), ack) = inner.plan(Wait::Durable, |state, now, effects| {
+                *effects = state.start_task(id.clone(), &source, destination.as_ref(), max_per_second, now)?;
+                Ok::<(), MoveTaskError>(())
+            })?;
+            ack.durable().await?;
+            mover::launch(inner, id.clone());
+            Ok(id)
+        })
+        .await
     }
 
     /// Stops a task and answers how many messages it moved.
     ///
     /// # Errors
     /// There is no such task of that source, or it is over.
-    pub async fn cancel_move_task(&self, _source: &QueueArn, _id: &str) -> Result<u64, MoveTaskError> {
-        Err(MoveTaskError::NoSuchTask)
+    pub async fn cancel_move_task(&self, source: &QueueArn, id: &str) -> Result<u64, MoveTaskError> {
+        let (broker, source, id) = (self.clone(), source.clone(), id.to_owned());
+        to_its_end(async move {
+            let inner = &broker.inner;
+            let _one_at_a_time = inner.lock_management().await;
+            let (moved, ack) = inner.plan(Wait::Durable, |state, _, effects| {
+                let (moved, effect) = state.cancel_task(&source, &id)?;
+                effects.push(effect);
+                Ok::<_, MoveTaskError>(moved)
+            })?;
+            ack.durable().await?;
+            Ok(moved)
+        })
+        .await
     }
 
     /// The latest tasks of a source, the newest first, at most ten.
     ///
     /// # Errors
     /// The source queue is not there.
-    pub fn move_tasks(&self, _source: &QueueArn) -> Result<Vec<MoveTask>, MoveTaskError> {
-        Err(MoveTaskError::NoSuchSource)
+    pub fn move_tasks(&self, source: &QueueArn) -> Result<Vec<MoveTask>, MoveTaskError> {
+        self.inner.lock_state().list_tasks(source)
+    }
+
+    /// Refuses to make a queue for 60 s after one of that name was deleted, as SQS does (sqs-semantics §3). Without it a
+    /// name is free at once.
+    pub fn block_deleted_names(&self) {
+        self.inner.blocks_deleted_names.store(true, Ordering::Release);
     }
 
     /// Why the store takes nothing any more, if so.
@@ -288,6 +330,23 @@ impl Broker {
             queue.signal.wake_all();
         }
     }
+}
+
+/// Puts back what the store kept. Answers the messages whose queue was deleted before they were.
+fn restore(store: &Store, state: &mut State, now: Now) -> rusqlite::Result<Vec<(QueueId, Seq)>> {
+    let mut orphans = Vec::new();
+    store.load_index(|row| {
+        let (queue, seq) = (row.queue, row.seq);
+        if !state.restore(row, now) {
+            orphans.push((queue, seq));
+        }
+    })?;
+    store.load_originals(|row| state.restore_original(&row))?;
+    store.load_attempts(|row| state.restore_attempt(row))?;
+    for task in store.load_tasks()? {
+        state.restore_task(task);
+    }
+    Ok(orphans)
 }
 
 /// Runs a management verb to its end even when its caller goes away: half of one would leave the machine and the store

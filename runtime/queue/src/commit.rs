@@ -13,12 +13,14 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::clock::ClockMark;
-use crate::effect::{Effect, Seq};
+use crate::effect::{Effect, MoveKind, Seq};
 use crate::error::StorageError;
 use crate::housekeeping;
 use crate::store::Store;
 
 const GROUP_MAX_OPERATIONS: usize = 4096;
+/// A purge of millions is written in steps: everybody else's commits come in between.
+const GROUP_MAX_EFFECTS: usize = 16_384;
 const LINGER: Duration = Duration::from_millis(10);
 /// How far the clock may run on before its mark is written again.
 const MARK_EVERY_MS: u64 = 1000;
@@ -162,13 +164,24 @@ impl Shared {
         if inbox.operations.is_empty() {
             return None;
         }
-        if inbox.operations.len() <= GROUP_MAX_OPERATIONS {
+        let taken = group_length(&inbox.operations);
+        if taken == inbox.operations.len() {
             inbox.urgent = false;
             return Some(std::mem::take(&mut inbox.operations));
         }
-        let later = inbox.operations.split_off(GROUP_MAX_OPERATIONS);
+        let later = inbox.operations.split_off(taken);
         Some(std::mem::replace(&mut inbox.operations, later))
     }
+}
+
+/// How many operations make the next group: one at least.
+fn group_length(operations: &[Operation]) -> usize {
+    let mut effects = 0;
+    let fitting = operations.iter().take(GROUP_MAX_OPERATIONS).take_while(|operation| {
+        effects += operation.effects.len();
+        effects <= GROUP_MAX_EFFECTS
+    });
+    fitting.count().max(1)
 }
 
 /// Answers everybody should the committing thread panic: nobody may wait for a thread that is not there.
@@ -225,7 +238,7 @@ impl<O: Observer> Writer<O> {
 
     /// Sets aside the sends for which the disk has no room, and keeps everything else.
     fn turn_away(&self, operations: Vec<Operation>) -> (Vec<Operation>, Vec<Operation>) {
-        let sends = |operation: &Operation| operation.effects.iter().any(|effect| matches!(effect, Effect::Insert(_)));
+        let sends = |operation: &Operation| operation.effects.iter().any(is_send);
         if !operations.iter().any(sends) {
             return (operations, Vec::new());
         }
@@ -279,6 +292,15 @@ impl<O: Observer> Writer<O> {
     }
 }
 
+/// What brings a body: it is turned away while the disk has no room, and can be tried again.
+fn is_send(effect: &Effect) -> bool {
+    match effect {
+        Effect::Insert(_) => true,
+        Effect::Move(step) => matches!(step.kind, MoveKind::Redrive { .. }),
+        _ => false,
+    }
+}
+
 /// Roughly how many pages of the log an effect takes.
 fn pages(effect: &Effect) -> usize {
     match effect {
@@ -326,6 +348,13 @@ mod tests {
 
     fn delivery(seq: Seq) -> Effect {
         Effect::Delivery { seq, state: DeliveryState::default() }
+    }
+
+    #[test]
+    fn a_group_is_cut_before_it_has_too_many_effects() {
+        let removals = |count: u64| lazy((0..count).map(|seq| Effect::Remove { queue: 1, seq }).collect());
+        assert_eq!(group_length(&[removals(16_000), removals(384), removals(1)]), 2);
+        assert_eq!(group_length(&[removals(20_000), removals(1)]), 1, "one at least");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::effect::{Content, Seq};
+use crate::effect::{Content, Move, Seq};
 
 /// What a kept message costs beyond its texts: the map's slot, the strings' and the allocations' overhead.
 const OVERHEAD_BYTES: usize = 320;
@@ -54,15 +54,12 @@ impl Contents {
         }
     }
 
-    /// Notes on a kept message that it became a dead letter.
-    pub(crate) fn mark_dead_letter(&mut self, seq: Seq, source_arn: &str, reason: Option<&String>) {
-        let Some(content) = self.kept.get(&seq) else { return };
-        let mut changed = Content::clone(content);
-        changed.dead_letter_source_arn = Some(source_arn.to_owned());
-        changed.dead_letter_reason = reason.cloned();
-        self.remove(seq);
+    /// A kept message changed queues: its content is what it is from there on, under its number from there on.
+    pub(crate) fn relocate(&mut self, step: &Move) {
+        let Some(content) = self.get(step.seq) else { return };
+        self.remove(step.seq);
         // Without a store the memory is all there is, and its limit is endless.
-        self.insert(seq, Arc::new(changed));
+        self.insert(step.renewal().map_or(step.seq, |renewal| renewal.seq), Arc::new(step.moved(&content)));
     }
 }
 
@@ -75,6 +72,7 @@ fn cost_bytes(content: &Content) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::effect::{MoveKind, Renewal};
     use crate::message::MessageId;
 
     fn content(body_bytes: usize) -> Arc<Content> {
@@ -88,7 +86,6 @@ mod tests {
             trace_header: None,
             group_id: None,
             deduplication_id: None,
-            sequence_number: None,
             dead_letter_source_arn: None,
             dead_letter_reason: None,
         })
@@ -115,8 +112,21 @@ mod tests {
     fn a_dead_letter_keeps_its_body_and_gets_its_source() {
         let mut contents = Contents::new(usize::MAX);
         contents.insert(1, content(5));
-        contents.mark_dead_letter(1, "arn", Some(&"why".to_owned()));
+        let kind = MoveKind::DeadLetter { source_arn: "arn".into(), reason: Some("why".into()), renewal: None };
+        contents.relocate(&Move { seq: 1, from: 1, to: 2, kind });
         let marked = contents.get(1).map(|content| (content.body.len(), content.dead_letter_reason.clone()));
         assert_eq!(marked, Some((5, Some("why".to_owned()))));
+    }
+
+    #[test]
+    fn a_renewed_message_is_found_under_its_new_number() {
+        let mut contents = Contents::new(usize::MAX);
+        contents.insert(1, content(5));
+        let renewal = Renewal { seq: 9, enqueued_tick_ms: 0, sent_unix_ms: 77 };
+        let kind = MoveKind::Redrive { id: MessageId::new("new"), renewal };
+        contents.relocate(&Move { seq: 1, from: 1, to: 2, kind });
+        assert_eq!(contents.get(1), None);
+        let moved = contents.get(9).map(|content| (content.id.to_string(), content.sent_unix_ms));
+        assert_eq!(moved, Some(("new".to_owned(), 77)));
     }
 }

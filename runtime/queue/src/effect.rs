@@ -1,12 +1,16 @@
 //! What the state machine wants written: the vocabulary between the pure machine and the store.
 //!
 //! An effect says what is to become durable; it holds no decision. The store applies effects in the order the machine
-//! made them. A `Delivery` may be lost in a crash (the message is then delivered once more, with its older count); all
-//! others are durable before anyone is told or can see what they did.
+//! made them. A `Delivery` of a standard queue may be lost in a crash (the message is then delivered once more, with its
+//! older count); all others are durable before anyone is told or can see what they did.
 
 use std::sync::Arc;
 
+use crate::arn::QueueArn;
+use crate::attempts::Attempt;
+use crate::duplicates::{DuplicateKey, Original};
 use crate::message::{MessageAttribute, MessageId};
+use crate::move_task::MoveTaskStatus;
 
 /// A queue's number: never used again after the queue is deleted.
 pub(crate) type QueueId = u32;
@@ -26,7 +30,6 @@ pub(crate) struct Content {
     pub(crate) trace_header: Option<String>,
     pub(crate) group_id: Option<String>,
     pub(crate) deduplication_id: Option<String>,
-    pub(crate) sequence_number: Option<String>,
     /// The queue that gave it up.
     pub(crate) dead_letter_source_arn: Option<String>,
     /// Why, when a verdict moved it.
@@ -56,18 +59,73 @@ pub(crate) struct Insert {
     pub(crate) enqueued_tick_ms: u64,
     pub(crate) visible_tick_ms: u64,
     pub(crate) content: Arc<Content>,
+    /// FIFO: what the same message sent again would have.
+    pub(crate) duplicate_key: Option<DuplicateKey>,
 }
 
-/// A message changing queues: it keeps its number, id, attributes and count.
-#[derive(Debug, Clone)]
+/// What a moved message gets anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Renewal {
+    /// Its number from here on, which places it behind what the queue holds already.
+    pub(crate) seq: Seq,
+    pub(crate) enqueued_tick_ms: u64,
+    pub(crate) sent_unix_ms: u64,
+}
+
+/// Why a message changes queues.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum MoveKind {
+    /// Its queue gave it up: it keeps its id, attributes and count. On a standard queue it keeps its number and times
+    /// too; on a FIFO queue it is enqueued anew, and its id becomes its deduplication id (sqs-semantics §8).
+    DeadLetter {
+        /// The ARN of the queue that gave it up.
+        source_arn: String,
+        /// A verdict's reason; none when it was received too often.
+        reason: Option<String>,
+        renewal: Option<Renewal>,
+    },
+    /// A move task takes it out of a dead-letter queue: it is a new message with the old content.
+    Redrive { id: MessageId, renewal: Renewal },
+}
+
+/// A message changing queues.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Move {
     pub(crate) seq: Seq,
     pub(crate) from: QueueId,
     pub(crate) to: QueueId,
-    /// The ARN of `from`.
-    pub(crate) source_arn: String,
-    /// A verdict's reason; none when it was received too often.
-    pub(crate) reason: Option<String>,
+    pub(crate) kind: MoveKind,
+}
+
+impl Move {
+    pub(crate) fn renewal(&self) -> Option<Renewal> {
+        match self.kind {
+            MoveKind::DeadLetter { renewal, .. } => renewal,
+            MoveKind::Redrive { renewal, .. } => Some(renewal),
+        }
+    }
+
+    /// The message's content once it has moved.
+    pub(crate) fn moved(&self, content: &Content) -> Content {
+        let mut content = content.clone();
+        match &self.kind {
+            MoveKind::DeadLetter { source_arn, reason, renewal } => {
+                content.dead_letter_source_arn = Some(source_arn.clone());
+                content.dead_letter_reason.clone_from(reason);
+                if let Some(renewal) = renewal {
+                    content.sent_unix_ms = renewal.sent_unix_ms;
+                    content.deduplication_id = Some(content.id.to_string());
+                }
+            }
+            MoveKind::Redrive { id, renewal } => {
+                content.id = id.clone();
+                content.sent_unix_ms = renewal.sent_unix_ms;
+                content.dead_letter_source_arn = None;
+                content.dead_letter_reason = None;
+            }
+        }
+        content
+    }
 }
 
 /// One thing to be written.
@@ -83,11 +141,37 @@ pub(crate) enum Effect {
         seq: Seq,
     },
     Move(Move),
-    /// Everything of the queue numbered below `below`.
-    Purge {
+    /// FIFO: what was sent up to `through` is no longer known as a duplicate's original.
+    ForgetOriginals {
         queue: QueueId,
-        below: Seq,
+        through: Seq,
     },
+    /// FIFO: what a receive with an attempt id handed out.
+    PutAttempt(AttemptRow),
+    /// FIFO: attempts made up to `through_tick_ms` cannot be repeated any more.
+    ForgetAttempts {
+        queue: QueueId,
+        through_tick_ms: u64,
+    },
+    /// A move task begins.
+    PutTask(TaskRow),
+    /// A move task has moved so many in all.
+    TaskProgress {
+        id: String,
+        moved: u64,
+    },
+    /// A move task's status changes.
+    TaskStatus {
+        id: String,
+        status: MoveTaskStatus,
+        failure_reason: Option<String>,
+    },
+    /// A move task is forgotten.
+    DropTask {
+        id: String,
+    },
+    /// Nothing is written: whoever waits for it waits for what was queued before.
+    Barrier,
     PutQueue(QueueRow),
     DropQueue {
         queue: QueueId,
@@ -99,7 +183,7 @@ pub(crate) enum Effect {
 pub(crate) struct QueueRow {
     pub(crate) id: QueueId,
     pub(crate) name: String,
-    /// AWS names and texts.
+    /// AWS names and texts, and what is internal.
     pub(crate) settings: Vec<(String, String)>,
     pub(crate) tags: Vec<(String, String)>,
     pub(crate) created_unix_s: u64,
@@ -107,11 +191,45 @@ pub(crate) struct QueueRow {
 }
 
 /// A message's row without its content, as the index is rebuilt from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct IndexRow {
     pub(crate) seq: Seq,
     pub(crate) queue: QueueId,
     pub(crate) enqueued_tick_ms: u64,
+    pub(crate) group: Option<String>,
     /// With `visible_tick_ms` of the send where it was never handed out.
     pub(crate) delivery: DeliveryState,
+}
+
+/// An original that a later duplicate is answered with, as it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OriginalRow {
+    pub(crate) queue: QueueId,
+    pub(crate) key: DuplicateKey,
+    pub(crate) original: Original,
+}
+
+/// What a receive with an attempt id handed out, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AttemptRow {
+    pub(crate) queue: QueueId,
+    pub(crate) attempt_id: String,
+    pub(crate) attempt: Attempt,
+}
+
+/// A move task, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TaskRow {
+    pub(crate) id: String,
+    pub(crate) source: QueueId,
+    /// None: each message back to the queue that gave it up.
+    pub(crate) destination: Option<QueueArn>,
+    pub(crate) max_per_second: Option<u32>,
+    pub(crate) status: MoveTaskStatus,
+    pub(crate) moved: u64,
+    pub(crate) to_move: u64,
+    pub(crate) started_unix_ms: u64,
+    /// Only messages numbered below it are moved: what comes back to the queue meanwhile is not moved again.
+    pub(crate) below: Seq,
+    pub(crate) failure_reason: Option<String>,
 }

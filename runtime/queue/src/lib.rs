@@ -7,6 +7,7 @@
 
 mod alarm;
 mod arn;
+mod attempts;
 mod attributes;
 mod broker;
 pub mod checksum;
@@ -17,11 +18,15 @@ mod contract;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod disk_tests;
+mod duplicates;
 mod effect;
 mod error;
+mod fair;
+mod fifo;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod fixtures;
+mod groups;
 mod housekeeping;
 pub mod limits;
 mod local;
@@ -31,6 +36,7 @@ mod local_tests;
 mod message;
 mod metrics;
 mod move_task;
+mod mover;
 mod peek;
 mod policy;
 mod receipt;
@@ -38,11 +44,14 @@ mod redrive;
 mod room;
 mod schema;
 mod seam;
+mod sequence;
+mod settled;
 mod shelf;
 mod state;
 #[cfg(test)]
 mod state_model;
 mod store;
+mod tasks;
 
 pub use arn::{Identity, NotAQueueArn, QueueArn};
 pub use broker::{Broker, BrokerOptions};

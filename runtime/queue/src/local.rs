@@ -8,14 +8,15 @@ use async_trait::async_trait;
 use tokio::time::{Instant, sleep_until};
 
 use crate::arn::QueueArn;
-use crate::attributes::Settings;
+use crate::attributes::{FifoSettings, Settings};
 use crate::broker::to_its_end;
 use crate::checksum::{md5, md5_of_attributes, md5_of_trace_header, to_hex};
 use crate::clock::Now;
 use crate::contract::{
     Capabilities, DeadLetter, EntryResults, Queue, QueueAttributes, ReceiveRequest, VisibilityChange,
 };
-use crate::effect::{Content, Effect, QueueId, QueueRow, Seq};
+use crate::duplicates::{self, DuplicateKey};
+use crate::effect::{Content, DeliveryState, Effect, QueueId, QueueRow, Seq};
 use crate::error::{PermissionError, PurgeError, QueueError, SettingError, StorageError};
 use crate::limits::{self, VISIBILITY_MAX_SECONDS};
 use crate::message::{Message, MessageAttribute, MessageId, OutgoingMessage, ReceiptHandle, Sent, SystemAttributes};
@@ -23,10 +24,16 @@ use crate::peek::{PeekRequest, Peeked};
 use crate::policy;
 use crate::receipt::Receipt;
 use crate::seam::{Ack, QueueShared, SEND_BUDGET_KIB, Seam, Wait};
-use crate::state::{HandedOut, State};
+use crate::sequence::sequence_number;
+use crate::state::{Expired, HandedOut, Outgoing, Planned, Receiving, State};
 
 /// The most messages that one in-process receive may take. The wire's own limit is ten.
 const RECEIVE_MAX: u32 = 1000;
+/// The most messages that one peek shows, and the most that their bodies may be together.
+const PEEK_MAX: u32 = 1000;
+const PEEK_MAX_BYTES: usize = 8 << 20;
+/// So many bodies a peek reads at a time: one MiB each at most.
+const PEEK_STEP: usize = 8;
 
 /// The longest that a receive waits.
 const WAIT_MAX: Duration = Duration::from_secs(20);
@@ -238,40 +245,95 @@ impl LocalQueue {
         Ok(state.sources_of(&self.shared.arn))
     }
 
-    /// Shows messages without receiving them, oldest first: nothing changes.
-    ///
-    /// # Errors
-    /// The queue was deleted, or the disk could not be read.
-    pub async fn peek(&self, _request: &PeekRequest) -> Result<Vec<Peeked>, QueueError> {
-        Err(QueueError::Unsupported("peek comes with this change".to_owned()))
-    }
-
     /// Deletes every message that was sent before the call, in flight or not.
     ///
     /// # Errors
     /// The queue was deleted or purged less than 60 s ago, or the disk did not take it.
     pub async fn purge(&self) -> Result<(), PurgeError> {
+        let queue = self.clone();
+        to_its_end(async move {
+            let outcome = queue.purge_in_steps().await;
+            if matches!(outcome, Err(PurgeError::Storage(_))) {
+                queue.inner.lock_state().purge_failed(queue.shared.id);
+            }
+            outcome
+        })
+        .await
+    }
+
+    /// In steps, so that a purge of millions holds nobody up; it is done when the last is on disk.
+    async fn purge_in_steps(&self) -> Result<(), PurgeError> {
         let id = self.shared.id;
-        let ((), ack) = self.inner.plan(Wait::Durable, |state, now, effects| {
-            effects.push(state.purge(id, now)?);
-            Ok::<(), PurgeError>(())
-        })?;
-        Ok(ack.durable().await?)
+        let (below, mut ack) =
+            self.inner.plan(Wait::Durable, |state, now, effects| state.begin_purge(id, now, effects))?;
+        let mut from = 0;
+        loop {
+            let (next, step) =
+                self.inner.plan(Wait::Durable, |state, _, effects| state.purge_some(id, from, below, effects))?;
+            // One step is written while the next is planned.
+            ack.durable().await?;
+            ack = step;
+            match next {
+                Some(next) => from = next,
+                None => return Ok(ack.durable().await?),
+            }
+        }
+    }
+
+    /// Up to `request.max_messages` messages, oldest first, without receiving them: nothing changes. Fewer when their
+    /// bodies are more than 8 MiB; [`PeekRequest::after`] goes on from there.
+    ///
+    /// # Errors
+    /// The queue was deleted, or the disk could not be read.
+    pub async fn peek(&self, request: &PeekRequest) -> Result<Vec<Peeked>, QueueError> {
+        let request = PeekRequest { max_messages: request.max_messages.clamp(1, PEEK_MAX), ..request.clone() };
+        let now = self.inner.clock.now();
+        let seen = self.inner.lock_state().look(self.shared.id, &request, now)?;
+        let mut peeked: Vec<Peeked> = Vec::new();
+        let mut bytes = 0;
+        for some in seen.chunks(PEEK_STEP) {
+            let seqs: Vec<Seq> = some.iter().map(|one| one.seq).collect();
+            for (one, content) in some.iter().zip(self.contents_of(&seqs).await?) {
+                let Some(content) = content else { continue };
+                bytes += content.body.len();
+                if bytes > PEEK_MAX_BYTES && !peeked.is_empty() {
+                    return Ok(peeked);
+                }
+                peeked.push(Peeked {
+                    position: one.seq,
+                    id: content.id.clone(),
+                    state: one.state,
+                    visible_in_ms: one.delivery.visible_tick_ms.saturating_sub(now.tick_ms),
+                    body: content.body.clone(),
+                    md5_of_body: to_hex(&content.body_md5),
+                    system: self.system_attributes(one.seq, one.delivery, &content),
+                    attributes: content.attributes.clone(),
+                    dead_letter_reason: content.dead_letter_reason.clone(),
+                });
+            }
+        }
+        Ok(peeked)
     }
 
     /// One try, without waiting.
     async fn take(&self, request: &ReceiveRequest) -> Result<Vec<Message>, QueueError> {
         let id = self.shared.id;
-        let max = request.max_messages.clamp(1, RECEIVE_MAX);
-        let visibility_s = request.visibility_timeout_seconds;
-        let ((handed_out, more, upcoming), _lazy) = self.inner.plan(Wait::Lazy, |state, now, effects| {
-            let handed_out = state.receive(id, max, visibility_s, now, effects)?;
+        let receiving = Receiving {
+            max: request.max_messages.clamp(1, RECEIVE_MAX),
+            visibility_s: request.visibility_timeout_seconds,
+            attempt_id: request.attempt_id.as_deref(),
+        };
+        // A group has one holder, across crashes too: a FIFO delivery is on disk before anybody hears of it.
+        let wait = if self.shared.is_fifo { Wait::Durable } else { Wait::Lazy };
+        let ((handed_out, more, upcoming), ack) = self.inner.plan(wait, |state, now, effects| {
+            let handed_out = state.receive(id, receiving, now, effects)?;
             Ok::<_, QueueError>((handed_out, state.is_ready(id), state.next_visible_tick_ms(id)))
         })?;
         self.inner.alarm.set_if_awaited(&self.shared.signal, upcoming);
         if more && !handed_out.is_empty() {
             self.shared.signal.wake_one();
         }
+        ack.durable().await?;
         if handed_out.is_empty() {
             return Ok(Vec::new());
         }
@@ -282,26 +344,29 @@ impl LocalQueue {
 
     /// Puts the bodies to what was handed out, in order. One that was purged in the same moment is left out.
     async fn with_contents(&self, handed_out: &[HandedOut]) -> Result<Vec<Message>, QueueError> {
-        let kept: Vec<Option<Arc<Content>>> = {
-            let contents = self.inner.contents();
-            handed_out.iter().map(|one| contents.get(one.receipt.seq)).collect()
+        let seqs: Vec<Seq> = handed_out.iter().map(|one| one.receipt.seq).collect();
+        let contents = self.contents_of(&seqs).await?;
+        let found = handed_out.iter().zip(contents);
+        Ok(found.filter_map(|(one, content)| content.map(|content| self.message(*one, &content))).collect())
+    }
+
+    /// The contents of messages, in the order of their numbers here; none for one that is gone.
+    async fn contents_of(&self, seqs: &[Seq]) -> Result<Vec<Option<Arc<Content>>>, QueueError> {
+        let mut contents: Vec<Option<Arc<Content>>> = {
+            let kept = self.inner.contents();
+            seqs.iter().map(|seq| kept.get(*seq)).collect()
         };
-        let missing: Vec<Seq> = handed_out
-            .iter()
-            .zip(&kept)
-            .filter_map(|(one, content)| content.is_none().then_some(one.receipt.seq))
-            .collect();
-        let mut read = self.read(missing).await?.into_iter().peekable();
-        let mut messages = Vec::with_capacity(handed_out.len());
-        for (one, kept) in handed_out.iter().zip(kept) {
-            let content = match kept {
-                Some(content) => Some(content),
-                // The store answers in the order it was asked.
-                None => read.next_if(|(seq, _)| *seq == one.receipt.seq).map(|(_, content)| Arc::new(content)),
-            };
-            messages.extend(content.map(|content| self.message(*one, &content)));
+        let missing = seqs.iter().zip(&contents).filter_map(|(seq, content)| content.is_none().then_some(*seq));
+        let missing: Vec<Seq> = missing.collect();
+        if missing.is_empty() {
+            return Ok(contents);
         }
-        Ok(messages)
+        let mut read = self.read(missing).await?.into_iter().peekable();
+        for (seq, content) in seqs.iter().zip(&mut contents).filter(|(_, content)| content.is_none()) {
+            // The store answers in the order it was asked.
+            *content = read.next_if(|(found, _)| found == seq).map(|(_, content)| Arc::new(content));
+        }
+        Ok(contents)
     }
 
     async fn read(&self, seqs: Vec<Seq>) -> Result<Vec<(Seq, Content)>, QueueError> {
@@ -319,18 +384,22 @@ impl LocalQueue {
             receipt: self.inner.receipts.encode(handed_out.receipt),
             body: content.body.clone(),
             md5_of_body: to_hex(&content.body_md5),
-            system: SystemAttributes {
-                sender_id: Some(content.sender_id.clone()),
-                sent_unix_ms: content.sent_unix_ms,
-                receive_count: delivery.receive_count,
-                first_received_unix_ms: delivery.first_received_unix_ms,
-                trace_header: content.trace_header.clone(),
-                group_id: content.group_id.clone(),
-                deduplication_id: content.deduplication_id.clone(),
-                sequence_number: content.sequence_number.clone(),
-                dead_letter_source_arn: content.dead_letter_source_arn.clone(),
-            },
+            system: self.system_attributes(handed_out.receipt.seq, delivery, content),
             attributes: content.attributes.clone(),
+        }
+    }
+
+    fn system_attributes(&self, seq: Seq, delivery: DeliveryState, content: &Content) -> SystemAttributes {
+        SystemAttributes {
+            sender_id: Some(content.sender_id.clone()),
+            sent_unix_ms: content.sent_unix_ms,
+            receive_count: delivery.receive_count,
+            first_received_unix_ms: delivery.first_received_unix_ms,
+            trace_header: content.trace_header.clone(),
+            group_id: content.group_id.clone(),
+            deduplication_id: content.deduplication_id.clone(),
+            sequence_number: self.shared.is_fifo.then(|| sequence_number(seq)),
+            dead_letter_source_arn: content.dead_letter_source_arn.clone(),
         }
     }
 
@@ -375,7 +444,7 @@ impl Queue for LocalQueue {
         let settings = self.settings()?;
         Ok(QueueAttributes {
             visibility_timeout: Duration::from_secs(u64::from(settings.visibility_timeout_s)),
-            fifo: false,
+            fifo: self.shared.is_fifo,
             redrive: settings.redrive,
             maximum_message_bytes: settings.maximum_message_bytes,
         })
@@ -435,8 +504,11 @@ impl Queue for LocalQueue {
     }
 
     async fn send(&self, messages: Vec<OutgoingMessage>) -> Result<EntryResults<Sent>, QueueError> {
-        let settings = self.settings()?;
-        let (max_bytes, kind) = (settings.maximum_message_bytes, settings.kind());
+        let (max_bytes, kind, fifo) = {
+            let state = self.inner.lock_state();
+            let settings = &state.queue(self.shared.id).ok_or(QueueError::NoSuchQueue)?.settings;
+            (settings.maximum_message_bytes, settings.kind(), settings.fifo)
+        };
         let body_kib: usize = messages.iter().map(|message| message.size_bytes() / 1024 + 1).sum();
         let budget = u32::try_from(body_kib).unwrap_or(u32::MAX).min(SEND_BUDGET_KIB);
         let Ok(room) = Arc::clone(&self.inner.send_budget).acquire_many_owned(budget).await else {
@@ -444,34 +516,43 @@ impl Queue for LocalQueue {
         };
         self.inner.check_memory(body_kib * 1024)?;
         let mut results = Vec::with_capacity(messages.len());
-        let mut contents = Vec::with_capacity(messages.len());
+        let mut outgoing = Vec::with_capacity(messages.len());
         for message in messages {
             if let Err(problem) = limits::check_message(&message, max_bytes, kind) {
                 results.push(Err(QueueError::InvalidMessage(problem)));
                 continue;
             }
-            let id = MessageId::new(uuid::Uuid::new_v4().to_string());
-            let body_md5 = md5(message.body.as_bytes());
-            results.push(Ok(Sent {
-                id: id.clone(),
-                md5_of_body: to_hex(&body_md5),
-                md5_of_attributes: md5_of_attributes(&message.attributes),
-                md5_of_system_attributes: md5_of_trace_header(message.trace_header.as_deref()),
-                sequence_number: None,
-            }));
-            let delay_seconds = message.delay_seconds;
-            contents.push((self.content(id, message, body_md5), delay_seconds));
+            let (sent, message) = self.prepare(message, fifo);
+            results.push(Ok(sent));
+            outgoing.push(message);
         }
-        let sent = contents.len();
-        let ((), ack) = self.inner.plan(Wait::DurableBodies(room), |state, now, effects| {
-            let stamped = contents
-                .into_iter()
-                .map(|(content, delay_s)| (Arc::new(Content { sent_unix_ms: now.unix_ms, ..content }), delay_s));
-            *effects = state.send(self.shared.id, stamped.collect(), now)?;
-            Ok::<(), QueueError>(())
+        let keys: Vec<Option<DuplicateKey>> = outgoing.iter().map(|message| message.duplicate_key).collect();
+        let (planned, ack) = self.inner.plan(Wait::DurableBodies(room), |state, now, effects| {
+            state.send(self.shared.id, outgoing, now, effects)
         })?;
         ack.durable().await?;
-        self.shared.metrics.sent(sent);
+        let mut stored = 0;
+        let accepted = results.iter_mut().filter(|result| result.is_ok());
+        for ((result, planned), key) in accepted.zip(planned).zip(keys) {
+            match planned {
+                Planned::New { seq } => {
+                    stored += 1;
+                    if let (true, Ok(sent)) = (self.shared.is_fifo, result) {
+                        sent.sequence_number = Some(sequence_number(seq));
+                    }
+                }
+                Planned::Duplicate { original, is_durable } => {
+                    let stands = is_durable || key.is_some_and(|key| self.stands(&key, original.seq));
+                    if !stands {
+                        *result = Err(StorageError::Full.into());
+                    } else if let Ok(sent) = result {
+                        sent.id = MessageId::new(uuid::Uuid::from_bytes(original.id).to_string());
+                        sent.sequence_number = Some(sequence_number(original.seq));
+                    }
+                }
+            }
+        }
+        self.shared.metrics.sent(stored);
         Ok(results)
     }
 
@@ -479,7 +560,9 @@ impl Queue for LocalQueue {
         let entries = receipts.iter().map(|receipt| (receipt, ()));
         let mut deleted = 0;
         let (results, ack) = self.per_receipt(Wait::Durable, entries, |state, _, receipt, (), effects| {
-            let effect = state.delete(receipt);
+            let effect = state.delete(receipt).map_err(|Expired| QueueError::ReceiptExpired {
+                handle: self.inner.receipts.encode(receipt).as_str().to_owned(),
+            })?;
             deleted += usize::from(effect.is_some());
             effects.extend(effect);
             Ok(())
@@ -491,7 +574,8 @@ impl Queue for LocalQueue {
 
     async fn change_visibility(&self, changes: &[VisibilityChange]) -> Result<EntryResults<()>, QueueError> {
         let entries = changes.iter().map(|change| (&change.receipt, change));
-        let (results, _lazy) = self.per_receipt(Wait::Lazy, entries, |state, now, receipt, change, effects| {
+        // Who was told so may rely on it, also if the process is killed in the next moment.
+        let (results, ack) = self.per_receipt(Wait::Durable, entries, |state, now, receipt, change, effects| {
             if change.timeout_seconds > VISIBILITY_MAX_SECONDS {
                 return Err(QueueError::VisibilityOutOfRange { seconds: change.timeout_seconds });
             }
@@ -499,6 +583,7 @@ impl Queue for LocalQueue {
             push_or_over(effects, effect, &change.receipt)
         })?;
         self.after_visibility_change();
+        ack.durable().await?;
         Ok(results)
     }
 
@@ -513,8 +598,8 @@ impl Queue for LocalQueue {
 
     async fn dead_letter(&self, letters: Vec<DeadLetter>) -> Result<EntryResults<()>, QueueError> {
         let entries = letters.iter().map(|letter| (&letter.message.receipt, letter));
-        let (results, ack) = self.per_receipt(Wait::Durable, entries, |state, _, receipt, letter, effects| {
-            let effect = state.dead_letter(receipt, letter.reason.clone())?;
+        let (results, ack) = self.per_receipt(Wait::Durable, entries, |state, now, receipt, letter, effects| {
+            let effect = state.dead_letter(receipt, letter.reason.clone(), now)?;
             push_or_over(effects, effect, &letter.message.receipt)
         })?;
         ack.durable().await?;
@@ -530,9 +615,25 @@ impl Queue for LocalQueue {
 }
 
 impl LocalQueue {
-    /// A message's content, its send time still to be stamped.
-    fn content(&self, id: MessageId, message: OutgoingMessage, body_md5: [u8; 16]) -> Content {
-        Content {
+    /// What is answered for a message and what is stored of it; its send time and number are still to come.
+    fn prepare(&self, message: OutgoingMessage, fifo: Option<FifoSettings>) -> (Sent, Outgoing) {
+        let id = MessageId::new(uuid::Uuid::new_v4().to_string());
+        let body_md5 = md5(message.body.as_bytes());
+        let sent = Sent {
+            id: id.clone(),
+            md5_of_body: to_hex(&body_md5),
+            md5_of_attributes: md5_of_attributes(&message.attributes),
+            md5_of_system_attributes: md5_of_trace_header(message.trace_header.as_deref()),
+            sequence_number: None,
+        };
+        let deduplication_id = match (fifo, message.deduplication_id) {
+            (Some(_), None) => Some(duplicates::content_id(&message.body)),
+            (_, given) => given,
+        };
+        let duplicate_key = fifo.zip(deduplication_id.as_deref()).map(|(fifo, deduplication_id)| {
+            duplicates::key(fifo, message.group_id.as_deref().unwrap_or_default(), deduplication_id)
+        });
+        let content = Content {
             id,
             body: message.body,
             body_md5,
@@ -541,11 +642,16 @@ impl LocalQueue {
             sent_unix_ms: 0,
             trace_header: message.trace_header,
             group_id: message.group_id,
-            deduplication_id: message.deduplication_id,
-            sequence_number: None,
+            deduplication_id,
             dead_letter_source_arn: None,
             dead_letter_reason: None,
-        }
+        };
+        (sent, Outgoing { content, delay_s: message.delay_seconds, duplicate_key })
+    }
+
+    fn stands(&self, key: &DuplicateKey, seq: Seq) -> bool {
+        let state = self.inner.lock_state();
+        state.stands(self.shared.id, key, seq, self.inner.clock.now())
     }
 }
 

@@ -6,7 +6,8 @@
 use rusqlite::Connection;
 
 /// One step per version: step 0 makes version 1.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
     CREATE TABLE queues (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -43,7 +44,39 @@ const STEPS: &[&str] = &["
         received_tick_ms INTEGER NOT NULL,
         first_received_unix_ms INTEGER NOT NULL
     );
-"];
+",
+    "
+    -- FIFO: the sends of the last five minutes, which outlive their messages.
+    CREATE TABLE originals (
+        queue INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        key BLOB NOT NULL,                  -- half a SHA-256 of the deduplication id within its scope
+        message_id BLOB NOT NULL,           -- the UUID's bytes
+        sent_tick_ms INTEGER NOT NULL,
+        PRIMARY KEY (queue, seq)
+    ) WITHOUT ROWID;
+    -- FIFO: the receives of the last five minutes that may be repeated.
+    CREATE TABLE attempts (
+        queue INTEGER NOT NULL,
+        attempt_id TEXT NOT NULL,
+        made_tick_ms INTEGER NOT NULL,
+        messages TEXT NOT NULL,             -- JSON array of [seq, issue, visible tick]
+        PRIMARY KEY (queue, attempt_id)
+    ) WITHOUT ROWID;
+    CREATE TABLE move_tasks (
+        id TEXT PRIMARY KEY,
+        source INTEGER NOT NULL,
+        destination TEXT,                   -- an ARN; none: back to where each message came from
+        max_per_second INTEGER,
+        status TEXT NOT NULL,               -- AWS's word
+        moved INTEGER NOT NULL,
+        to_move INTEGER NOT NULL,
+        started_unix_ms INTEGER NOT NULL,
+        below INTEGER NOT NULL,             -- only messages numbered below it are moved
+        failure_reason TEXT
+    ) WITHOUT ROWID;
+",
+];
 
 /// The version this program writes.
 pub(crate) const VERSION: i64 = STEPS.len() as i64;

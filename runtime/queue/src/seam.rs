@@ -21,7 +21,8 @@ use crate::error::{SettingError, StorageError};
 use crate::metrics::{Metrics, QueueMetrics};
 use crate::receipt::Receipts;
 use crate::redrive;
-use crate::state::{Settled, State};
+use crate::settled::Settled;
+use crate::state::State;
 use crate::store::Reader;
 
 /// All messages of queues without a store, overhead included.
@@ -29,12 +30,21 @@ const MEMORY_MAX_BYTES: usize = 1 << 30;
 /// Bodies of sends that wait for their commit. Senders beyond it wait for room.
 pub(crate) const SEND_BUDGET_KIB: u32 = 64 << 10;
 
+/// A queue is FIFO when its name says so, and only then.
+const FIFO_SUFFIX: &str = ".fifo";
+/// So many effects are one operation. More, which only removals are, are cut into several.
+const OPERATION_EFFECTS_MAX: usize = 4096;
+/// How long a deleted queue's name stays blocked where that is asked for (sqs-semantics §3).
+const NAME_BLOCKED_MS: u64 = 60_000;
+
 /// What all handles of a queue share.
 #[derive(Debug)]
 pub(crate) struct QueueShared {
     pub(crate) id: QueueId,
     pub(crate) name: String,
     pub(crate) arn: QueueArn,
+    /// A queue's type never changes.
+    pub(crate) is_fifo: bool,
     pub(crate) signal: Signal,
     pub(crate) metrics: QueueMetrics,
 }
@@ -64,6 +74,9 @@ pub(crate) struct Seam {
     /// The number of the next queue; held over a whole management verb, so that they run one at a time.
     pub(crate) management: tokio::sync::Mutex<QueueId>,
     pub(crate) closing: AtomicBool,
+    pub(crate) blocks_deleted_names: AtomicBool,
+    /// Names of queues that were deleted lately, and when.
+    deleted_names: Mutex<BTreeMap<String, u64>>,
 }
 
 /// A verb whose effects are on their way to disk.
@@ -119,6 +132,8 @@ impl Seam {
             storage,
             management: tokio::sync::Mutex::new(next_queue),
             closing: AtomicBool::new(false),
+            blocks_deleted_names: AtomicBool::new(false),
+            deleted_names: Mutex::default(),
         }
     }
 
@@ -139,6 +154,23 @@ impl Seam {
         self.queues.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
+    /// Remembers a deleted queue's name for as long as it may be blocked.
+    pub(crate) fn note_deleted_name(&self, name: &str) {
+        let tick_ms = self.clock.now().tick_ms;
+        let mut names = self.deleted_names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.retain(|_, deleted_ms| tick_ms < *deleted_ms + NAME_BLOCKED_MS);
+        names.insert(name.to_owned(), tick_ms);
+    }
+
+    pub(crate) fn is_name_blocked(&self, name: &str) -> bool {
+        if !self.blocks_deleted_names.load(Ordering::Acquire) {
+            return false;
+        }
+        let names = self.deleted_names.lock().unwrap_or_else(PoisonError::into_inner);
+        let tick_ms = self.clock.now().tick_ms;
+        names.get(name).is_some_and(|deleted_ms| tick_ms < *deleted_ms + NAME_BLOCKED_MS)
+    }
+
     /// Every queue's shared part, by number.
     pub(crate) fn all_queues(&self) -> Vec<Arc<QueueShared>> {
         self.queues.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
@@ -149,6 +181,7 @@ impl Seam {
             id,
             name: name.to_owned(),
             arn: self.identity.arn(name),
+            is_fifo: name.ends_with(FIFO_SUFFIX),
             signal: Signal::default(),
             metrics: self.metrics.of_queue(name),
         });
@@ -180,6 +213,11 @@ impl Seam {
                 let urgent = moves || !matches!(wait, Wait::Lazy);
                 let (waiter, answer) = if matches!(wait, Wait::Lazy) { None } else { Some(oneshot::channel()) }.unzip();
                 let room = if let Wait::DurableBodies(room) = wait { Some(room) } else { None };
+                while effects.len() > OPERATION_EFFECTS_MAX {
+                    let later = effects.split_off(OPERATION_EFFECTS_MAX);
+                    let first = std::mem::replace(&mut effects, later);
+                    self.submit_now(committer, &mut state, first, now)?;
+                }
                 if let Err(refused) = committer.submit(Operation { effects, waiter, urgent, _room: room }) {
                     for effect in &refused.effects {
                         state.aborted(effect, now);
@@ -188,6 +226,30 @@ impl Seam {
                 }
                 drop(state);
                 outcome.map(|outcome| (outcome, answer.map_or(Ack::Done, Ack::Pending)))
+            }
+        }
+    }
+
+    /// Queues effects that nobody waits for.
+    fn submit_now(&self, committer: &Committer, state: &mut State, effects: Vec<Effect>, now: Now) -> Answer {
+        let operation = Operation { effects, waiter: None, urgent: false, _room: None };
+        committer.submit(operation).map_err(|refused| {
+            for effect in &refused.effects {
+                state.aborted(effect, now);
+            }
+            refused.reason
+        })
+    }
+
+    /// Removes messages from the store that no queue has any more. Nobody waits for it, and the next start does what a
+    /// crash leaves undone.
+    pub(crate) fn remove_orphans(&self, orphans: Vec<(QueueId, Seq)>) {
+        let Storage::Disk { committer, .. } = &self.storage else { return };
+        let mut removals = orphans.into_iter().map(|(queue, seq)| Effect::Remove { queue, seq }).peekable();
+        while removals.peek().is_some() {
+            let effects = removals.by_ref().take(OPERATION_EFFECTS_MAX).collect();
+            if committer.submit(Operation { effects, waiter: None, urgent: false, _room: None }).is_err() {
+                return;
             }
         }
     }
@@ -205,7 +267,9 @@ impl Seam {
     /// Stores a queue's row, then puts it into the machine.
     pub(crate) async fn persist_queue(&self, row: QueueRow, settings: Settings) -> Answer {
         self.submit(vec![Effect::PutQueue(row.clone())]).await?;
-        self.lock_state().put_queue(&row, settings);
+        let mut state = self.lock_state();
+        let now = self.clock.now();
+        state.put_queue(&row, settings, now);
         Ok(())
     }
 
@@ -269,9 +333,7 @@ impl Seam {
             let applied = state.committed(effect, now, &mut settled);
             match effect {
                 Effect::Insert(insert) if applied => contents.insert(insert.seq, Arc::clone(&insert.content)),
-                Effect::Move(step) if applied => {
-                    contents.mark_dead_letter(step.seq, &step.source_arn, step.reason.as_ref());
-                }
+                Effect::Move(step) if applied => contents.relocate(step),
                 _ => {}
             }
         }
@@ -280,6 +342,7 @@ impl Seam {
         }
         drop(contents);
         self.wake(state, &settled.stirred);
+        self.remove_orphans(settled.orphans);
     }
 
     /// Wakes those who wait on queues that have something, and sets the alarm for what these will have.

@@ -1,15 +1,20 @@
-//! One standard queue's messages, as a pure machine: ready, delayed, in flight, leaving.
+//! One queue's messages, as a pure machine: ready, delayed, in flight, leaving.
 //!
-//! No clock, no I/O, no async: every call is told the tick. Messages that return go behind those that wait, so that a
-//! few that always fail cannot starve the rest.
+//! No clock, no I/O, no async: every call is told the tick. Whose message goes next is the line's to say: `fair.rs` for a
+//! standard queue, `fifo.rs` for a FIFO queue.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
 
 use crate::effect::{DeliveryState, Seq};
+use crate::fair::FairLine;
+use crate::fifo::{FifoLine, Walk};
+use crate::groups::{GroupNumber, Groups};
 use crate::limits::VISIBILITY_MAX_SECONDS;
+use crate::peek::MessageState;
 
-/// Outdated notes that a line may carry before it is swept.
+/// Outdated notes that the heap of hidden messages may carry before it is swept.
 const SLACK: usize = 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +32,7 @@ enum Phase {
 /// Why a message leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Leaving {
-    /// Deleted or too old.
+    /// Deleted, purged or too old.
     Removed,
     /// It goes to another queue.
     Moved,
@@ -37,6 +42,7 @@ pub(crate) enum Leaving {
 struct Entry {
     enqueued_tick_ms: u64,
     delivery: DeliveryState,
+    group: GroupNumber,
     phase: Phase,
 }
 
@@ -57,8 +63,10 @@ pub(crate) struct Counts {
 /// What a receipt turned out to name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// The latest delivery, expired or not.
+    /// The latest delivery, and its visibility timeout runs.
     Current,
+    /// The latest delivery, whose visibility timeout ran out.
+    Expired,
     /// The latest delivery, and it was given back: all it may still do is delete.
     Released,
     /// It was handed out again since.
@@ -69,28 +77,77 @@ pub(crate) enum Standing {
     Gone,
 }
 
-#[derive(Debug, Default)]
+/// A message as it leaves for another queue.
+#[derive(Debug, Clone)]
+pub(crate) struct Taken {
+    pub(crate) enqueued_tick_ms: u64,
+    pub(crate) delivery: DeliveryState,
+    pub(crate) group: Option<Arc<str>>,
+}
+
+/// A message as a peek sees it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen {
+    pub(crate) seq: Seq,
+    pub(crate) state: MessageState,
+    pub(crate) delivery: DeliveryState,
+}
+
+#[derive(Debug)]
+enum Line {
+    Fair(FairLine),
+    Fifo(FifoLine),
+}
+
+#[derive(Debug)]
 pub(crate) struct Shelf {
     entries: BTreeMap<Seq, Entry>,
-    /// In the order they became visible. May hold numbers that have left or are hidden again: checked when taken.
-    ready: VecDeque<Seq>,
+    groups: Groups,
+    line: Line,
     /// When hidden messages become visible. May hold outdated ones: checked when due.
     hidden: BinaryHeap<Reverse<(u64, Seq)>>,
     counts: Counts,
 }
 
 impl Shelf {
+    pub(crate) fn standard() -> Self {
+        Self::with_line(Line::Fair(FairLine::default()))
+    }
+
+    pub(crate) fn fifo() -> Self {
+        Self::with_line(Line::Fifo(FifoLine::default()))
+    }
+
+    fn with_line(line: Line) -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            groups: Groups::default(),
+            line,
+            hidden: BinaryHeap::new(),
+            counts: Counts::default(),
+        }
+    }
+
     pub(crate) fn counts(&self) -> Counts {
         self.counts
     }
 
+    /// True when a receive would find something.
     pub(crate) fn is_ready(&self) -> bool {
-        self.counts.visible > 0
+        match &self.line {
+            Line::Fair(_) => self.counts.visible > 0,
+            Line::Fifo(line) => line.is_open(),
+        }
     }
 
     /// How many messages are held in all, leaving ones included.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// How many message groups have messages.
+    pub(crate) fn group_count(&self) -> usize {
+        self.groups.len()
     }
 
     /// The tick of the oldest message that has not left.
@@ -104,10 +161,18 @@ impl Shelf {
     }
 
     /// Puts a message on the shelf: new, moved here, or found in the store.
-    pub(crate) fn put(&mut self, seq: Seq, enqueued_tick_ms: u64, delivery: DeliveryState, tick_ms: u64) {
+    pub(crate) fn put(
+        &mut self,
+        seq: Seq,
+        enqueued_tick_ms: u64,
+        delivery: DeliveryState,
+        group: Option<&str>,
+        tick_ms: u64,
+    ) {
         let phase = if delivery.visible_tick_ms <= tick_ms { Phase::Ready } else { hidden(delivery) };
-        self.entries.insert(seq, Entry { enqueued_tick_ms, delivery, phase });
-        self.enter(seq, phase, delivery.visible_tick_ms);
+        let group = self.groups.join(group);
+        self.entries.insert(seq, Entry { enqueued_tick_ms, delivery, group, phase });
+        self.enter(seq, group, phase, delivery.visible_tick_ms);
     }
 
     /// Lets hidden messages whose time has come become visible.
@@ -142,17 +207,28 @@ impl Shelf {
         expired
     }
 
-    /// The next message to be handed out, still on the shelf.
-    pub(crate) fn next_ready(&mut self) -> Option<(Seq, DeliveryState)> {
-        while let Some(seq) = self.ready.front().copied() {
-            match self.entries.get(&seq) {
-                Some(entry) if entry.phase == Phase::Ready => return Some((seq, entry.delivery)),
-                _ => {
-                    self.ready.pop_front();
-                }
-            }
+    /// Sets up to `max` messages aside that are numbered `from` or above and below `below`. The last one's number comes
+    /// with them: where the next call goes on.
+    pub(crate) fn clear_some(&mut self, from: Seq, below: Seq, max: usize) -> (Vec<Seq>, Option<Seq>) {
+        let walked: Vec<(Seq, bool)> =
+            self.entries.range(from..below).take(max).map(|(seq, entry)| (*seq, entry.is_leaving())).collect();
+        let last = walked.last().map(|(seq, _)| *seq);
+        let cleared: Vec<Seq> = walked.into_iter().filter_map(|(seq, leaving)| (!leaving).then_some(seq)).collect();
+        for seq in &cleared {
+            self.set_leaving(*seq, Leaving::Removed);
         }
-        None
+        (cleared, last)
+    }
+
+    /// The next message to be handed out, still on the shelf. `walk` belongs to one receive.
+    pub(crate) fn next_ready(&mut self, walk: &mut Walk) -> Option<(Seq, DeliveryState)> {
+        let entries = &self.entries;
+        let is_ready = |seq: Seq| entries.get(&seq).is_some_and(|entry| entry.phase == Phase::Ready);
+        let seq = match &mut self.line {
+            Line::Fair(line) => line.next(is_ready),
+            Line::Fifo(line) => line.next(walk),
+        }?;
+        self.entries.get(&seq).map(|entry| (seq, entry.delivery))
     }
 
     /// Hands a ready message out until `visible_tick_ms`. One that is visible at once is so after the next `advance`.
@@ -166,9 +242,10 @@ impl Shelf {
         if delivery.first_received_unix_ms == 0 {
             delivery.first_received_unix_ms = unix_ms;
         }
-        let delivery = *delivery;
-        if self.ready.front() == Some(&seq) {
-            self.ready.pop_front();
+        let (delivery, group) = (*delivery, entry.group);
+        if let Line::Fair(line) = &mut self.line {
+            line.pop(seq, group);
+            line.charge(group);
         }
         self.set_phase(seq, Phase::InFlight);
         delivery
@@ -183,8 +260,14 @@ impl Shelf {
             Phase::Leaving(Leaving::Removed) => Standing::Leaving,
             _ if issue < entry.delivery.issued => Standing::Superseded,
             _ if issue == entry.delivery.issued && entry.delivery.received_tick_ms == 0 => Standing::Released,
-            _ => Standing::Current,
+            Phase::Ready => Standing::Expired,
+            Phase::Delayed | Phase::InFlight => Standing::Current,
         }
+    }
+
+    /// The delivery of a message that is in flight.
+    pub(crate) fn in_flight(&self, seq: Seq) -> Option<DeliveryState> {
+        self.entries.get(&seq).filter(|entry| entry.phase == Phase::InFlight).map(|entry| entry.delivery)
     }
 
     /// Makes up for the deliveries that a crash lost, of which a receipt brings the news.
@@ -225,6 +308,18 @@ impl Shelf {
         Some(delivery)
     }
 
+    /// Gives every message that was never handed out its first visibility anew: `delay_ms` after it was sent.
+    pub(crate) fn set_delay(&mut self, delay_ms: u64, tick_ms: u64) {
+        let fresh = |entry: &Entry| entry.delivery.issued == 0 && !entry.is_leaving();
+        let seqs: Vec<Seq> = self.entries.iter().filter_map(|(seq, entry)| fresh(entry).then_some(*seq)).collect();
+        for seq in seqs {
+            let Some(entry) = self.entries.get_mut(&seq) else { continue };
+            entry.delivery.visible_tick_ms = entry.enqueued_tick_ms + delay_ms;
+            let phase = if entry.delivery.visible_tick_ms > tick_ms { Phase::Delayed } else { Phase::Ready };
+            self.set_phase(seq, phase);
+        }
+    }
+
     /// Gives a delivery back as if it had not been received; none if it is not in flight. The receipt's number is not
     /// used again.
     pub(crate) fn release(&mut self, seq: Seq, tick_ms: u64) -> Option<DeliveryState> {
@@ -249,57 +344,95 @@ impl Shelf {
         self.set_phase(seq, phase);
     }
 
-    /// Removes a message for good, with what it carries to another queue.
-    pub(crate) fn take(&mut self, seq: Seq) -> Option<(u64, DeliveryState)> {
-        let entry = self.entries.remove(&seq)?;
-        self.leave(entry.phase);
-        Some((entry.enqueued_tick_ms, entry.delivery))
+    /// True when the message may be received.
+    pub(crate) fn is_visible(&self, seq: Seq) -> bool {
+        self.entries.get(&seq).is_some_and(|entry| entry.phase == Phase::Ready)
     }
 
-    /// Removes everything numbered below `below`.
-    pub(crate) fn take_all_below(&mut self, below: Seq) -> Vec<Seq> {
-        let kept = self.entries.split_off(&below);
-        let removed = std::mem::replace(&mut self.entries, kept);
-        for entry in removed.values() {
-            self.leave(entry.phase);
+    /// The numbers of up to `max` messages that may be received, from `from` to below `below`, by number.
+    pub(crate) fn visible_from(&self, from: Seq, below: Seq, max: usize) -> Vec<Seq> {
+        let visible = self.entries.range(from..below).filter(|(_, entry)| entry.phase == Phase::Ready);
+        visible.take(max).map(|(seq, _)| *seq).collect()
+    }
+
+    /// Up to `max` messages in that state, or in any, numbered above `after`.
+    pub(crate) fn look(&self, after: Seq, state: Option<MessageState>, max: usize) -> Vec<Seen> {
+        let seen = self.entries.range(after.saturating_add(1)..).filter_map(|(seq, entry)| {
+            let state = match entry.phase {
+                Phase::Ready => MessageState::Visible,
+                Phase::Delayed => MessageState::Delayed,
+                Phase::InFlight => MessageState::InFlight,
+                Phase::Leaving(_) => return None,
+            };
+            Some(Seen { seq: *seq, state, delivery: entry.delivery })
+        });
+        seen.filter(|seen| state.is_none_or(|wanted| seen.state == wanted)).take(max).collect()
+    }
+
+    /// Removes a message for good, with what it carries to another queue.
+    pub(crate) fn take(&mut self, seq: Seq) -> Option<Taken> {
+        let entry = self.entries.remove(&seq)?;
+        self.leave(seq, entry.group, entry.phase);
+        let group = self.groups.name(entry.group).cloned();
+        self.leave_group(entry.group);
+        Some(Taken { enqueued_tick_ms: entry.enqueued_tick_ms, delivery: entry.delivery, group })
+    }
+
+    /// The numbers of all messages, leaving ones included.
+    pub(crate) fn seqs(&self) -> impl Iterator<Item = Seq> {
+        self.entries.keys().copied()
+    }
+
+    fn leave_group(&mut self, group: GroupNumber) {
+        if self.groups.leave(group)
+            && let Line::Fair(line) = &mut self.line
+        {
+            line.forget(group);
         }
-        self.ready.retain(|seq| self.entries.contains_key(seq));
-        removed.into_keys().collect()
     }
 
     fn set_phase(&mut self, seq: Seq, phase: Phase) {
         let Some(entry) = self.entries.get_mut(&seq) else { return };
         let before = std::mem::replace(&mut entry.phase, phase);
-        let visible_tick_ms = entry.delivery.visible_tick_ms;
-        self.leave(before);
-        self.enter(seq, phase, visible_tick_ms);
+        let (group, visible_tick_ms) = (entry.group, entry.delivery.visible_tick_ms);
+        self.leave(seq, group, before);
+        self.enter(seq, group, phase, visible_tick_ms);
     }
 
-    fn enter(&mut self, seq: Seq, phase: Phase, visible_tick_ms: u64) {
+    fn enter(&mut self, seq: Seq, group: GroupNumber, phase: Phase, visible_tick_ms: u64) {
         match phase {
-            Phase::Ready => {
-                self.counts.visible += 1;
-                self.ready.push_back(seq);
-                self.sweep_ready();
-            }
-            Phase::Delayed => {
-                self.counts.delayed += 1;
-                self.hide(seq, visible_tick_ms);
-            }
-            Phase::InFlight => {
-                self.counts.in_flight += 1;
-                self.hide(seq, visible_tick_ms);
-            }
+            Phase::Ready => self.counts.visible += 1,
+            Phase::Delayed => self.counts.delayed += 1,
+            Phase::InFlight => self.counts.in_flight += 1,
             Phase::Leaving(_) => {}
+        }
+        let entries = &self.entries;
+        let is_ready = |seq: Seq| entries.get(&seq).is_some_and(|entry| entry.phase == Phase::Ready);
+        match (&mut self.line, phase) {
+            (Line::Fair(line), Phase::Ready) => line.appear(seq, group, is_ready),
+            (Line::Fair(line), Phase::InFlight) => line.held(group),
+            (Line::Fifo(line), Phase::Ready) => line.appear(seq, group),
+            (Line::Fifo(line), Phase::InFlight | Phase::Leaving(_)) => line.hold(seq, group),
+            (_, Phase::Delayed | Phase::Leaving(_)) => {}
+        }
+        if matches!(phase, Phase::Delayed | Phase::InFlight) {
+            self.hide(seq, visible_tick_ms);
         }
     }
 
-    fn leave(&mut self, phase: Phase) {
+    fn leave(&mut self, seq: Seq, group: GroupNumber, phase: Phase) {
         match phase {
             Phase::Ready => self.counts.visible -= 1,
             Phase::Delayed => self.counts.delayed -= 1,
             Phase::InFlight => self.counts.in_flight -= 1,
             Phase::Leaving(_) => {}
+        }
+        match (&mut self.line, phase) {
+            (Line::Fair(line), Phase::Ready) => line.vanish(group),
+            (Line::Fair(line), Phase::InFlight) => line.unheld(group),
+            (Line::Fifo(line), Phase::Ready) => line.vanish(seq, group),
+            (Line::Fifo(line), Phase::InFlight | Phase::Leaving(_)) => line.unhold(seq, group),
+            (_, Phase::Delayed | Phase::Leaving(_)) => {}
         }
     }
 
@@ -314,17 +447,6 @@ impl Shelf {
         self.hidden.retain(|Reverse((due_ms, seq))| {
             entries.get(seq).is_some_and(|entry| entry.delivery.visible_tick_ms == *due_ms)
         });
-    }
-
-    /// Keeps the ready line within twice what it stands for, keeping each number's first place.
-    fn sweep_ready(&mut self) {
-        let visible = usize::try_from(self.counts.visible).unwrap_or(usize::MAX);
-        if self.ready.len() <= visible.saturating_mul(2).saturating_add(SLACK) {
-            return;
-        }
-        let mut kept = std::collections::BTreeSet::new();
-        let entries = &self.entries;
-        self.ready.retain(|seq| entries.get(seq).is_some_and(|entry| entry.phase == Phase::Ready) && kept.insert(*seq));
     }
 }
 
@@ -343,16 +465,16 @@ mod tests {
     }
 
     fn shelf_of(seqs: &[Seq]) -> Shelf {
-        let mut shelf = Shelf::default();
+        let mut shelf = Shelf::standard();
         for seq in seqs {
-            shelf.put(*seq, 0, fresh(0), 0);
+            shelf.put(*seq, 0, fresh(0), None, 0);
         }
         shelf
     }
 
     fn receive_one(shelf: &mut Shelf, tick_ms: u64, until_ms: u64) -> Option<Seq> {
         shelf.advance(tick_ms);
-        let (seq, _) = shelf.next_ready()?;
+        let (seq, _) = shelf.next_ready(&mut Walk::default())?;
         shelf.hand_out(seq, tick_ms, tick_ms, until_ms);
         Some(seq)
     }
@@ -371,7 +493,7 @@ mod tests {
     #[test]
     fn counts_follow_every_move_and_a_renewed_message_stays_hidden_past_its_old_time() {
         let mut shelf = shelf_of(&[1]);
-        shelf.put(2, 0, fresh(50), 0);
+        shelf.put(2, 0, fresh(50), None, 0);
         assert_eq!(shelf.counts(), Counts { visible: 1, in_flight: 0, delayed: 1 });
         assert_eq!(receive_one(&mut shelf, 0, 100), Some(1));
         shelf.set_visible_at(1, 200, 90).unwrap();
@@ -400,7 +522,7 @@ mod tests {
         receive_one(&mut shelf, 5, 100).unwrap();
         assert_eq!(shelf.standing(1, 1), Standing::Superseded);
         assert_eq!(shelf.standing(1, 2), Standing::Current);
-        assert_eq!(shelf.take(1).unwrap().1.receive_count, 1);
+        assert_eq!(shelf.take(1).unwrap().delivery.receive_count, 1);
         assert_eq!(shelf.standing(1, 2), Standing::Gone);
     }
 
@@ -411,7 +533,8 @@ mod tests {
             shelf.set_visible_at(1, tick_ms + 1, tick_ms);
             shelf.set_visible_at(1, tick_ms, tick_ms);
         }
-        assert!(shelf.ready.len() <= 2 * 2 + SLACK + 1);
+        let Line::Fair(line) = &shelf.line else { panic!("a standard queue's") };
+        assert!(line.notes() <= 2 * 2 + SLACK + 1);
         assert!(shelf.hidden.len() <= 2 * 2 + SLACK + 1);
         assert_eq!(shelf.counts(), Counts { visible: 2, in_flight: 0, delayed: 0 });
     }
@@ -419,13 +542,14 @@ mod tests {
     #[test]
     fn purge_and_expiry_take_hidden_messages_too() {
         let mut shelf = shelf_of(&[1, 2]);
-        shelf.put(3, 10, fresh(500), 0);
+        shelf.put(3, 10, fresh(500), None, 0);
         receive_one(&mut shelf, 0, 1000);
         assert_eq!(shelf.expire(5), [1, 2]);
         assert_eq!(shelf.counts(), Counts { visible: 0, in_flight: 0, delayed: 1 });
         assert!(shelf.expire(5).is_empty(), "they are on their way");
-        assert_eq!(shelf.take_all_below(4), [1, 2, 3]);
+        assert_eq!(shelf.clear_some(0, 4, 10), (vec![3], Some(3)));
+        (1..4).for_each(|seq| drop(shelf.take(seq)));
         assert_eq!(shelf.counts(), Counts::default());
-        assert_eq!(shelf.next_ready(), None);
+        assert_eq!(shelf.next_ready(&mut Walk::default()), None);
     }
 }

@@ -2,26 +2,35 @@
 //!
 //! No clock, no I/O, no async, no randomness, ordered maps only: the same calls give the same effects. What must be
 //! durable before it counts (a send, a delete, a move by verdict) happens in two steps: the verb plans it and names the
-//! effects, and `committed` or `aborted` finishes it. So no message is handed out before it is safe on disk, and none
+//! effects, and `committed` or `aborted` (in `settled.rs`) finishes it. So no message is handed out before it is safe on disk, and none
 //! vanishes because its delete could not be written.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::arn::{Identity, QueueArn};
+use crate::attempts::{Attempt, Attempted, Attempts};
 use crate::attributes::Settings;
 use crate::clock::Now;
-use crate::effect::{Content, DeliveryState, Effect, IndexRow, Insert, Move, QueueId, QueueRow, Seq};
+use crate::duplicates::{DuplicateKey, Duplicates, Original};
+use crate::effect::{
+    AttemptRow, Content, DeliveryState, Effect, IndexRow, Insert, Move, MoveKind, OriginalRow, QueueId, QueueRow,
+    Renewal, Seq, TaskRow,
+};
 use crate::error::{PurgeError, QueueError};
+use crate::fifo::Walk;
+use crate::peek::PeekRequest;
 use crate::receipt::Receipt;
 use crate::redrive;
-use crate::shelf::{Counts, Leaving, Shelf, Standing};
+use crate::shelf::{Counts, Leaving, Seen, Shelf, Standing};
 
-/// SQS's limit for standard queues (sqs-semantics §5.2).
+/// SQS's limit (sqs-semantics §5.2).
 const IN_FLIGHT_MAX: u64 = 120_000;
 const PURGE_INTERVAL_MS: u64 = 60_000;
-/// A message whose leaving could not be written stays hidden so long, so that nobody tries again in a hot loop.
-const STAY_HIDDEN_MS: u64 = 1000;
+/// So many messages a purge removes at a time, so that others get their turn.
+const PURGE_STEP: usize = 4096;
+/// So many messages one receive moves to the dead-letter queue; the next receive goes on.
+const MOVES_MAX: u32 = 1000;
 
 /// One queue: its settings and its messages.
 #[derive(Debug)]
@@ -31,10 +40,13 @@ pub(crate) struct QueueState {
     pub(crate) tags: Vec<(String, String)>,
     pub(crate) created_unix_s: u64,
     pub(crate) modified_unix_s: u64,
-    shelf: Shelf,
-    last_purge_tick_ms: Option<u64>,
+    pub(crate) shelf: Shelf,
+    /// FIFO only, as `attempts` is.
+    pub(crate) duplicates: Duplicates,
+    pub(crate) attempts: Attempts,
+    pub(crate) last_purge_tick_ms: Option<u64>,
     /// Its deletion is on the way to disk: for every verb it is not there any more.
-    dropping: bool,
+    pub(crate) dropping: bool,
 }
 
 /// A message handed out.
@@ -44,34 +56,79 @@ pub(crate) struct HandedOut {
     pub(crate) delivery: DeliveryState,
 }
 
-/// What came of effects that are durable now.
-#[derive(Debug, Default)]
-pub(crate) struct Settled {
-    /// The queues that may have got something to receive.
-    pub(crate) stirred: BTreeSet<QueueId>,
-    /// The messages that left the store.
-    pub(crate) gone: Vec<Seq>,
+/// A message to be sent.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    /// Its send time is still to be stamped.
+    pub(crate) content: Content,
+    pub(crate) delay_s: Option<u32>,
+    /// On a FIFO queue.
+    pub(crate) duplicate_key: Option<DuplicateKey>,
 }
+
+/// What becomes of a send once it is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Planned {
+    New {
+        seq: Seq,
+    },
+    /// It was sent before. Without `is_durable` that is still on its way, and may come to nothing.
+    Duplicate {
+        original: Original,
+        is_durable: bool,
+    },
+}
+
+/// What a receive asks for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Receiving<'a> {
+    pub(crate) max: u32,
+    pub(crate) visibility_s: Option<u32>,
+    pub(crate) attempt_id: Option<&'a str>,
+}
+
+/// A FIFO delivery whose time ran out: its receipt settles nothing any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Expired;
 
 /// Every queue of the store.
 #[derive(Debug)]
 pub(crate) struct State {
-    identity: Identity,
-    queues: BTreeMap<QueueId, QueueState>,
-    names: BTreeMap<String, QueueId>,
-    next_seq: Seq,
+    pub(crate) identity: Identity,
+    pub(crate) queues: BTreeMap<QueueId, QueueState>,
+    pub(crate) names: BTreeMap<String, QueueId>,
+    pub(crate) next_seq: Seq,
+    pub(crate) tasks: BTreeMap<String, TaskRow>,
 }
 
 impl State {
     /// An empty state whose first message will be numbered `next_seq`.
     pub(crate) fn new(identity: Identity, next_seq: Seq) -> Self {
-        Self { identity, queues: BTreeMap::new(), names: BTreeMap::new(), next_seq }
+        Self { identity, queues: BTreeMap::new(), names: BTreeMap::new(), next_seq, tasks: BTreeMap::new() }
     }
 
-    /// Puts back a message that the store kept.
-    pub(crate) fn restore(&mut self, row: IndexRow, now: Now) {
+    /// Puts back a message that the store kept. False when it has no queue.
+    pub(crate) fn restore(&mut self, mut row: IndexRow, now: Now) -> bool {
+        let Some(queue) = self.queues.get_mut(&row.queue) else { return false };
+        if queue.is_fifo() && row.delivery.issued == 0 {
+            // The queue's delay may have changed since the send, and applies to what waits.
+            row.delivery.visible_tick_ms = row.enqueued_tick_ms + u64::from(queue.settings.delay_s) * 1000;
+        }
+        queue.shelf.put(row.seq, row.enqueued_tick_ms, row.delivery, row.group.as_deref(), now.tick_ms);
+        true
+    }
+
+    /// Puts back what the store kept of sends that may be repeated.
+    pub(crate) fn restore_original(&mut self, row: &OriginalRow) {
         if let Some(queue) = self.queues.get_mut(&row.queue) {
-            queue.shelf.put(row.seq, row.enqueued_tick_ms, row.delivery, now.tick_ms);
+            queue.duplicates.note(row.key, row.original, true);
+        }
+    }
+
+    /// Puts back what the store kept of a receive that may be repeated.
+    pub(crate) fn restore_attempt(&mut self, row: AttemptRow) {
+        if let Some(queue) = self.queues.get_mut(&row.queue) {
+            queue.attempts.note(row.attempt_id, row.attempt);
         }
     }
 
@@ -107,9 +164,13 @@ impl State {
     }
 
     /// Adds a queue or replaces its settings, once that is durable.
-    pub(crate) fn put_queue(&mut self, row: &QueueRow, settings: Settings) {
+    pub(crate) fn put_queue(&mut self, row: &QueueRow, settings: Settings, now: Now) {
         self.names.insert(row.name.clone(), row.id);
         if let Some(queue) = self.queues.get_mut(&row.id) {
+            // On a FIFO queue a new delay is for what waits too (sqs-semantics §5.4).
+            if queue.is_fifo() && queue.settings.delay_s != settings.delay_s {
+                queue.shelf.set_delay(u64::from(settings.delay_s) * 1000, now.tick_ms);
+            }
             queue.settings = settings;
             queue.tags.clone_from(&row.tags);
             queue.modified_unix_s = row.modified_unix_s;
@@ -117,11 +178,13 @@ impl State {
         }
         let queue = QueueState {
             name: row.name.clone(),
+            shelf: if settings.fifo.is_some() { Shelf::fifo() } else { Shelf::standard() },
             settings,
             tags: row.tags.clone(),
             created_unix_s: row.created_unix_s,
             modified_unix_s: row.modified_unix_s,
-            shelf: Shelf::default(),
+            duplicates: Duplicates::default(),
+            attempts: Attempts::default(),
             last_purge_tick_ms: None,
             dropping: false,
         };
@@ -151,15 +214,40 @@ impl State {
         oldest.map_or(0, |tick_ms| now.tick_ms.saturating_sub(tick_ms))
     }
 
-    /// Plans a purge of everything sent until now.
-    pub(crate) fn purge(&mut self, id: QueueId, now: Now) -> Result<Effect, PurgeError> {
+    /// Begins a purge of everything sent until now: answers the number below which that is.
+    pub(crate) fn begin_purge(&mut self, id: QueueId, now: Now, effects: &mut Vec<Effect>) -> Result<Seq, PurgeError> {
+        let below = self.next_seq;
         let queue = self.queue_mut(id).ok_or(PurgeError::NoSuchQueue)?;
         let too_soon = |last_ms: u64| now.tick_ms.saturating_sub(last_ms) < PURGE_INTERVAL_MS;
         if queue.last_purge_tick_ms.is_some_and(too_soon) {
             return Err(PurgeError::InProgress);
         }
         queue.last_purge_tick_ms = Some(now.tick_ms);
-        Ok(Effect::Purge { queue: id, below: self.next_seq })
+        if queue.is_fifo() {
+            effects.push(Effect::ForgetOriginals { queue: id, through: below - 1 });
+        }
+        Ok(below)
+    }
+
+    /// Plans the removal of the next messages of a purge, in flight or not. Answers where to go on; none at the end.
+    pub(crate) fn purge_some(
+        &mut self,
+        id: QueueId,
+        from: Seq,
+        below: Seq,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Option<Seq>, PurgeError> {
+        let queue = self.queue_mut(id).ok_or(PurgeError::NoSuchQueue)?;
+        let (cleared, last) = queue.shelf.clear_some(from, below, PURGE_STEP);
+        effects.extend(cleared.into_iter().map(|seq| Effect::Remove { queue: id, seq }));
+        Ok(last.map(|last| last + 1))
+    }
+
+    /// A purge came to nothing: the next need not wait.
+    pub(crate) fn purge_failed(&mut self, id: QueueId) {
+        if let Some(queue) = self.queue_mut(id) {
+            queue.last_purge_tick_ms = None;
+        }
     }
 
     // --- messages
@@ -168,31 +256,60 @@ impl State {
     pub(crate) fn send(
         &mut self,
         id: QueueId,
-        contents: Vec<(Arc<Content>, Option<u32>)>,
+        messages: Vec<Outgoing>,
         now: Now,
-    ) -> Result<Vec<Effect>, QueueError> {
-        let queue_delay_s = self.queue(id).ok_or(QueueError::NoSuchQueue)?.settings.delay_s;
-        let mut effects = Vec::with_capacity(contents.len());
-        for (content, delay_s) in contents {
-            let delay_ms = u64::from(delay_s.unwrap_or(queue_delay_s)) * 1000;
+        effects: &mut Vec<Effect>,
+    ) -> Result<Vec<Planned>, QueueError> {
+        let Self { queues, next_seq, .. } = self;
+        let queue = queues.get_mut(&id).filter(|queue| !queue.dropping).ok_or(QueueError::NoSuchQueue)?;
+        let queue_delay_s = queue.settings.delay_s;
+        let is_fifo = queue.is_fifo();
+        let mut planned = Vec::with_capacity(messages.len());
+        let mut must_wait = false;
+        effects.reserve(messages.len());
+        for Outgoing { mut content, delay_s, duplicate_key } in messages {
+            let known = duplicate_key.and_then(|key| queue.duplicates.find(&key, now.tick_ms));
+            if let Some((original, is_durable)) = known {
+                must_wait |= !is_durable;
+                planned.push(Planned::Duplicate { original, is_durable });
+                continue;
+            }
+            let seq = *next_seq;
+            *next_seq += 1;
+            if let Some(key) = duplicate_key {
+                let id = uuid::Uuid::parse_str(content.id.as_str()).unwrap_or_default().into_bytes();
+                queue.duplicates.note(key, Original { seq, id, sent_tick_ms: now.tick_ms }, false);
+            }
+            // A FIFO queue's delay is for all its messages; a 0 of their own means just that (sqs-semantics §4).
+            let delay_ms = u64::from(delay_s.filter(|_| !is_fifo).unwrap_or(queue_delay_s)) * 1000;
+            content.sent_unix_ms = now.unix_ms;
             effects.push(Effect::Insert(Insert {
                 queue: id,
-                seq: self.next_seq,
+                seq,
                 enqueued_tick_ms: now.tick_ms,
                 visible_tick_ms: now.tick_ms + delay_ms,
-                content,
+                content: Arc::new(content),
+                duplicate_key,
             }));
-            self.next_seq += 1;
+            planned.push(Planned::New { seq });
         }
-        Ok(effects)
+        if must_wait {
+            effects.push(Effect::Barrier);
+        }
+        Ok(planned)
     }
 
-    /// Hands out up to `max` messages. One that was received too often goes to the dead-letter queue instead.
+    /// Whether a duplicate's original, which was not durable when it was found, is by now.
+    pub(crate) fn stands(&self, id: QueueId, key: &DuplicateKey, seq: Seq, now: Now) -> bool {
+        let found = self.queue(id).and_then(|queue| queue.duplicates.find(key, now.tick_ms));
+        found.is_some_and(|(original, is_durable)| original.seq == seq && is_durable)
+    }
+
+    /// Hands out messages. One that was received too often goes to the dead-letter queue instead.
     pub(crate) fn receive(
         &mut self,
         id: QueueId,
-        max: u32,
-        visibility_s: Option<u32>,
+        receiving: Receiving<'_>,
         now: Now,
         effects: &mut Vec<Effect>,
     ) -> Result<Vec<HandedOut>, QueueError> {
@@ -200,27 +317,43 @@ impl State {
         let queue = self.queue(id).ok_or(QueueError::NoSuchQueue)?;
         let target = redrive::target(&queue.settings, &self.identity, &self.names, id);
         let source_arn = target.map(|_| self.identity.arn(&queue.name).to_string()).unwrap_or_default();
-        let visible_ms = u64::from(visibility_s.unwrap_or(queue.settings.visibility_timeout_s)) * 1000;
-        let queue = self.queue_mut(id).ok_or(QueueError::NoSuchQueue)?;
+        let visibility_s = receiving.visibility_s.unwrap_or(queue.settings.visibility_timeout_s);
+        let visible_tick_ms = now.tick_ms + u64::from(visibility_s) * 1000;
+        let is_fifo = queue.is_fifo();
+        let Self { queues, next_seq, .. } = self;
+        let Some(queue) = queues.get_mut(&id) else { return Err(QueueError::NoSuchQueue) };
+        let attempt_id = receiving.attempt_id.filter(|_| is_fifo);
+        if let Some(attempt_id) = attempt_id
+            && let Some(handed_out) = queue.repeat(id, attempt_id, visible_tick_ms, now, effects)
+        {
+            return Ok(handed_out);
+        }
         let mut handed_out = Vec::new();
-        while handed_out.len() < max as usize {
-            let Some((seq, delivery)) = queue.shelf.next_ready() else { break };
+        let mut walk = Walk::default();
+        let mut moves = 0;
+        while handed_out.len() < receiving.max as usize && moves < MOVES_MAX {
+            let Some((seq, delivery)) = queue.shelf.next_ready(&mut walk) else { break };
             if let Some(target) = target.filter(|target| delivery.receive_count >= target.max_receive_count) {
                 queue.shelf.set_leaving(seq, Leaving::Moved);
-                let source_arn = source_arn.clone();
-                effects.push(Effect::Move(Move { seq, from: id, to: target.queue, source_arn, reason: None }));
+                let kind = dead_letter(is_fifo, source_arn.clone(), None, next_seq, now);
+                effects.push(Effect::Move(Move { seq, from: id, to: target.queue, kind }));
+                moves += 1;
                 continue;
             }
             if queue.shelf.counts().in_flight >= IN_FLIGHT_MAX {
-                if handed_out.is_empty() {
+                // A FIFO queue is silent about it (sqs-semantics §5.2).
+                if handed_out.is_empty() && !is_fifo {
                     return Err(QueueError::OverLimit);
                 }
                 break;
             }
-            let delivery = queue.shelf.hand_out(seq, now.tick_ms, now.unix_ms, now.tick_ms + visible_ms);
+            let delivery = queue.shelf.hand_out(seq, now.tick_ms, now.unix_ms, visible_tick_ms);
             effects.push(Effect::Delivery { seq, state: delivery });
             let receipt = Receipt { queue: id, seq, issue: delivery.issued };
             handed_out.push(HandedOut { receipt, delivery });
+        }
+        if let Some(attempt_id) = attempt_id.filter(|_| !handed_out.is_empty()) {
+            effects.push(queue.note_attempt(id, attempt_id, now.tick_ms, &handed_out));
         }
         // With a visibility timeout of 0 they are visible again, but not to the receive that took them.
         queue.shelf.advance(now.tick_ms);
@@ -228,15 +361,20 @@ impl State {
     }
 
     /// Plans a delete. `None` means that there is nothing to do, which SQS answers with success.
-    pub(crate) fn delete(&mut self, receipt: Receipt) -> Option<Effect> {
-        let queue = self.queue_mut(receipt.queue)?;
-        match queue.shelf.standing(receipt.seq, receipt.issue) {
-            Standing::Current | Standing::Released => queue.shelf.set_leaving(receipt.seq, Leaving::Removed),
+    pub(crate) fn delete(&mut self, receipt: Receipt) -> Result<Option<Effect>, Expired> {
+        let Some(queue) = self.queue_mut(receipt.queue) else { return Ok(None) };
+        let standing = queue.shelf.standing(receipt.seq, receipt.issue);
+        match standing {
+            // Somebody else may hold the group by now (sqs-semantics §5.3).
+            Standing::Expired | Standing::Released | Standing::Superseded if queue.is_fifo() => return Err(Expired),
+            Standing::Current | Standing::Expired | Standing::Released => {
+                queue.shelf.set_leaving(receipt.seq, Leaving::Removed);
+            }
             // Who asks again must wait as the first one does: a success now could be revoked by a crash.
             Standing::Leaving => {}
-            Standing::Superseded | Standing::Gone => return None,
+            Standing::Superseded | Standing::Gone => return Ok(None),
         }
-        Some(Effect::Remove { queue: receipt.queue, seq: receipt.seq })
+        Ok(Some(Effect::Remove { queue: receipt.queue, seq: receipt.seq }))
     }
 
     /// Changes when a delivery becomes visible: `seconds` from now. `None` means that the delivery is over.
@@ -248,7 +386,7 @@ impl State {
     ) -> Result<Option<Effect>, QueueError> {
         let queue = self.queue_mut(receipt.queue).ok_or(QueueError::NoSuchQueue)?;
         queue.shelf.advance(now.tick_ms);
-        if queue.shelf.standing(receipt.seq, receipt.issue) != Standing::Current {
+        if !queue.may_change(receipt) {
             return Ok(None);
         }
         queue.shelf.catch_up(receipt.seq, receipt.issue, now.tick_ms, now.unix_ms);
@@ -264,7 +402,7 @@ impl State {
     pub(crate) fn release(&mut self, receipt: Receipt, now: Now) -> Option<Effect> {
         let queue = self.queue_mut(receipt.queue)?;
         queue.shelf.advance(now.tick_ms);
-        if queue.shelf.standing(receipt.seq, receipt.issue) != Standing::Current {
+        if !queue.may_change(receipt) {
             return None;
         }
         queue.shelf.catch_up(receipt.seq, receipt.issue, now.tick_ms, now.unix_ms);
@@ -273,18 +411,24 @@ impl State {
     }
 
     /// Plans a move to the dead-letter queue by verdict.
-    pub(crate) fn dead_letter(&mut self, receipt: Receipt, reason: String) -> Result<Option<Effect>, QueueError> {
+    pub(crate) fn dead_letter(
+        &mut self,
+        receipt: Receipt,
+        reason: String,
+        now: Now,
+    ) -> Result<Option<Effect>, QueueError> {
         let queue = self.queue(receipt.queue).ok_or(QueueError::NoSuchQueue)?;
         let target = redrive::target(&queue.settings, &self.identity, &self.names, receipt.queue)
             .ok_or_else(|| QueueError::Unsupported("the queue has no dead-letter queue".to_owned()))?;
         let source_arn = self.identity.arn(&queue.name).to_string();
-        let Some(queue) = self.queue_mut(receipt.queue) else { return Ok(None) };
-        if queue.shelf.standing(receipt.seq, receipt.issue) != Standing::Current {
+        let Self { queues, next_seq, .. } = self;
+        let Some(queue) = queues.get_mut(&receipt.queue) else { return Ok(None) };
+        if !queue.may_change(receipt) {
             return Ok(None);
         }
         queue.shelf.set_leaving(receipt.seq, Leaving::Moved);
-        let step = Move { seq: receipt.seq, from: receipt.queue, to: target.queue, source_arn, reason: Some(reason) };
-        Ok(Some(Effect::Move(step)))
+        let kind = dead_letter(queue.is_fifo(), source_arn, Some(reason), next_seq, now);
+        Ok(Some(Effect::Move(Move { seq: receipt.seq, from: receipt.queue, to: target.queue, kind })))
     }
 
     /// Lets time pass on one queue: hidden messages appear, old ones go.
@@ -295,6 +439,20 @@ impl State {
         for seq in queue.shelf.expire(now.tick_ms.saturating_sub(retention_ms)) {
             effects.push(Effect::Remove { queue: id, seq });
         }
+        if queue.is_fifo() {
+            let through = queue.duplicates.expire(now.tick_ms);
+            effects.extend(through.map(|through| Effect::ForgetOriginals { queue: id, through }));
+            let through_tick_ms = queue.attempts.expire(now.tick_ms);
+            effects
+                .extend(through_tick_ms.map(|through_tick_ms| Effect::ForgetAttempts { queue: id, through_tick_ms }));
+        }
+    }
+
+    /// Messages in the order they were sent, nothing changed but that time has passed.
+    pub(crate) fn look(&mut self, id: QueueId, request: &PeekRequest, now: Now) -> Result<Vec<Seen>, QueueError> {
+        let queue = self.queue_mut(id).ok_or(QueueError::NoSuchQueue)?;
+        queue.shelf.advance(now.tick_ms);
+        Ok(queue.shelf.look(request.after.unwrap_or(0), request.state, request.max_messages as usize))
     }
 
     /// True when a receive would find something.
@@ -307,80 +465,6 @@ impl State {
         self.queue(id).and_then(|queue| queue.shelf.next_visible_tick_ms())
     }
 
-    // --- the second step of what had to be durable
-
-    /// An effect is on disk. False when it came to nothing, because the message or its queue left before.
-    pub(crate) fn committed(&mut self, effect: &Effect, now: Now, settled: &mut Settled) -> bool {
-        match effect {
-            Effect::Insert(insert) => {
-                let Some(queue) = self.queues.get_mut(&insert.queue) else { return false };
-                let delivery = DeliveryState { visible_tick_ms: insert.visible_tick_ms, ..DeliveryState::default() };
-                queue.shelf.put(insert.seq, insert.enqueued_tick_ms, delivery, now.tick_ms);
-                settled.stirred.insert(insert.queue);
-                true
-            }
-            Effect::Remove { queue: id, seq } => {
-                settled.gone.push(*seq);
-                // Where too many were in flight, one less makes the next receivable.
-                settled.stirred.insert(*id);
-                self.queues.get_mut(id).is_some_and(|queue| queue.shelf.take(*seq).is_some())
-            }
-            Effect::Move(step) => self.apply_move(step, now, settled),
-            Effect::Purge { queue: id, below } => {
-                let Some(queue) = self.queues.get_mut(id) else { return false };
-                settled.gone.extend(queue.shelf.take_all_below(*below));
-                settled.stirred.insert(*id);
-                true
-            }
-            Effect::DropQueue { queue: id } => {
-                let Some(mut queue) = self.queues.remove(id) else { return false };
-                settled.gone.extend(queue.shelf.take_all_below(Seq::MAX));
-                true
-            }
-            Effect::Delivery { .. } | Effect::PutQueue(_) => true,
-        }
-    }
-
-    /// An effect could not be written: what it set aside stays. Tells whose messages those are.
-    pub(crate) fn aborted(&mut self, effect: &Effect, now: Now) -> Option<QueueId> {
-        match effect {
-            Effect::Remove { queue: id, seq } => {
-                self.queues.get_mut(id)?.shelf.stay(*seq, Leaving::Removed, now.tick_ms + STAY_HIDDEN_MS);
-                Some(*id)
-            }
-            Effect::Move(Move { from: id, seq, .. }) => {
-                self.queues.get_mut(id)?.shelf.stay(*seq, Leaving::Moved, now.tick_ms + STAY_HIDDEN_MS);
-                Some(*id)
-            }
-            Effect::Purge { queue, .. } => {
-                self.queues.get_mut(queue)?.last_purge_tick_ms = None;
-                None
-            }
-            Effect::DropQueue { queue: id } => {
-                let queue = self.queues.get_mut(id)?;
-                queue.dropping = false;
-                self.names.insert(queue.name.clone(), *id);
-                Some(*id)
-            }
-            Effect::Insert(_) | Effect::Delivery { .. } | Effect::PutQueue(_) => None,
-        }
-    }
-
-    fn apply_move(&mut self, step: &Move, now: Now, settled: &mut Settled) -> bool {
-        let taken = self.queues.get_mut(&step.from).and_then(|queue| queue.shelf.take(step.seq));
-        let Some((enqueued_tick_ms, delivery)) = taken else { return false };
-        settled.stirred.insert(step.from);
-        let Some(target) = self.queues.get_mut(&step.to) else {
-            // The target was there when the move was decided; deleted since, its messages are gone with it.
-            settled.gone.push(step.seq);
-            return false;
-        };
-        let visible_now = DeliveryState { visible_tick_ms: now.tick_ms, ..delivery };
-        target.shelf.put(step.seq, enqueued_tick_ms, visible_now, now.tick_ms);
-        settled.stirred.insert(step.to);
-        true
-    }
-
     pub(crate) fn next_seq(&self) -> Seq {
         self.next_seq
     }
@@ -389,4 +473,84 @@ impl State {
     pub(crate) fn message_count(&self) -> usize {
         self.queues.values().map(|queue| queue.shelf.len()).sum()
     }
+}
+
+impl QueueState {
+    pub(crate) fn is_fifo(&self) -> bool {
+        self.settings.fifo.is_some()
+    }
+
+    /// How many message groups have messages.
+    pub(crate) fn group_count(&self) -> usize {
+        self.shelf.group_count()
+    }
+
+    /// Whether a receipt may still change its message: on a standard queue also when its time ran out, as long as nobody
+    /// else received the message (sqs-semantics §5.3).
+    fn may_change(&self, receipt: Receipt) -> bool {
+        match self.shelf.standing(receipt.seq, receipt.issue) {
+            Standing::Current => true,
+            Standing::Expired => !self.is_fifo(),
+            Standing::Released | Standing::Superseded | Standing::Leaving | Standing::Gone => false,
+        }
+    }
+
+    /// The messages of an earlier receive with the same attempt id, hidden anew. None when one of them was settled,
+    /// changed or became visible since: then the attempt is as good as a new one.
+    fn repeat(
+        &mut self,
+        id: QueueId,
+        attempt_id: &str,
+        visible_tick_ms: u64,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Vec<HandedOut>> {
+        let attempt = self.attempts.find(attempt_id, now.tick_ms)?.clone();
+        let untouched = |one: &Attempted| {
+            let delivery = self.shelf.in_flight(one.seq);
+            delivery.is_some_and(|d| d.issued == one.issue && d.visible_tick_ms == one.visible_tick_ms)
+        };
+        if !attempt.messages.iter().all(untouched) {
+            return None;
+        }
+        let mut handed_out = Vec::with_capacity(attempt.messages.len());
+        for one in &attempt.messages {
+            let delivery = self.shelf.set_visible_at(one.seq, visible_tick_ms, now.tick_ms)?;
+            effects.push(Effect::Delivery { seq: one.seq, state: delivery });
+            let receipt = Receipt { queue: id, seq: one.seq, issue: one.issue };
+            handed_out.push(HandedOut { receipt, delivery });
+        }
+        effects.push(self.note_attempt(id, attempt_id, attempt.made_tick_ms, &handed_out));
+        Some(handed_out)
+    }
+
+    fn note_attempt(
+        &mut self,
+        queue: QueueId,
+        attempt_id: &str,
+        made_tick_ms: u64,
+        handed_out: &[HandedOut],
+    ) -> Effect {
+        let messages = handed_out.iter().map(|one| Attempted {
+            seq: one.receipt.seq,
+            issue: one.receipt.issue,
+            visible_tick_ms: one.delivery.visible_tick_ms,
+        });
+        let attempt = Attempt { made_tick_ms, messages: messages.collect() };
+        self.attempts.note(attempt_id.to_owned(), attempt.clone());
+        Effect::PutAttempt(AttemptRow { queue, attempt_id: attempt_id.to_owned(), attempt })
+    }
+}
+
+/// A FIFO queue's dead letter is enqueued anew, behind what its dead-letter queue holds.
+fn dead_letter(is_fifo: bool, source_arn: String, reason: Option<String>, next_seq: &mut Seq, now: Now) -> MoveKind {
+    let renewal = is_fifo.then(|| renewal(next_seq, now));
+    MoveKind::DeadLetter { source_arn, reason, renewal }
+}
+
+/// The next number, and the time.
+pub(crate) fn renewal(next_seq: &mut Seq, now: Now) -> Renewal {
+    let seq = *next_seq;
+    *next_seq += 1;
+    Renewal { seq, enqueued_tick_ms: now.tick_ms, sent_unix_ms: now.unix_ms }
 }

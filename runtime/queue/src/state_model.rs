@@ -6,7 +6,6 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -19,7 +18,8 @@ use crate::effect::{Content, DeliveryState, Effect, IndexRow, QueueId, QueueRow,
 use crate::error::{PurgeError, QueueError};
 use crate::message::MessageId;
 use crate::receipt::Receipt;
-use crate::state::{Settled, State};
+use crate::settled::Settled;
+use crate::state::{Outgoing, Planned, Receiving, State};
 
 /// Queue 1 gives up after two receives to queue 2, which does after three to queue 3.
 const QUEUES: [QueueId; 3] = [1, 2, 3];
@@ -161,13 +161,13 @@ fn empty_state(queues: &BTreeSet<QueueId>, next_seq: Seq) -> State {
             created_unix_s: 0,
             modified_unix_s: 0,
         };
-        state.put_queue(&row, settings);
+        state.put_queue(&row, settings, Now { tick_ms: 0, unix_ms: 0 });
     }
     state
 }
 
-fn content() -> Arc<Content> {
-    Arc::new(Content {
+fn content() -> Content {
+    Content {
         id: MessageId::new("id"),
         body: "body".to_owned(),
         attributes: Vec::new(),
@@ -176,11 +176,10 @@ fn content() -> Arc<Content> {
         trace_header: None,
         group_id: None,
         deduplication_id: None,
-        sequence_number: None,
         dead_letter_source_arn: None,
         body_md5: [0; 16],
         dead_letter_reason: None,
-    })
+    }
 }
 
 impl World {
@@ -264,16 +263,18 @@ impl World {
     // --- verbs
 
     fn send(&mut self, queue: QueueId, delays_s: &[u32]) {
-        let contents = delays_s.iter().map(|delay_s| (content(), Some(*delay_s))).collect();
-        let planned = self.state.send(queue, contents, self.now());
+        let outgoing = |delay_s: &u32| Outgoing { content: content(), delay_s: Some(*delay_s), duplicate_key: None };
+        let mut effects = Vec::new();
+        let planned = self.state.send(queue, delays_s.iter().map(outgoing).collect(), self.now(), &mut effects);
         if !self.is_open(queue) {
             assert_eq!(planned.unwrap_err(), QueueError::NoSuchQueue);
             return;
         }
-        let effects = planned.unwrap();
-        assert_eq!(effects.len(), delays_s.len());
-        for (effect, delay_s) in effects.iter().zip(delays_s) {
+        let planned = planned.unwrap();
+        assert_eq!((planned.len(), effects.len()), (delays_s.len(), delays_s.len()));
+        for ((effect, delay_s), planned) in effects.iter().zip(delays_s).zip(planned) {
             let Effect::Insert(insert) = effect else { panic!("{effect:?}") };
+            assert_eq!(planned, Planned::New { seq: insert.seq });
             assert_eq!(insert.visible_tick_ms, self.now_ms + u64::from(*delay_s) * 1000);
             let delivery = DeliveryState { visible_tick_ms: insert.visible_tick_ms, ..DeliveryState::default() };
             let known = Known { queue, enqueued_ms: self.now_ms, delivery, life: Life::Coming };
@@ -302,7 +303,8 @@ impl World {
         let expired = self.expire(queue);
         let visible = self.visible(queue);
         let mut effects = Vec::new();
-        let outcome = self.state.receive(queue, max, visibility_s, self.now(), &mut effects);
+        let receiving = Receiving { max, visibility_s, attempt_id: None };
+        let outcome = self.state.receive(queue, receiving, self.now(), &mut effects);
         if !self.is_open(queue) {
             assert_eq!(outcome.unwrap_err(), QueueError::NoSuchQueue);
             return;
@@ -364,7 +366,7 @@ impl World {
     }
 
     fn delete(&mut self, receipt: Receipt) {
-        let planned = self.state.delete(receipt);
+        let planned = self.state.delete(receipt).unwrap();
         let on_its_way_out =
             self.known.get(&receipt.seq).is_some_and(|k| k.queue == receipt.queue && k.life == Life::Removing);
         let here = self.latest(receipt).is_some_and(|known| known.life == Life::Here);
@@ -438,7 +440,7 @@ impl World {
     }
 
     fn dead_letter(&mut self, receipt: Receipt) {
-        let planned = self.state.dead_letter(receipt, "why".to_owned());
+        let planned = self.state.dead_letter(receipt, "why".to_owned(), self.now());
         let Some((target, _)) = self.target(receipt.queue) else {
             assert!(matches!(planned, Err(QueueError::Unsupported(_))));
             return;
@@ -455,18 +457,28 @@ impl World {
     }
 
     fn purge(&mut self, queue: QueueId) {
-        let planned = self.state.purge(queue, self.now());
+        let mut effects = Vec::new();
+        let begun = self.state.begin_purge(queue, self.now(), &mut effects);
         let too_soon = self.last_purge_ms.get(&queue).is_some_and(|last_ms| self.now_ms - last_ms < 60_000);
-        match planned {
-            Err(PurgeError::NoSuchQueue) => assert!(!self.is_open(queue)),
-            Err(PurgeError::InProgress) => assert!(too_soon),
+        let below = match begun {
+            Err(PurgeError::NoSuchQueue) => return assert!(!self.is_open(queue)),
+            Err(PurgeError::InProgress) => return assert!(too_soon),
             Err(other) => panic!("{other}"),
-            Ok(effect) => {
-                assert!(!too_soon && self.is_open(queue));
-                self.last_purge_ms.insert(queue, self.now_ms);
-                self.submit(vec![effect]);
-            }
+            Ok(below) => below,
+        };
+        assert!(!too_soon && self.is_open(queue) && effects.is_empty());
+        self.last_purge_ms.insert(queue, self.now_ms);
+        let mut from = 0;
+        while let Some(next) = self.state.purge_some(queue, from, below, &mut effects).unwrap() {
+            from = next;
         }
+        let here = |known: &Known| known.queue == queue && known.life == Life::Here;
+        let expected: Vec<Seq> = self.known.iter().filter_map(|(seq, known)| here(known).then_some(*seq)).collect();
+        assert_eq!(removals(&effects), expected, "in flight or not, all that is there");
+        for seq in expected {
+            self.known.get_mut(&seq).unwrap().life = Life::Removing;
+        }
+        self.submit(effects);
     }
 
     // --- what becomes of operations
@@ -489,12 +501,13 @@ impl World {
                         known.delivery.visible_tick_ms = self.now_ms;
                     }
                 }
-                Effect::Purge { queue, below } => {
-                    self.known.retain(|seq, known| known.queue != *queue || seq >= below);
-                }
                 Effect::DropQueue { queue } => self.known.retain(|_, known| known.queue != *queue),
-                Effect::Delivery { .. } | Effect::PutQueue(_) => {}
+                Effect::Delivery { .. } => {}
+                other => panic!("{other:?}"),
             }
+        }
+        for (queue, seq) in settled.orphans {
+            self.write(&Effect::Remove { queue, seq });
         }
         for seq in settled.gone {
             assert!(!self.known.contains_key(&seq), "{seq} is said to be gone");
@@ -527,13 +540,12 @@ impl World {
                     row.delivery = row.delivery.map(|delivery| DeliveryState { visible_tick_ms: 0, ..delivery });
                 }
             }
-            Effect::Purge { queue, below } => self.disk.retain(|seq, row| row.queue != *queue || seq >= below),
+            // Its messages go as orphans.
             Effect::DropQueue { queue } => {
-                self.disk.retain(|_, row| row.queue != *queue);
                 self.queues_on_disk.remove(queue);
                 self.dropping.remove(queue);
             }
-            Effect::PutQueue(_) => {}
+            other => panic!("{other:?}"),
         }
     }
 
@@ -546,13 +558,11 @@ impl World {
                 }
                 Effect::Remove { seq, .. } => self.stay(*seq, Life::Removing),
                 Effect::Move(step) => self.stay(step.seq, Life::Moving),
-                Effect::Purge { queue, .. } => {
-                    self.last_purge_ms.remove(queue);
-                }
                 Effect::DropQueue { queue } => {
                     self.dropping.remove(queue);
                 }
-                Effect::Delivery { .. } | Effect::PutQueue(_) => {}
+                Effect::Delivery { .. } => {}
+                other => panic!("{other:?}"),
             }
         }
     }
@@ -574,8 +584,9 @@ impl World {
         for (seq, row) in &self.disk {
             let never = DeliveryState { visible_tick_ms: row.first_visible_ms, ..DeliveryState::default() };
             let delivery = row.delivery.unwrap_or(never);
-            self.state
-                .restore(IndexRow { seq: *seq, queue: row.queue, enqueued_tick_ms: row.enqueued_ms, delivery }, now);
+            let enqueued_tick_ms = row.enqueued_ms;
+            let index = IndexRow { seq: *seq, queue: row.queue, enqueued_tick_ms, group: None, delivery };
+            assert!(self.state.restore(index, now));
             let known = Known { queue: row.queue, enqueued_ms: row.enqueued_ms, delivery, life: Life::Here };
             self.known.insert(*seq, known);
         }

@@ -6,14 +6,22 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::types::Null;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use serde_json::{Value, json};
 
+use crate::arn::QueueArn;
+use crate::attempts::{Attempt, Attempted};
 use crate::checksum::md5;
 use crate::clock::ClockMark;
-use crate::effect::{Content, DeliveryState, Effect, IndexRow, QueueId, QueueRow, Seq};
+use crate::duplicates::Original;
+use crate::effect::{
+    AttemptRow, Content, DeliveryState, Effect, IndexRow, Move, MoveKind, OriginalRow, QueueId, QueueRow, Renewal, Seq,
+    TaskRow,
+};
 use crate::error::StorageError;
 use crate::message::{AttributeValue, MessageAttribute, MessageId};
+use crate::move_task::MoveTaskStatus;
 use crate::room::Room;
 use crate::schema;
 
@@ -111,11 +119,8 @@ pub(crate) fn open(directory: &Path, durability: Durability, fresh_id: [u8; 16])
     }
     schema::migrate(&mut connection, found).map_err(in_sql)?;
     let store_id = store_id(&connection, fresh_id).map_err(in_sql)?;
-    // A send may have been committed to a queue that was deleted in the same moment.
-    connection
-        .execute("DELETE FROM messages WHERE queue NOT IN (SELECT id FROM queues)", [])
-        .and_then(|_| connection.execute("DELETE FROM deliveries WHERE seq NOT IN (SELECT seq FROM messages)", []))
-        .map_err(in_sql)?;
+    // A purge may have come between a receive and its being written.
+    connection.execute("DELETE FROM deliveries WHERE seq NOT IN (SELECT seq FROM messages)", []).map_err(in_sql)?;
     let queues = read_queues(&connection).map_err(in_sql)?;
     let next_seq = read_next_seq(&connection).map_err(in_sql)?;
     let next_queue = read_next_queue(&connection).map_err(in_sql)?;
@@ -217,7 +222,8 @@ impl Store {
     pub(crate) fn load_index(&self, mut each: impl FnMut(IndexRow)) -> rusqlite::Result<()> {
         let mut statement = self.connection.prepare(
             "SELECT m.seq, m.queue, m.enqueued_tick_ms, m.visible_tick_ms,
-                    d.issued, d.receive_count, d.visible_tick_ms, d.received_tick_ms, d.first_received_unix_ms
+                    d.issued, d.receive_count, d.visible_tick_ms, d.received_tick_ms, d.first_received_unix_ms,
+                    m.group_id
              FROM messages m LEFT JOIN deliveries d ON d.seq = m.seq ORDER BY m.seq",
         )?;
         let mut rows = statement.query([])?;
@@ -235,9 +241,60 @@ impl Store {
                 }
             };
             let enqueued_tick_ms = unsigned(row, 2)?;
-            each(IndexRow { seq: unsigned(row, 0)?, queue: row.get(1)?, enqueued_tick_ms, delivery });
+            let group = row.get(9)?;
+            each(IndexRow { seq: unsigned(row, 0)?, queue: row.get(1)?, enqueued_tick_ms, group, delivery });
         }
         Ok(())
+    }
+
+    /// Reads the sends that may be repeated, the oldest first.
+    pub(crate) fn load_originals(&self, mut each: impl FnMut(OriginalRow)) -> rusqlite::Result<()> {
+        let mut statement = self
+            .connection
+            .prepare("SELECT queue, seq, key, message_id, sent_tick_ms FROM originals ORDER BY queue, seq")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let original = Original { seq: unsigned(row, 1)?, id: row.get(3)?, sent_tick_ms: unsigned(row, 4)? };
+            each(OriginalRow { queue: row.get(0)?, key: row.get(2)?, original });
+        }
+        Ok(())
+    }
+
+    /// Reads the receives that may be repeated.
+    pub(crate) fn load_attempts(&self, mut each: impl FnMut(AttemptRow)) -> rusqlite::Result<()> {
+        let mut statement = self
+            .connection
+            .prepare("SELECT queue, attempt_id, made_tick_ms, messages FROM attempts ORDER BY made_tick_ms")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let messages = attempted_from_json(&row.get::<_, String>(3)?);
+            let attempt = Attempt { made_tick_ms: unsigned(row, 2)?, messages };
+            each(AttemptRow { queue: row.get(0)?, attempt_id: row.get(1)?, attempt });
+        }
+        Ok(())
+    }
+
+    /// Reads the move tasks.
+    pub(crate) fn load_tasks(&self) -> rusqlite::Result<Vec<TaskRow>> {
+        let mut statement = self.connection.prepare(
+            "SELECT id, source, destination, max_per_second, status, moved, to_move, started_unix_ms, below,
+                    failure_reason FROM move_tasks",
+        )?;
+        let rows = statement.query_map([], |row| {
+            Ok(TaskRow {
+                id: row.get(0)?,
+                source: row.get(1)?,
+                destination: row.get::<_, Option<String>>(2)?.and_then(|arn| QueueArn::parse(&arn).ok()),
+                max_per_second: row.get(3)?,
+                status: MoveTaskStatus::parse(&row.get::<_, String>(4)?).unwrap_or(MoveTaskStatus::Failed),
+                moved: unsigned(row, 5)?,
+                to_move: unsigned(row, 6)?,
+                started_unix_ms: unsigned(row, 7)?,
+                below: unsigned(row, 8)?,
+                failure_reason: row.get(9)?,
+            })
+        })?;
+        rows.collect()
     }
 
     /// Writes effects, the clock's mark and the number of the next message in one transaction.
@@ -301,13 +358,19 @@ fn apply(connection: &Connection, effect: &Effect) -> rusqlite::Result<()> {
                     content.sender_id,
                     content.group_id,
                     content.deduplication_id,
-                    content.sequence_number,
+                    Null,
                     content.trace_header,
                     content.dead_letter_source_arn,
                     content.dead_letter_reason,
                     attributes_to_json(&content.attributes),
                     content.body,
                 ])?;
+            if let Some(key) = insert.duplicate_key {
+                let id = uuid::Uuid::parse_str(content.id.as_str()).unwrap_or_default().into_bytes();
+                connection.prepare_cached("INSERT OR REPLACE INTO originals VALUES (?1,?2,?3,?4,?5)")?.execute(
+                    params![insert.queue, insert.seq.cast_signed(), key, id, insert.enqueued_tick_ms.cast_signed()],
+                )?;
+            }
         }
         Effect::Delivery { seq, state } => {
             connection.prepare_cached("INSERT OR REPLACE INTO deliveries VALUES (?1,?2,?3,?4,?5,?6)")?.execute(
@@ -326,17 +389,57 @@ fn apply(connection: &Connection, effect: &Effect) -> rusqlite::Result<()> {
             connection.prepare_cached("DELETE FROM messages WHERE seq = ?1")?.execute([seq])?;
             connection.prepare_cached("DELETE FROM deliveries WHERE seq = ?1")?.execute([seq])?;
         }
-        Effect::Move(step) => {
-            let seq = step.seq.cast_signed();
+        Effect::Move(step) => apply_move(connection, step)?,
+        Effect::ForgetOriginals { queue, through } => {
             connection
-                .prepare_cached(
-                    "UPDATE messages SET queue = ?2, dead_letter_source_arn = ?3, dead_letter_reason = ?4
-                     WHERE seq = ?1",
-                )?
-                .execute(params![seq, step.to, step.source_arn, step.reason])?;
-            connection.prepare_cached("UPDATE deliveries SET visible_tick_ms = 0 WHERE seq = ?1")?.execute([seq])?;
+                .prepare_cached("DELETE FROM originals WHERE queue = ?1 AND seq <= ?2")?
+                .execute(params![queue, through.cast_signed()])?;
         }
-        Effect::Purge { queue, below } => remove_messages(connection, *queue, *below)?,
+        Effect::PutAttempt(row) => {
+            connection.prepare_cached("INSERT OR REPLACE INTO attempts VALUES (?1,?2,?3,?4)")?.execute(params![
+                row.queue,
+                row.attempt_id,
+                row.attempt.made_tick_ms.cast_signed(),
+                attempted_to_json(&row.attempt.messages)
+            ])?;
+        }
+        Effect::ForgetAttempts { queue, through_tick_ms } => {
+            connection
+                .prepare_cached("DELETE FROM attempts WHERE queue = ?1 AND made_tick_ms <= ?2")?
+                .execute(params![queue, through_tick_ms.cast_signed()])?;
+        }
+        Effect::PutTask(task) => {
+            connection.execute(
+                "INSERT OR REPLACE INTO move_tasks VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
+                params![
+                    task.id,
+                    task.source,
+                    task.destination.as_ref().map(QueueArn::as_str),
+                    task.max_per_second,
+                    task.status.as_str(),
+                    task.moved.cast_signed(),
+                    task.to_move.cast_signed(),
+                    task.started_unix_ms.cast_signed(),
+                    task.below.cast_signed(),
+                    task.failure_reason
+                ],
+            )?;
+        }
+        Effect::TaskProgress { id, moved } => {
+            connection
+                .prepare_cached("UPDATE move_tasks SET moved = ?2 WHERE id = ?1")?
+                .execute(params![id, moved.cast_signed()])?;
+        }
+        Effect::TaskStatus { id, status, failure_reason } => {
+            connection.execute(
+                "UPDATE move_tasks SET status = ?2, failure_reason = ?3 WHERE id = ?1",
+                params![id, status.as_str(), failure_reason],
+            )?;
+        }
+        Effect::DropTask { id } => {
+            connection.execute("DELETE FROM move_tasks WHERE id = ?1", [id])?;
+        }
+        Effect::Barrier => {}
         Effect::PutQueue(row) => {
             connection.execute(
                 "INSERT OR REPLACE INTO queues VALUES (?1,?2,?3,?4,?5,?6)",
@@ -350,21 +453,71 @@ fn apply(connection: &Connection, effect: &Effect) -> rusqlite::Result<()> {
                 ],
             )?;
         }
+        // Its messages are removed after it, in steps: the machine names them.
         Effect::DropQueue { queue } => {
-            remove_messages(connection, *queue, Seq::MAX >> 1)?;
+            connection.execute("DELETE FROM originals WHERE queue = ?1", [queue])?;
+            connection.execute("DELETE FROM attempts WHERE queue = ?1", [queue])?;
+            connection.execute("DELETE FROM move_tasks WHERE source = ?1", [queue])?;
             connection.execute("DELETE FROM queues WHERE id = ?1", [queue])?;
         }
     }
     Ok(())
 }
 
-fn remove_messages(connection: &Connection, queue: QueueId, below: Seq) -> rusqlite::Result<()> {
-    let bounds = params![queue, below.cast_signed()];
-    connection.execute(
-        "DELETE FROM deliveries WHERE seq IN (SELECT seq FROM messages WHERE queue = ?1 AND seq < ?2)",
-        bounds,
-    )?;
-    connection.execute("DELETE FROM messages WHERE queue = ?1 AND seq < ?2", bounds)?;
+fn apply_move(connection: &Connection, step: &Move) -> rusqlite::Result<()> {
+    let seq = step.seq.cast_signed();
+    match &step.kind {
+        MoveKind::DeadLetter { source_arn, reason, renewal: None } => {
+            connection
+                .prepare_cached(
+                    "UPDATE messages SET queue = ?2, dead_letter_source_arn = ?3, dead_letter_reason = ?4
+                     WHERE seq = ?1",
+                )?
+                .execute(params![seq, step.to, source_arn, reason])?;
+            connection.prepare_cached("UPDATE deliveries SET visible_tick_ms = 0 WHERE seq = ?1")?.execute([seq])?;
+        }
+        MoveKind::DeadLetter { source_arn, reason, renewal: Some(renewal) } => {
+            let Renewal { seq: new_seq, enqueued_tick_ms, sent_unix_ms } = *renewal;
+            connection
+                .prepare_cached(
+                    "UPDATE messages SET seq = ?2, queue = ?3, enqueued_tick_ms = ?4, visible_tick_ms = ?4,
+                            sent_unix_ms = ?5, deduplication_id = message_id, dead_letter_source_arn = ?6,
+                            dead_letter_reason = ?7
+                     WHERE seq = ?1",
+                )?
+                .execute(params![
+                    seq,
+                    new_seq.cast_signed(),
+                    step.to,
+                    enqueued_tick_ms.cast_signed(),
+                    sent_unix_ms.cast_signed(),
+                    source_arn,
+                    reason
+                ])?;
+            connection
+                .prepare_cached("UPDATE deliveries SET seq = ?2, visible_tick_ms = 0 WHERE seq = ?1")?
+                .execute([seq, new_seq.cast_signed()])?;
+        }
+        MoveKind::Redrive { id, renewal } => {
+            let Renewal { seq: new_seq, enqueued_tick_ms, sent_unix_ms } = *renewal;
+            connection
+                .prepare_cached(
+                    "UPDATE messages SET seq = ?2, queue = ?3, enqueued_tick_ms = ?4, visible_tick_ms = ?4,
+                            sent_unix_ms = ?5, message_id = ?6, dead_letter_source_arn = NULL,
+                            dead_letter_reason = NULL
+                     WHERE seq = ?1",
+                )?
+                .execute(params![
+                    seq,
+                    new_seq.cast_signed(),
+                    step.to,
+                    enqueued_tick_ms.cast_signed(),
+                    sent_unix_ms.cast_signed(),
+                    id.as_str()
+                ])?;
+            connection.prepare_cached("DELETE FROM deliveries WHERE seq = ?1")?.execute([seq])?;
+        }
+    }
     Ok(())
 }
 
@@ -379,9 +532,20 @@ impl Reader {
         Ok(found)
     }
 
+    /// The ARN of the queue that gave a message up. None for a message that is gone; none within for one that was sent
+    /// here.
+    pub(crate) fn dead_letter_source(&self, seq: Seq) -> Result<Option<Option<String>>, StorageError> {
+        let read = |connection: &Connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT dead_letter_source_arn FROM messages WHERE seq = ?1")?;
+            statement.query_row([seq.cast_signed()], |row| row.get(0)).optional()
+        };
+        read(&self.connection).map_err(|error| storage_error(&error))
+    }
+
     fn read_one(&self, seq: Seq) -> rusqlite::Result<Option<Content>> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT message_id, sender_id, sent_unix_ms, group_id, deduplication_id, sequence_number, trace_header,
+            "SELECT message_id, sender_id, sent_unix_ms, group_id, deduplication_id, trace_header,
                     dead_letter_source_arn, dead_letter_reason, attributes, body FROM messages WHERE seq = ?1",
         )?;
         statement
@@ -392,13 +556,12 @@ impl Reader {
                     sent_unix_ms: unsigned(row, 2)?,
                     group_id: row.get(3)?,
                     deduplication_id: row.get(4)?,
-                    sequence_number: row.get(5)?,
-                    trace_header: row.get(6)?,
-                    dead_letter_source_arn: row.get(7)?,
-                    dead_letter_reason: row.get(8)?,
-                    attributes: attributes_from_json(row.get::<_, Option<String>>(9)?.as_deref()),
-                    body_md5: md5(row.get_ref(10)?.as_bytes()?),
-                    body: row.get(10)?,
+                    trace_header: row.get(5)?,
+                    dead_letter_source_arn: row.get(6)?,
+                    dead_letter_reason: row.get(7)?,
+                    attributes: attributes_from_json(row.get::<_, Option<String>>(8)?.as_deref()),
+                    body_md5: md5(row.get_ref(9)?.as_bytes()?),
+                    body: row.get(9)?,
                 })
             })
             .optional()
@@ -414,6 +577,17 @@ fn storage_error(error: &rusqlite::Error) -> StorageError {
 
 fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     Ok(row.get::<_, i64>(column)?.cast_unsigned())
+}
+
+/// `[[seq, issue, visible tick], …]`.
+fn attempted_to_json(messages: &[Attempted]) -> String {
+    let rows: Vec<Value> = messages.iter().map(|one| json!([one.seq, one.issue, one.visible_tick_ms])).collect();
+    Value::Array(rows).to_string()
+}
+
+fn attempted_from_json(text: &str) -> Vec<Attempted> {
+    let rows: Vec<(Seq, u32, u64)> = serde_json::from_str(text).unwrap_or_default();
+    rows.into_iter().map(|(seq, issue, visible_tick_ms)| Attempted { seq, issue, visible_tick_ms }).collect()
 }
 
 fn pairs_to_json(pairs: &[(String, String)]) -> String {

@@ -200,7 +200,7 @@ impl ActionError {
                 (OVER_LIMIT, format!("{count} Actions were found, maximum allowed is {ACTIONS_MAX}.").into())
             }
             Self::TooManyPermissions => {
-                (OVER_LIMIT, "The policy of a queue has at most 20 statements. Remove some first.".into())
+                (OVER_LIMIT, "The policy of a queue has at most 20 statements, and a length. Remove some first.".into())
             }
             Self::TooManyTags { queue } => {
                 (INVALID_PARAMETER_VALUE, format!("Too many tags added for queue {queue}.").into())

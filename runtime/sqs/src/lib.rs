@@ -19,6 +19,6 @@ mod urls;
 mod wire;
 
 pub use browsers::NotAnOrigin;
-pub use client::{ConnectError, ListedQueue, QueueStats, RemoteOptions, RemoteQueue, RemoteSqs};
+pub use client::{ConnectError, ListedQueue, QueueStats, RemoteMoveTask, RemoteOptions, RemoteQueue, RemoteSqs};
 pub use connections::serve;
 pub use server::{SqsOptions, SqsService, router};

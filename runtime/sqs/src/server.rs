@@ -3,7 +3,6 @@
 //! The limits of connections are in `connections.rs`; what a browser may do in `browsers.rs`. Credentials are absent: a
 //! signature is accepted and not checked.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use axum::response::Response;
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
@@ -207,20 +206,29 @@ async fn read_body<'a>(service: &'a SqsService, headers: &HeaderMap, body: Body)
             Ok(kib) if length > SMALL_BODY_BYTES => service.large_bodies_kib.acquire_many(kib).await.ok(),
             _ => None,
         };
-        let collected = Limited::new(body, BODY_MAX_BYTES as usize).collect().await;
-        let bytes = collected.map_err(|error| unreadable(&*error))?.to_bytes();
-        Ok(ReadBody { bytes, _memory: memory })
+        Ok(ReadBody { bytes: collect(body).await?, _memory: memory })
     };
     let timed_out = |_| ActionError::BodyTimeout { seconds: BODY_TIMEOUT.as_secs() };
     tokio::time::timeout(BODY_TIMEOUT, read).await.map_err(timed_out)?
 }
 
-fn unreadable(error: &(dyn Error + Send + Sync + 'static)) -> ActionError {
-    if error.is::<LengthLimitError>() {
-        ActionError::BodyTooLarge { max_bytes: BODY_MAX_BYTES }
-    } else {
-        ActionError::Serialization { what: format!("The request body could not be read: {error}") }
+/// A body that came in one piece, as nearly all do, is not copied.
+async fn collect(mut body: Body) -> Result<Bytes, ActionError> {
+    let mut pieces = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let unreadable = |error| format!("The request body could not be read: {error}");
+        let frame = frame.map_err(|error| ActionError::Serialization { what: unreadable(error) })?;
+        // What is no data are trailers.
+        let Ok(data) = frame.into_data() else { continue };
+        if (pieces.len() + data.len()) as u64 > BODY_MAX_BYTES {
+            return Err(ActionError::BodyTooLarge { max_bytes: BODY_MAX_BYTES });
+        }
+        if pieces.is_empty() && body.is_end_stream() {
+            return Ok(data);
+        }
+        pieces.extend_from_slice(&data);
     }
+    Ok(pieces.into())
 }
 
 /// Reads a body away, within limits.

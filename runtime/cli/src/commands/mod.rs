@@ -1,9 +1,12 @@
 //! One file per command. A command reads its arguments, uses what `assemble` built, prints, and gives the exit code.
 
+mod admin_client;
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod invoke;
+mod peek;
 pub(crate) mod queue;
+mod redrive;
 pub(crate) mod run;
 pub(crate) mod serve;
 

@@ -14,6 +14,7 @@ mod listener;
 mod mapping;
 mod paths;
 mod queue;
+mod queue_spec;
 mod reader;
 mod resolve;
 mod sandbox;
@@ -35,7 +36,11 @@ pub(crate) use self::listener::{
 };
 pub(crate) use self::mapping::{MappingSource, MappingSpec, RemoteAddress, RemoteQueue};
 pub(crate) use self::paths::default_cache_dir;
-pub(crate) use self::queue::{DEFAULT_VISIBILITY_TIMEOUT_SECONDS, QueueSpec, RedriveSpec};
+#[cfg(test)]
+pub(crate) use self::queue::RedrivePermission;
+#[cfg(test)]
+pub(crate) use self::queue_spec::RedriveAllowSpec;
+pub(crate) use self::queue_spec::{DEFAULT_VISIBILITY_TIMEOUT_SECONDS, QueueSpec, RedriveSpec};
 pub(crate) use self::resolve::{DEFAULT_ACCOUNT_ID, DEFAULT_REGION};
 pub(crate) use self::sandbox::{INSTANCES_MAX, Sandbox, instances_for};
 pub(crate) use self::source::Env;

@@ -7,6 +7,8 @@ mod dead_letters;
 mod ends;
 mod http;
 mod messages;
+mod protocols;
+mod query;
 mod queues;
 mod raw;
 mod remote;

@@ -80,22 +80,6 @@ async fn requests_that_name_no_action() {
 }
 
 #[tokio::test]
-async fn the_query_protocol_is_refused_in_its_own_language() {
-    let (server, _client) = start().await;
-    let mut connection = Connection::open(&server).await;
-    let form = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
-    let posted = connection.exchange("POST", "/", &form, "Action=ListQueues&Version=2012-11-05").await;
-    let by_url = connection.exchange("GET", "/?Action=ListQueues", &[], "").await;
-    for answer in [posted, by_url] {
-        assert_eq!((answer.status, answer.header("content-type")), (400, "text/xml"));
-        assert!(answer.body.contains("<Code>AWS.SimpleQueueService.UnsupportedOperation</Code>"), "{}", answer.body);
-        assert!(answer.body.contains("AWS JSON 1.0"), "it says what to do: {}", answer.body);
-        assert!(answer.body.contains(&format!("<RequestId>{}</RequestId>", answer.header("x-amzn-requestid"))));
-    }
-    server.stop().await;
-}
-
-#[tokio::test]
 async fn malformed_bodies() {
     let (server, client) = start().await;
     create(&client, "orders").await;

@@ -1,0 +1,152 @@
+//! Message move tasks in the machine: what runs, what it may take next (sqs-semantics §8). Pure; `mover.rs` drives it.
+
+use crate::arn::QueueArn;
+use crate::clock::Now;
+use crate::effect::{Effect, Move, MoveKind, QueueId, Seq, TaskRow};
+use crate::error::MoveTaskError;
+use crate::message::MessageId;
+use crate::move_task::{MoveTask, MoveTaskStatus};
+use crate::shelf::Leaving;
+use crate::state::{State, renewal};
+
+/// So many tasks of a source are remembered, the latest ones.
+const TASKS_KEPT: usize = 10;
+
+/// One message that a task wants to move: which, to what queue, and its id from there on.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    pub(crate) seq: Seq,
+    pub(crate) to: QueueId,
+    pub(crate) id: MessageId,
+}
+
+impl State {
+    /// Puts back a task that the store kept.
+    pub(crate) fn restore_task(&mut self, task: TaskRow) {
+        self.tasks.insert(task.id.clone(), task);
+    }
+
+    /// The number of a queue of this process by its ARN.
+    pub(crate) fn find_arn(&self, arn: &QueueArn) -> Option<QueueId> {
+        let ours = arn.region() == self.identity.region && arn.account() == self.identity.account;
+        self.find(arn.name()).filter(|_| ours)
+    }
+
+    /// Plans the beginning of a task; the oldest that is over makes room for it.
+    pub(crate) fn start_task(
+        &self,
+        id: String,
+        source: &QueueArn,
+        destination: Option<&QueueArn>,
+        max_per_second: Option<u32>,
+        now: Now,
+    ) -> Result<Vec<Effect>, MoveTaskError> {
+        let source_id = self.find_arn(source).ok_or(MoveTaskError::NoSuchSource)?;
+        if let Some(destination) = destination {
+            self.find_arn(destination).ok_or(MoveTaskError::NoSuchDestination)?;
+            if destination == source {
+                return Err(MoveTaskError::WrongDestination("the source and the destination are the same queue"));
+            }
+            if destination.name().ends_with(".fifo") != source.name().ends_with(".fifo") {
+                return Err(MoveTaskError::WrongDestination("one queue is FIFO and the other is not"));
+            }
+        }
+        if self.sources_of(source).is_empty() {
+            return Err(MoveTaskError::NotADeadLetterQueue);
+        }
+        let earlier = self.tasks_of(source_id);
+        if earlier.iter().any(|task| is_active(task.status)) {
+            return Err(MoveTaskError::AlreadyRunning);
+        }
+        let task = TaskRow {
+            id,
+            source: source_id,
+            destination: destination.cloned(),
+            max_per_second,
+            status: MoveTaskStatus::Running,
+            moved: 0,
+            to_move: self.queue(source_id).map_or(0, |queue| queue.shelf.counts().visible),
+            started_unix_ms: now.unix_ms,
+            below: self.next_seq,
+            failure_reason: None,
+        };
+        let surplus = earlier.iter().skip(TASKS_KEPT - 1).map(|task| Effect::DropTask { id: task.id.clone() });
+        Ok(surplus.chain([Effect::PutTask(task)]).collect())
+    }
+
+    /// A source's tasks, the latest first.
+    fn tasks_of(&self, source: QueueId) -> Vec<&TaskRow> {
+        let mut tasks: Vec<&TaskRow> = self.tasks.values().filter(|task| task.source == source).collect();
+        tasks.sort_by(|a, b| (b.started_unix_ms, b.below).cmp(&(a.started_unix_ms, a.below)));
+        tasks
+    }
+
+    /// The same, as owners see them.
+    pub(crate) fn list_tasks(&self, source: &QueueArn) -> Result<Vec<MoveTask>, MoveTaskError> {
+        let id = self.find_arn(source).ok_or(MoveTaskError::NoSuchSource)?;
+        let shown = |task: &TaskRow| MoveTask {
+            id: task.id.clone(),
+            source: source.clone(),
+            destination: task.destination.clone(),
+            max_per_second: task.max_per_second,
+            status: task.status,
+            moved: task.moved,
+            to_move: task.to_move,
+            started_unix_ms: task.started_unix_ms,
+            failure_reason: task.failure_reason.clone(),
+        };
+        Ok(self.tasks_of(id).into_iter().take(TASKS_KEPT).map(shown).collect())
+    }
+
+    /// The tasks that have something to do.
+    pub(crate) fn active_tasks(&self) -> Vec<String> {
+        self.tasks.values().filter(|task| is_active(task.status)).map(|task| task.id.clone()).collect()
+    }
+
+    pub(crate) fn task(&self, id: &str) -> Option<&TaskRow> {
+        self.tasks.get(id)
+    }
+
+    /// Plans that a task stops. Answers how many messages it has moved by now.
+    pub(crate) fn cancel_task(&self, source: &QueueArn, id: &str) -> Result<(u64, Effect), MoveTaskError> {
+        let source = self.find_arn(source).ok_or(MoveTaskError::NoSuchSource)?;
+        let task = self.task(id).filter(|task| task.source == source).ok_or(MoveTaskError::NoSuchTask)?;
+        if task.status != MoveTaskStatus::Running {
+            return Err(MoveTaskError::NotRunning);
+        }
+        let status = MoveTaskStatus::Cancelling;
+        Ok((task.moved, Effect::TaskStatus { id: id.to_owned(), status, failure_reason: None }))
+    }
+
+    /// The numbers of the messages that a task may move next, from `from` on.
+    pub(crate) fn movable(&mut self, task: &TaskRow, from: Seq, max: usize, now: Now) -> Vec<Seq> {
+        let Some(queue) = self.queues.get_mut(&task.source).filter(|queue| !queue.dropping) else { return Vec::new() };
+        queue.shelf.advance(now.tick_ms);
+        queue.shelf.visible_from(from, task.below, max)
+    }
+
+    /// Plans the moves that are still possible. Answers how many those are.
+    pub(crate) fn move_some(&mut self, id: &str, wanted: Vec<Wanted>, now: Now, effects: &mut Vec<Effect>) -> u64 {
+        let Some((source, moved_before)) = self.task(id).map(|task| (task.source, task.moved)) else { return 0 };
+        let mut moved = 0;
+        for Wanted { seq, to, id } in wanted {
+            if self.queue(to).is_none() {
+                continue;
+            }
+            let Self { queues, next_seq, .. } = self;
+            let Some(queue) = queues.get_mut(&source).filter(|queue| queue.shelf.is_visible(seq)) else { continue };
+            queue.shelf.set_leaving(seq, Leaving::Moved);
+            let kind = MoveKind::Redrive { id, renewal: renewal(next_seq, now) };
+            effects.push(Effect::Move(Move { seq, from: source, to, kind }));
+            moved += 1;
+        }
+        if moved > 0 {
+            effects.push(Effect::TaskProgress { id: id.to_owned(), moved: moved_before + moved });
+        }
+        moved
+    }
+}
+
+fn is_active(status: MoveTaskStatus) -> bool {
+    matches!(status, MoveTaskStatus::Running | MoveTaskStatus::Cancelling)
+}

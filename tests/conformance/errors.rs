@@ -34,7 +34,6 @@ pub(crate) const INVALID_ENTRY_ID: Kind =
 pub(crate) const UNSUPPORTED: Kind =
     Kind { shape: "UnsupportedOperation", code: "AWS.SimpleQueueService.UnsupportedOperation", status: 400 };
 pub(crate) const RECEIPT_INVALID: Kind = same("ReceiptHandleIsInvalid", 404);
-pub(crate) const INVALID_ADDRESS: Kind = same("InvalidAddress", 404);
 pub(crate) const OVER_LIMIT: Kind = same("OverLimit", 403);
 pub(crate) const NOT_FOUND: Kind = same("ResourceNotFoundException", 404);
 pub(crate) const INVALID_ATTRIBUTE_NAME: Kind = same("InvalidAttributeName", 400);

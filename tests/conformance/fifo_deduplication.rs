@@ -163,7 +163,7 @@ async fn queues_share_no_deduplication() {
     each(async |api| {
         for _ in 0..2 {
             let queue = explicit(&api, json!({})).await;
-            send(&queue, "g", "same id in both", "x").await;
+            send(&queue, "g", "same-in-both", "x").await;
             assert_eq!(drained(&queue).await, ["x"]);
         }
     })

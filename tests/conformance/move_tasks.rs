@@ -249,7 +249,6 @@ async fn what_a_move_task_cannot_do_is_refused() {
             refusal("§8 unknown source", begin, from(&nowhere), NOT_FOUND, NO_SOURCE),
             refusal("§8 unknown destination", begin, between(&dlq.arn(), &nowhere), NOT_FOUND, NO_DESTINATION),
             refusal("§8 another type", begin, between(&dlq.arn(), &fifo.arn()), INVALID_PARAMETER, ""),
-            refusal("§8 no ARN", begin, from("dummy"), INVALID_PARAMETER, ""),
             refusal("§8 bad handle", cancel, json!({"TaskHandle": "foobared"}), INVALID_PARAMETER, bad_handle),
             refusal("§8 handle of no queue", cancel, task(&nowhere), NOT_FOUND, NO_SOURCE),
             refusal("§8 handle of no task", cancel, task(&dlq.arn()), NOT_FOUND, NO_TASK),

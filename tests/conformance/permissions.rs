@@ -88,7 +88,15 @@ async fn permissions_have_limits() {
         ];
         let mut eight = seven.to_vec();
         eight.push("PurgeQueue");
-        queue.refused("AddPermission", &permission("eight", &[ACCOUNT], &eight)).await.assert_kind(OVER_LIMIT);
+        // The texts are of moto's test_add_permission_errors.
+        queue
+            .refused("AddPermission", &permission("eight", &[ACCOUNT], &eight))
+            .await
+            .assert_is(OVER_LIMIT, "8 Actions were found, maximum allowed is 7.");
+        queue
+            .refused("AddPermission", &permission("nobody", &[], &["SendMessage"]))
+            .await
+            .assert_is(INVALID_PARAMETER, "Value [] for parameter PrincipalId is invalid. Reason: Unable to verify.");
         let long = "x".repeat(81);
         queue
             .refused("AddPermission", &permission(&long, &[ACCOUNT], &["SendMessage"]))

@@ -52,6 +52,8 @@ async fn names_that_are_refused() {
         let too_long = "x".repeat(81);
         let too_long_fifo = format!("{}.fifo", "x".repeat(76));
         let mut rows: Vec<Refusal> = vec![
+            // moto's test_create_fifo_queue_invalid_name.
+            standard(""),
             standard(&too_long),
             standard("a b"),
             standard("a/b"),

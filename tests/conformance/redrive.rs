@@ -49,6 +49,8 @@ async fn a_redrive_policy_that_cannot_work_is_refused() {
             refusal(source, "SetQueueAttributes", set(queue, "RedrivePolicy", &policy), INVALID_PARAMETER, "")
         };
         let nowhere = arn(&unique("nowhere"));
+        let other_region = target.replace("us-east-1", "eu-west-1");
+        let other_account = target.replace("000000000000", "111111111111");
         let rows = [
             bad("§3 no count", &queue, json!({"deadLetterTargetArn": target})),
             bad("§3 no target", &queue, json!({"maxReceiveCount": "42"})),
@@ -59,6 +61,8 @@ async fn a_redrive_policy_that_cannot_work_is_refused() {
             bad("§3 1–1000", &queue, json!({"deadLetterTargetArn": target, "maxReceiveCount": 1001})),
             bad("§3 no ARN", &queue, json!({"deadLetterTargetArn": "dummy", "maxReceiveCount": 42})),
             bad("§8 no such queue", &queue, json!({"deadLetterTargetArn": nowhere, "maxReceiveCount": 3})),
+            bad("§8 Region", &queue, json!({"deadLetterTargetArn": other_region, "maxReceiveCount": 3})),
+            bad("§8 account", &queue, json!({"deadLetterTargetArn": other_account, "maxReceiveCount": 3})),
             bad("§8 type", &queue, json!({"deadLetterTargetArn": fifo_dlq.arn(), "maxReceiveCount": 3})),
             bad("§8 type", &fifo, json!({"deadLetterTargetArn": target, "maxReceiveCount": 3})),
             refusal("§3 no JSON", "SetQueueAttributes", set(&queue, "RedrivePolicy", "x"), INVALID_PARAMETER, ""),

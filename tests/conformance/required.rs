@@ -94,6 +94,11 @@ async fn every_required_member_is_required() {
                     "TagKeys" => {
                         (INVALID_PARAMETER, "Tag keys must be between 1 and 128 characters in length.".to_owned())
                     }
+                    // As for a list without accounts [moto: test_add_permission_errors].
+                    "AWSAccountIds" => (
+                        INVALID_PARAMETER,
+                        "Value [] for parameter PrincipalId is invalid. Reason: Unable to verify.".to_owned(),
+                    ),
                     _ if value.is_string() || value.is_number() => (MISSING_PARAMETER, missing(member)),
                     _ => (MISSING_PARAMETER, String::new()),
                 };

@@ -4,7 +4,7 @@ use serde_json::json;
 use support::http::exchange;
 
 use crate::client::{Protocol, each, only};
-use crate::errors::{INVALID_ADDRESS, MISSING_PARAMETER, NO_SUCH_QUEUE};
+use crate::errors::{MISSING_PARAMETER, NO_SUCH_QUEUE};
 use crate::queue::{Queue, unique};
 use crate::rows::{assert_refused, refusal};
 
@@ -88,7 +88,9 @@ async fn what_is_no_queue_url_is_refused() {
         let other_account = format!("http://localhost:9324/111111111111/{name}");
         let unknown = format!("http://localhost:9324/000000000000/{}", unique("unknown"));
         let rows = [
-            refusal("§1.3 no name", "SendMessage", at("http://localhost:9324/"), INVALID_ADDRESS, ""),
+            // moto's test_get_queue_url_error_not_exists, verified on AWS.
+            refusal("§1.3 no name", "SendMessage", at("http://localhost:9324/"), NO_SUCH_QUEUE, no_queue),
+            refusal("§1.3 no name", "SendMessage", at("http://no-such-address"), NO_SUCH_QUEUE, no_queue),
             refusal("§1.3 another account", "SendMessage", at(&other_account), NO_SUCH_QUEUE, no_queue),
             refusal("§1.3 unknown name", "SendMessage", at(&unknown), NO_SUCH_QUEUE, no_queue),
             refusal("§2 required", "SendMessage", json!({"MessageBody": "x"}), MISSING_PARAMETER, missing),

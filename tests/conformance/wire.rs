@@ -210,6 +210,11 @@ async fn the_root_lists_queues_by_get() {
         let answer = get(&api, &target, &[]).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
         assert!(answer.body.contains("<ListQueuesResponse") && answer.body.contains(&queue.name), "{}", answer.body);
+        // Nor does a queue's own action need its path, if it names it.
+        queue.send("by get").await;
+        let url = percent_encoded(&queue.url);
+        let answer = get(&api, &format!("/?Action=ReceiveMessage&Version=2012-11-05&QueueUrl={url}"), &[]).await;
+        assert!(answer.status == 200 && answer.body.contains("<Body>by get</Body>"), "{}", answer.body);
     })
     .await;
 }

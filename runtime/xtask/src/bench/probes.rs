@@ -21,7 +21,7 @@ const FILLERS: usize = 4;
 /// What a server is given to put in order what was sent, before its memory is read.
 const REST: Duration = Duration::from_secs(1);
 /// A slow peer holds fewer messages and starts less often.
-const SLOW_HELD: usize = 5_000;
+const SLOW_HELD: usize = 500;
 const SLOW_STARTS: usize = 3;
 /// The lesser depth at which a message's cost is measured.
 pub(super) const SHALLOW: usize = 1_000;

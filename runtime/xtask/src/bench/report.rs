@@ -22,7 +22,7 @@ const DURABLE_MEMORY_MAX_MB: f64 = 45.0;
 const START_UP_MAX_RATIO: f64 = 2.0;
 const DEPTH_MAX_RATIO: f64 = 1.2;
 const LABEL_WIDTH: usize = 34;
-const COLUMN_WIDTH: usize = 20;
+const COLUMN_WIDTH: usize = 24;
 
 /// Prints the tables.
 pub(super) fn print(options: &Options, results: &Results) -> Result<(), String> {

@@ -25,6 +25,9 @@ mod fair;
 mod fifo;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
+mod fifo_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod fixtures;
 mod groups;
 mod housekeeping;

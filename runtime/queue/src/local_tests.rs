@@ -254,7 +254,10 @@ async fn receipts() {
     let current = take_one(&queue).await.receipt;
     delete(&queue, &stale).await.unwrap();
     assert_eq!(counts(&queue), (0, 1, 0), "a stale receipt deletes nothing once the message was received again");
-    assert!(matches!(hide(&queue, &stale, 5).await, Err(QueueError::NotInFlight { .. })));
+    hide(&queue, &stale, 3).await.unwrap();
+    advance(ms(3000)).await;
+    assert_eq!(counts(&queue), (1, 0, 0), "and may still change when it is visible, as on SQS");
+    let current = take_one(&queue).await.receipt;
     assert!(matches!(release(&queue, &stale).await, Err(QueueError::NotInFlight { .. })));
 
     advance(ms(5000)).await;

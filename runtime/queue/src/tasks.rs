@@ -55,7 +55,7 @@ impl State {
             return Err(MoveTaskError::NotADeadLetterQueue);
         }
         let earlier = self.tasks_of(source_id);
-        if earlier.iter().any(|task| is_active(task.status)) {
+        if earlier.iter().any(|task| task.is_active()) {
             return Err(MoveTaskError::AlreadyRunning);
         }
         let task = TaskRow {
@@ -100,7 +100,7 @@ impl State {
 
     /// The tasks that have something to do.
     pub(crate) fn active_tasks(&self) -> Vec<String> {
-        self.tasks.values().filter(|task| is_active(task.status)).map(|task| task.id.clone()).collect()
+        self.tasks.values().filter(|task| task.is_active()).map(|task| task.id.clone()).collect()
     }
 
     pub(crate) fn task(&self, id: &str) -> Option<&TaskRow> {
@@ -145,8 +145,4 @@ impl State {
         }
         moved
     }
-}
-
-fn is_active(status: MoveTaskStatus) -> bool {
-    matches!(status, MoveTaskStatus::Running | MoveTaskStatus::Cancelling)
 }

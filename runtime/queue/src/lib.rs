@@ -38,6 +38,8 @@ mod local;
 mod local_tests;
 mod message;
 mod metrics;
+#[cfg(test)]
+mod model;
 mod move_task;
 mod mover;
 mod peek;
@@ -51,8 +53,6 @@ mod sequence;
 mod settled;
 mod shelf;
 mod state;
-#[cfg(test)]
-mod state_model;
 mod store;
 mod tasks;
 

@@ -355,6 +355,9 @@ fn a_group_has_one_holder_also_across_a_crash() {
     // The first is deleted, the second is held: the third must wait.
     let given = held.get(100, "f3", 1).delete(110, "f3").delete(120, "f2");
     given.breaks_any(Rule::Held);
+    // What comes before what is held may be given to another.
+    let both = told().send(0, "f1").send(2, "f2").receive(10, 11, "q.fifo", &[("f1", 1), ("f2", 1)]);
+    both.hide(20, "f1", 0).get(30, "f1", 2).delete(40, "f1").delete(50, "f2").holds();
     let waited = in_order(three().receive(10, 11, "q.fifo", &[("f1", 1), ("f2", 1)])).crash(30);
     waited.delete(40, "f2").get(100, "f3", 1).delete(110, "f3").holds();
 }

@@ -79,6 +79,16 @@ impl Home {
         server
     }
 
+    /// The same for a server that asks for signatures made with this key.
+    pub async fn serve_guarded(&self, arguments: &[&str], key_id: &str, secret: &str) -> Wasmill {
+        let arguments = ["queue", "serve", "--admin-listen", "127.0.0.1:0"].iter().chain(arguments);
+        let mut command = wasmill_command(arguments);
+        command.env("WASMILL_ACCESS_KEY_ID", key_id).env("WASMILL_SECRET_ACCESS_KEY", secret);
+        let mut server = self.spawn(command);
+        server.wait_until_ready().await;
+        server
+    }
+
     /// Starts `wasmill queue serve` with these arguments and waits for nothing.
     #[must_use]
     pub fn launch_serve(&self, arguments: &[&str]) -> Wasmill {
@@ -135,6 +145,12 @@ impl Wasmill {
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.sqs_address())
+    }
+
+    /// The URL of the listener for people and monitors.
+    #[must_use]
+    pub fn admin_url(&self) -> String {
+        format!("http://{}", self.admin.unwrap())
     }
 
     /// A new client of its queue.

@@ -1,8 +1,12 @@
-//! The listener for people and monitors: `/metrics`, `/healthz`, `/readyz`. It only reads.
+//! The listener for people and monitors: `/metrics`, `/healthz`, `/readyz`, and the queues under `/api`. It only reads.
 //!
 //! A browser must not be tricked into reading it for someone else: a `Host` that is not ours (a name an attacker points
 //! at loopback) and any foreign `Origin` are refused with 403. Deliberately absent: anything that changes something,
 //! TLS, and credentials.
+
+mod queues;
+
+pub(crate) use queues::attributes_json;
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -26,6 +30,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use wasmill_queue::Broker;
 
 const CONNECTIONS_MAX: usize = 64;
 /// Also how long a connection may idle between two requests.
@@ -99,6 +104,8 @@ pub(crate) struct AdminState {
     pub(crate) health: Health,
     /// For `/readyz`.
     pub(crate) readiness: Readiness,
+    /// For `/api/queues`; `None` without a built-in queue, and then there are none.
+    pub(crate) broker: Option<Broker>,
 }
 
 /// The routes. `listen` is the address that was really bound: a `Host` may name it.
@@ -107,6 +114,7 @@ pub(crate) fn router(state: AdminState, listen: SocketAddr) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
+        .merge(queues::routes())
         .fallback(not_found)
         .with_state(state)
         // Outermost, so that a foreign page cannot even learn which paths exist.
@@ -208,7 +216,7 @@ async fn readyz(State(state): State<AdminState>) -> Response {
 }
 
 async fn not_found() -> Response {
-    (StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz here\n").into_response()
+    (StatusCode::NOT_FOUND, "there are /metrics, /healthz, /readyz and /api/queues here\n").into_response()
 }
 
 async fn refuse_foreign(State(listen): State<SocketAddr>, request: Request, next: Next) -> Response {
@@ -271,9 +279,14 @@ mod tests {
     }
 
     fn admin_on(listen: &str, health: Status) -> Admin {
+        admin_over(None, listen, health)
+    }
+
+    fn admin_over(broker: Option<Broker>, listen: &str, health: Status) -> Admin {
         let registry = crate::telemetry::registry().unwrap();
         let readiness = Readiness::default();
-        let state = AdminState { registry, health: Arc::new(move || health.clone()), readiness: readiness.clone() };
+        let health: Health = Arc::new(move || health.clone());
+        let state = AdminState { registry, health, readiness: readiness.clone(), broker };
         Admin { readiness, router: router(state, listen.parse().unwrap()) }
     }
 
@@ -335,6 +348,36 @@ mod tests {
         mapping.not_ready("draining");
         let (code, body) = admin.get("/readyz").await;
         assert!(code == 503 && body.contains("draining"), "{code} {body}");
+    }
+
+    #[tokio::test]
+    async fn queues_are_shown_with_their_attributes_counters_and_tags() {
+        let broker = crate::assemble::test_broker().await;
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        broker.create_queue("orders", &[pair("VisibilityTimeout", "7")], &[pair("team", "blue")]).await.unwrap();
+        let admin = admin_over(Some(broker), "127.0.0.1:9325", Ok(()));
+        let json = |body: String| serde_json::from_str::<serde_json::Value>(&body).unwrap();
+
+        let (code, body) = admin.get("/api/queues").await;
+        assert_eq!(code, 200);
+        let (one_code, one) = admin.get("/api/queues/orders").await;
+        assert_eq!((one_code, &json(body)["queues"][0]), (200, &json(one.clone())));
+        let queue = json(one);
+        assert_eq!(queue["arn"], "arn:aws:sqs:us-east-1:000000000000:orders");
+        assert_eq!((&queue["visible"], &queue["in_flight"], &queue["delayed"]), (&json!(0), &json!(0), &json!(0)));
+        assert_eq!((&queue["attributes"]["VisibilityTimeout"], &queue["tags"]["team"]), (&json!("7"), &json!("blue")));
+
+        assert_eq!(admin.get("/api/queues/gone").await.0, 404);
+        assert_eq!(admin.get("/api/queues/gone/messages").await.0, 404);
+        let (code, body) = admin.get("/api/queues/orders/messages?max=0").await;
+        assert!(code == 400 && body.contains("from 1 to 1000"), "{code} {body}");
+        assert_eq!(admin.send("POST", "/api/queues", &[]).await.0, 405);
+    }
+
+    #[tokio::test]
+    async fn without_a_built_in_queue_there_are_no_queues() {
+        assert_eq!(admin().get("/api/queues").await, (200, r#"{"queues":[]}"#.to_owned()));
+        assert_eq!(admin().get("/api/queues/orders").await.0, 404);
     }
 
     #[tokio::test]

@@ -7,10 +7,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{
-    DEFAULT_ADMIN_LISTEN, DEFAULT_AWS_LISTEN, DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_SECONDS, check_aws_listen,
-    check_variable_name, is_loopback,
+    DEFAULT_ADMIN_LISTEN, DEFAULT_AWS_LISTEN, DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_SECONDS, check_variable_name,
+    is_loopback,
 };
 use crate::error::EXIT_CODES;
+
+/// The built-in queue, as it listens by default.
+const DEFAULT_ENDPOINT_URL: &str = "http://127.0.0.1:9324";
 
 /// Lambda-style handlers, compiled to WebAssembly, fed from a queue.
 #[derive(Debug, Parser)]
@@ -106,6 +109,9 @@ pub(crate) struct InvokeArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum QueueCommand {
     /// Serve only the built-in queue.
+    ///
+    /// With WASMILL_ACCESS_KEY_ID and WASMILL_SECRET_ACCESS_KEY set, every request must be signed with that key (AWS
+    /// Signature Version 4), and --listen may name any address.
     #[command(after_help = help("wasmill queue serve --data-dir wasmill-data"))]
     Serve(ServeArgs),
     /// List the queues.
@@ -117,6 +123,17 @@ pub(crate) enum QueueCommand {
     /// Send one message.
     #[command(after_help = help("wasmill queue send orders '{\"id\":1}' --attribute kind=order"))]
     Send(SendArgs),
+    /// Look at messages without receiving them: nothing about them changes.
+    ///
+    /// This asks the admin listener of wasmill itself. Any other SQS service can only be asked to hand messages out:
+    /// with --receive they are received, shown and given back, which counts as a receive of each.
+    #[command(after_help = help("wasmill queue peek orders --max 3 --state visible"))]
+    Peek(PeekArgs),
+    /// Move the messages of a dead-letter queue back to where they came from, or to another queue.
+    ///
+    /// The service does it, in a message move task; without --wait this command only starts one.
+    #[command(after_help = help("wasmill queue redrive orders-dlq --max-per-second 10 --wait"))]
+    Redrive(RedriveArgs),
     /// Delete every message of a queue, those in flight included.
     #[command(after_help = help("wasmill queue purge orders"))]
     Purge(PurgeArgs),
@@ -125,19 +142,19 @@ pub(crate) enum QueueCommand {
 /// `wasmill queue serve`.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// Where SQS clients connect; a loopback address, port 0 takes a free one.
-    #[arg(long, value_name = "IP:PORT", default_value_t = DEFAULT_AWS_LISTEN, value_parser = parse_aws_listen)]
+    /// Where SQS clients connect; a loopback address unless they must sign, port 0 takes a free one.
+    #[arg(long, value_name = "IP:PORT", default_value_t = DEFAULT_AWS_LISTEN, value_parser = parse_address)]
     pub(crate) listen: SocketAddr,
     /// Where messages are kept.
     #[arg(long, value_name = "DIR", default_value = "wasmill-data", conflicts_with = "in_memory")]
     pub(crate) data_dir: PathBuf,
-    /// Keep messages in memory only; they are gone when the process ends.
+    /// Keep queues and messages in memory only, at most 1 GiB; they are gone when the process ends.
     #[arg(long, conflicts_with = "durability")]
     pub(crate) in_memory: bool,
     /// What an acknowledged send survives.
     #[arg(long, value_name = "HOW", value_enum, default_value_t = DurabilityArg::Fsync)]
     pub(crate) durability: DurabilityArg,
-    /// Where metrics and health are served; a loopback address, port 0 takes a free one.
+    /// Where metrics, health and the read-only API are served; a loopback address, port 0 takes a free one.
     #[arg(long, value_name = "IP:PORT", default_value_t = DEFAULT_ADMIN_LISTEN, value_parser = parse_admin_listen)]
     pub(crate) admin_listen: SocketAddr,
 }
@@ -155,7 +172,7 @@ pub(crate) enum DurabilityArg {
 #[derive(Debug, Args)]
 pub(crate) struct EndpointArgs {
     /// An SQS-compatible endpoint; credentials and region come from the standard AWS chain.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9324")]
+    #[arg(long, value_name = "URL", default_value = DEFAULT_ENDPOINT_URL)]
     pub(crate) endpoint_url: String,
     /// Print JSON for scripts.
     #[arg(long)]
@@ -194,9 +211,80 @@ pub(crate) struct SendArgs {
     /// How long the message stays hidden; without it, the queue's own delay counts.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(0..=900))]
     pub(crate) delay_seconds: Option<u32>,
+    /// The message group: of a FIFO queue required, and the order holds within it; of another the tenant.
+    #[arg(long, value_name = "ID")]
+    pub(crate) group_id: Option<String>,
+    /// FIFO: what makes a second send within five minutes a duplicate.
+    #[arg(long, value_name = "ID")]
+    pub(crate) deduplication_id: Option<String>,
     /// A message attribute of type String; may be given up to ten times.
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_attribute)]
     pub(crate) attribute: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) endpoint: EndpointArgs,
+}
+
+/// `wasmill queue peek`.
+#[derive(Debug, Args)]
+pub(crate) struct PeekArgs {
+    /// A queue's name or URL.
+    #[arg(value_name = "QUEUE")]
+    pub(crate) queue: String,
+    /// How many messages to show at most, the oldest first.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) max: u32,
+    /// Only messages in this state.
+    #[arg(long, value_name = "STATE", value_enum, conflicts_with = "receive")]
+    pub(crate) state: Option<StateArg>,
+    /// The admin listener of wasmill.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9325", conflicts_with = "receive")]
+    pub(crate) admin_url: String,
+    /// Receive the messages from an SQS service instead and give them back: each one's receive count goes up, and the
+    /// service may move it to its dead-letter queue for that.
+    #[arg(long)]
+    pub(crate) receive: bool,
+    /// With --receive: how long the messages are hidden if they cannot be given back.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, requires = "receive",
+          value_parser = clap::value_parser!(u32).range(1..=43_200))]
+    pub(crate) visibility_timeout: u32,
+    /// With --receive: an SQS-compatible endpoint; credentials and region come from the standard AWS chain.
+    #[arg(long, value_name = "URL", default_value = DEFAULT_ENDPOINT_URL, requires = "receive")]
+    pub(crate) endpoint_url: String,
+    /// Print JSON for scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What state a message is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum StateArg {
+    /// A receive could get it.
+    Visible,
+    /// Received and hidden.
+    InFlight,
+    /// Its delay is not over.
+    Delayed,
+}
+
+/// `wasmill queue redrive`.
+#[derive(Debug, Args)]
+pub(crate) struct RedriveArgs {
+    /// The dead-letter queue, its name or URL.
+    #[arg(value_name = "QUEUE")]
+    pub(crate) queue: String,
+    /// Where to: a queue's name or URL. Without it, each message goes back to the queue that gave it up.
+    #[arg(long, value_name = "QUEUE", conflicts_with = "cancel")]
+    pub(crate) to: Option<String>,
+    /// How many messages a second at most; without it, as fast as the service moves them.
+    #[arg(long, value_name = "N", conflicts_with = "cancel", value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub(crate) max_per_second: Option<u32>,
+    /// Wait until the task is over; a task that fails or is cancelled ends with exit code 1.
+    #[arg(long, conflicts_with = "cancel")]
+    pub(crate) wait: bool,
+    /// Stop the task that is under way instead of starting one.
+    #[arg(long)]
+    pub(crate) cancel: bool,
     #[command(flatten)]
     pub(crate) endpoint: EndpointArgs,
 }
@@ -233,12 +321,6 @@ fn parse_attribute(text: &str) -> Result<(String, String), String> {
 fn split_pair(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
-}
-
-fn parse_aws_listen(text: &str) -> Result<SocketAddr, String> {
-    let address = parse_address(text)?;
-    check_aws_listen(address).map_err(|what| format!("{text} {what}"))?;
-    Ok(address)
 }
 
 fn parse_admin_listen(text: &str) -> Result<SocketAddr, String> {
@@ -280,7 +362,7 @@ mod tests {
         }
         let mut examples = Vec::new();
         visit(&Cli::command(), &mut examples);
-        assert_eq!(examples.len(), 10);
+        assert_eq!(examples.len(), 12);
         for example in examples {
             parse(&format!("wasmill {}", example.replace('\'', ""))).unwrap();
         }
@@ -306,13 +388,22 @@ mod tests {
             ("wasmill run", ErrorKind::MissingRequiredArgument, "--config"),
             ("wasmill queue serve --in-memory --data-dir x", ErrorKind::ArgumentConflict, "--in-memory"),
             ("wasmill queue serve --in-memory --durability os", ErrorKind::ArgumentConflict, "--in-memory"),
-            ("wasmill queue serve --listen 0.0.0.0:9324", ErrorKind::ValueValidation, "needs credentials"),
             ("wasmill queue serve --admin-listen 0.0.0.0:9325", ErrorKind::ValueValidation, "allow_non_loopback"),
             ("wasmill queue serve --listen localhost:9324", ErrorKind::ValueValidation, "expected IP:PORT"),
             ("wasmill queue send orders", ErrorKind::MissingRequiredArgument, "BODY"),
             ("wasmill queue send orders x --body-file y", ErrorKind::ArgumentConflict, "--body-file"),
             ("wasmill queue send orders x --delay-seconds 901", ErrorKind::ValueValidation, "901"),
             ("wasmill queue send orders x --attribute a=", ErrorKind::ValueValidation, "empty"),
+            ("wasmill queue peek", ErrorKind::MissingRequiredArgument, "QUEUE"),
+            ("wasmill queue peek q --max 0", ErrorKind::ValueValidation, "0"),
+            ("wasmill queue peek q --state gone", ErrorKind::InvalidValue, "in_flight"),
+            ("wasmill queue peek q --endpoint-url http://x", ErrorKind::MissingRequiredArgument, "--receive"),
+            ("wasmill queue peek q --visibility-timeout 5", ErrorKind::MissingRequiredArgument, "--receive"),
+            ("wasmill queue peek q --receive --state visible", ErrorKind::ArgumentConflict, "--receive"),
+            ("wasmill queue peek q --receive --admin-url http://x", ErrorKind::ArgumentConflict, "--receive"),
+            ("wasmill queue redrive q --cancel --wait", ErrorKind::ArgumentConflict, "--cancel"),
+            ("wasmill queue redrive q --cancel --to r", ErrorKind::ArgumentConflict, "--cancel"),
+            ("wasmill queue redrive q --max-per-second 501", ErrorKind::ValueValidation, "501"),
             ("wasmill invoke h.wasm --event - --timeout 0", ErrorKind::ValueValidation, "0"),
             ("wasmill invoke h.wasm --event - --env AWS_REGION=x", ErrorKind::ValueValidation, "set by wasmill itself"),
             ("wasmill invoke h.wasm --event - --env A", ErrorKind::ValueValidation, "NAME=VALUE"),

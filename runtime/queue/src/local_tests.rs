@@ -565,6 +565,7 @@ async fn metrics_count_what_happened_and_forget_a_deleted_queue() {
     };
     let expected = [
         "wasmill_queue_deleted_total q 1",
+        "wasmill_queue_message_groups q 0",
         "wasmill_queue_messages q delayed 1",
         "wasmill_queue_messages q in_flight 1",
         "wasmill_queue_messages q visible 1",

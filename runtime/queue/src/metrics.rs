@@ -7,6 +7,7 @@ use prometheus::proto::MetricFamily;
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 use crate::seam::Seam;
+use crate::state::QueueState;
 
 /// The built-in queues' metrics on one registry. A cheap handle.
 #[derive(Debug, Clone)]
@@ -88,6 +89,7 @@ struct Depths {
     source: Arc<Mutex<Weak<Seam>>>,
     messages: IntGaugeVec,
     oldest_seconds: GaugeVec,
+    groups: IntGaugeVec,
 }
 
 impl Depths {
@@ -98,6 +100,10 @@ impl Depths {
             source: Arc::new(Mutex::new(Weak::new())),
             messages: IntGaugeVec::new(messages, &["queue", "state"])?,
             oldest_seconds: GaugeVec::new(oldest, &["queue"])?,
+            groups: IntGaugeVec::new(
+                Opts::new("wasmill_queue_message_groups", "Message groups that have messages in the built-in queue."),
+                &["queue"],
+            )?,
         })
     }
 }
@@ -106,6 +112,7 @@ impl Collector for Depths {
     fn desc(&self) -> Vec<&Desc> {
         let mut descriptions = self.messages.desc();
         descriptions.extend(self.oldest_seconds.desc());
+        descriptions.extend(self.groups.desc());
         descriptions
     }
 
@@ -114,12 +121,14 @@ impl Collector for Depths {
         let source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
         self.messages.reset();
         self.oldest_seconds.reset();
+        self.groups.reset();
         if let Some(inner) = source.upgrade() {
             let now = inner.clock.now();
             for queue in inner.all_queues() {
                 let mut state = inner.lock_state();
                 let Ok(counts) = state.counts(queue.id, now) else { continue };
                 let oldest_ms = state.oldest_age_ms(queue.id, now);
+                let groups = state.queue(queue.id).map_or(0, QueueState::group_count);
                 drop(state);
                 let name = queue.name.as_str();
                 let by_state =
@@ -129,10 +138,12 @@ impl Collector for Depths {
                     self.messages.with_label_values(&[name, state]).set(messages);
                 }
                 self.oldest_seconds.with_label_values(&[name]).set(oldest_ms as f64 / 1000.0);
+                self.groups.with_label_values(&[name]).set(i64::try_from(groups).unwrap_or(i64::MAX));
             }
         }
         let mut families = self.messages.collect();
         families.extend(self.oldest_seconds.collect());
+        families.extend(self.groups.collect());
         families
     }
 }

@@ -73,7 +73,7 @@ impl Actions {
             Request::PurgeQueue(request) => self.purge_queue(caller, request).await.map(empty),
             Request::TagQueue(request) => self.tag_queue(caller, request).await.map(empty),
             Request::UntagQueue(request) => self.untag_queue(caller, request).await.map(empty),
-            Request::ListQueueTags(request) => self.list_queue_tags(caller, request).map(Response::ListQueueTags),
+            Request::ListQueueTags(request) => self.list_queue_tags(caller, &request).map(Response::ListQueueTags),
             Request::AddPermission(request) => self.add_permission(caller, request).await.map(empty),
             Request::RemovePermission(request) => self.remove_permission(caller, request).await.map(empty),
             Request::ListDeadLetterSourceQueues(request) => {

@@ -3,9 +3,11 @@
 
 mod convert;
 mod dead_letter;
+mod move_tasks;
 mod queue;
 mod verbs;
 
+pub use move_tasks::RemoteMoveTask;
 pub use queue::RemoteQueue;
 
 use std::collections::BTreeMap;

@@ -21,6 +21,9 @@ use crate::wire::Request;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
+/// Set in the second half of every UUID. The version is in the first.
+const UUID_VARIANT: u64 = 1 << 63;
+
 /// The members of one request, not yet read.
 trait Members {
     fn read<T: DeserializeOwned + FromForm>(self) -> Result<T, ActionError>;
@@ -74,7 +77,7 @@ impl RequestIds {
 
     pub(crate) fn next(&self) -> RequestId {
         let mut text = [0; Hyphenated::LENGTH];
-        let count = self.next.fetch_add(1, Ordering::Relaxed);
+        let count = self.next.fetch_add(1, Ordering::Relaxed) | UUID_VARIANT;
         Uuid::from_u64_pair(self.process, count).hyphenated().encode_lower(&mut text);
         RequestId(text)
     }
@@ -96,6 +99,8 @@ impl RequestId {
 mod tests {
     use std::collections::BTreeSet;
 
+    use uuid::Variant;
+
     use super::*;
 
     #[test]
@@ -103,7 +108,8 @@ mod tests {
         let ids = RequestIds::new();
         let made: BTreeSet<String> = (0..1000).map(|_| ids.next().as_str().to_owned()).collect();
         assert_eq!(made.len(), 1000);
-        assert!(made.iter().all(|id| Uuid::parse_str(id).is_ok()));
+        assert!(made.iter().all(|id| Uuid::parse_str(id).is_ok_and(|id| id.get_version_num() == 4)));
+        assert!(made.iter().all(|id| Uuid::parse_str(id).is_ok_and(|id| id.get_variant() == Variant::RFC4122)));
         assert_ne!(RequestIds::new().next().as_str(), RequestIds::new().next().as_str());
     }
 }

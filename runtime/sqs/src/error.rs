@@ -11,6 +11,8 @@ use std::borrow::Cow;
 
 use wasmill_queue::{AttributeProblem, StorageError};
 
+use crate::auth::Refusal;
+
 pub(crate) use from_queue::{DELAY_RANGE, WRONG_QUEUE_TYPE, visibility_out_of_range};
 use shapes::*;
 pub(crate) use shapes::{Fault, Shape};
@@ -130,6 +132,8 @@ pub(crate) enum ActionError {
     PageRefused {
         what: String,
     },
+    /// Signatures are asked for, and this one is none.
+    NotSigned(Refusal),
     BodyTooLarge {
         max_bytes: u64,
     },
@@ -200,7 +204,7 @@ impl ActionError {
                 (OVER_LIMIT, format!("{count} Actions were found, maximum allowed is {ACTIONS_MAX}.").into())
             }
             Self::TooManyPermissions => {
-                (OVER_LIMIT, "The policy of a queue has at most 20 statements. Remove some first.".into())
+                (OVER_LIMIT, "The policy of a queue has at most 20 statements, and a length. Remove some first.".into())
             }
             Self::TooManyTags { queue } => {
                 (INVALID_PARAMETER_VALUE, format!("Too many tags added for queue {queue}.").into())
@@ -243,7 +247,7 @@ impl ActionError {
                 format!("Message (user) attribute '{name}' must contain a non-empty value of type '{kind}'.").into(),
             ),
             Self::AttributeProblem { name, problem } => {
-                (INVALID_PARAMETER_VALUE, attribute_text(name, *problem).into())
+                (INVALID_PARAMETER_VALUE, from_queue::attribute_text(name, *problem).into())
             }
             Self::AttributeLists { name } => (
                 UNSUPPORTED_OPERATION,
@@ -273,6 +277,15 @@ impl ActionError {
             Self::MalformedQuery { what } => (MALFORMED_QUERY, what.clone().into()),
             Self::Serialization { what } => (SERIALIZATION, what.clone().into()),
             Self::PageRefused { what } => (ACCESS_DENIED, what.clone().into()),
+            Self::NotSigned(refusal) => {
+                let shape = match refusal {
+                    Refusal::MissingToken => MISSING_AUTHENTICATION_TOKEN,
+                    Refusal::Incomplete(_) => INCOMPLETE_SIGNATURE,
+                    Refusal::UnknownKey => UNRECOGNIZED_CLIENT,
+                    Refusal::DoesNotMatch(_) => INVALID_SIGNATURE,
+                };
+                (shape, refusal.text())
+            }
             Self::BodyTooLarge { max_bytes } => {
                 (REQUEST_TOO_LARGE, format!("The request is longer than {max_bytes} bytes.").into())
             }
@@ -296,38 +309,6 @@ impl ActionError {
 
 fn invalid_parameter(name: &str, value: &str, reason: &str) -> String {
     format!("Value {value} for parameter {name} is invalid. Reason: {reason}")
-}
-
-fn attribute_text(name: &str, problem: AttributeProblem) -> String {
-    match problem {
-        AttributeProblem::Name => format!(
-            "The message attribute name '{name}' is invalid. Attribute name can contain A-Z, a-z, 0-9, underscore (_), \
-             hyphen (-), and period (.) characters, at most 256 of them, without a leading, trailing or doubled period."
-        ),
-        AttributeProblem::ReservedName => format!(
-            "The message attribute name '{name}' is invalid. You can't use message attribute names beginning with \
-             'AWS.' or 'Amazon.'. These strings are reserved for internal use."
-        ),
-        AttributeProblem::DataType => format!(
-            "The type of message (user) attribute '{name}' is invalid. You must use only the following supported type \
-             prefixes: Binary, Number, String."
-        ),
-        // The wire knows the type and answers `EmptyAttributeValue` before the queue sees the message.
-        AttributeProblem::EmptyValue => {
-            format!("Message (user) attribute '{name}' must contain a non-empty value.")
-        }
-        AttributeProblem::WrongValueKind => {
-            format!("The message (user) attribute '{name}' has a value that does not match its data type.")
-        }
-        AttributeProblem::Number => {
-            format!("Can't cast the value of message (user) attribute '{name}' to a number.")
-        }
-        AttributeProblem::Character => format!(
-            "Invalid characters found in the value of message (user) attribute '{name}'. Valid unicode characters are \
-             {VALID_CHARACTERS}"
-        ),
-        AttributeProblem::Duplicate => format!("Message (user) attribute '{name}' is given more than once."),
-    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,75 @@ pub fn json_request(action: &str, body: &[u8]) {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::wire::ACTIONS;
+
+    const FORM: [&[u8]; 20] = [
+        b"Attribute",
+        b"MessageAttribute",
+        b"SendMessageBatchRequestEntry",
+        b"Tag",
+        b"AttributeName",
+        b"Name",
+        b"Value",
+        b"Key",
+        b"DataType",
+        b"BinaryValue",
+        b".",
+        b".1",
+        b".2.",
+        b".00",
+        b"=",
+        b"&",
+        b"+",
+        b"%",
+        b"%c3%a9",
+        b"\xff",
+    ];
+    const JSON: [&[u8]; 20] = [
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b",",
+        b":",
+        b"\"",
+        b"\"QueueUrl\":",
+        b"\"Attributes\":{",
+        b"\"MessageAttributes\":{",
+        b"\"Entries\":[{",
+        b"\"BinaryValue\":",
+        b"\"DelaySeconds\":",
+        b"\"x\"",
+        b"\\",
+        b"\\u00e9",
+        b"1e999",
+        b"null",
+        b"\n",
+        b"\xff",
+    ];
+
+    /// Joins pieces as a small generator (splitmix64) picks them.
+    fn joined(pieces: &[&[u8]; 20], seed: &mut u64) -> Vec<u8> {
+        let mut next = || {
+            *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (*seed ^ (*seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            (mixed >> 33) as usize
+        };
+        (0..next() % 40).flat_map(|_| pieces[next() % pieces.len()].iter().copied()).collect()
+    }
+
+    #[test]
+    fn whatever_comes_is_read_or_refused() {
+        let mut seed = 1;
+        for round in 0..20_000 {
+            let action = ACTIONS[round % ACTIONS.len()];
+            let form = joined(&FORM, &mut seed);
+            query_request(&[b"Action=", action.as_bytes(), b"&", &form[..]].concat());
+            json_request(action, &joined(&JSON, &mut seed));
+            json_request(action, &[b"{", &joined(&JSON, &mut seed)[..]].concat());
+        }
+    }
 
     /// Every seed of a fuzz target.
     fn seeds(target: &str) -> Vec<Vec<u8>> {

@@ -1,9 +1,8 @@
 //! The AWS listener's router and the limits of one request; nothing else.
 //!
-//! The limits of connections are in `connections.rs`; what a browser may do in `browsers.rs`. Credentials are absent: a
-//! signature is accepted and not checked.
+//! The limits of connections are in `connections.rs`; what a browser may do in `browsers.rs`; who may do anything at all
+//! in `auth.rs`.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use axum::response::Response;
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +21,7 @@ use wasmill_queue::Broker;
 use wasmill_queue::limits::MESSAGE_MAX_BYTES;
 
 use crate::actions::{Actions, Caller};
+use crate::auth::{AccessKey, Guard};
 use crate::browsers::{self, BrowserRule, NotAnOrigin, Requester};
 use crate::codec::{RequestId, RequestIds, json, query};
 use crate::error::ActionError;
@@ -48,6 +48,9 @@ pub struct SqsOptions {
     /// Origins whose pages may use this listener, `scheme://host[:port]`. None by default: every request that a browser
     /// page sent is refused.
     pub allowed_origins: Vec<String>,
+    /// What clients must sign every request with. None by default: then nothing is asked, and a signature is not looked
+    /// at.
+    pub access_keys: Vec<AccessKey>,
 }
 
 /// The SQS API over the queues of one broker.
@@ -55,6 +58,7 @@ pub struct SqsOptions {
 pub struct SqsService {
     actions: Actions,
     browsers: BrowserRule,
+    guard: Option<Guard>,
     stopping: CancellationToken,
     request_ids: RequestIds,
     large_bodies_kib: Semaphore,
@@ -67,7 +71,9 @@ impl SqsService {
     /// When an allowed origin is not one.
     pub fn new(broker: Broker, options: &SqsOptions) -> Result<Self, NotAnOrigin> {
         let stopping = CancellationToken::new();
+        let guard = Guard::new(&options.access_keys, &broker.identity().region);
         Ok(Self {
+            guard,
             actions: Actions::new(broker, stopping.clone()),
             browsers: BrowserRule::new(&options.allowed_origins)?,
             stopping,
@@ -149,7 +155,10 @@ async fn answer(
         Err(ActionError::BodyTooLarge { .. }) => return Err(too_large(protocol, &parts.headers)),
         body => body?,
     };
-    // The place of credentials: the request is here whole, and nothing of it has been decoded.
+    // The request is here whole, and nothing of it has been decoded.
+    if let Some(guard) = &service.guard {
+        guard.check(parts, &body.bytes)?;
+    }
     let decoded = match protocol {
         Protocol::Json { target } => Some(json::decode(json::action(target)?, &body.bytes)?),
         Protocol::Query => query::decode(parts, &body.bytes)?,
@@ -207,20 +216,29 @@ async fn read_body<'a>(service: &'a SqsService, headers: &HeaderMap, body: Body)
             Ok(kib) if length > SMALL_BODY_BYTES => service.large_bodies_kib.acquire_many(kib).await.ok(),
             _ => None,
         };
-        let collected = Limited::new(body, BODY_MAX_BYTES as usize).collect().await;
-        let bytes = collected.map_err(|error| unreadable(&*error))?.to_bytes();
-        Ok(ReadBody { bytes, _memory: memory })
+        Ok(ReadBody { bytes: collect(body).await?, _memory: memory })
     };
     let timed_out = |_| ActionError::BodyTimeout { seconds: BODY_TIMEOUT.as_secs() };
     tokio::time::timeout(BODY_TIMEOUT, read).await.map_err(timed_out)?
 }
 
-fn unreadable(error: &(dyn Error + Send + Sync + 'static)) -> ActionError {
-    if error.is::<LengthLimitError>() {
-        ActionError::BodyTooLarge { max_bytes: BODY_MAX_BYTES }
-    } else {
-        ActionError::Serialization { what: format!("The request body could not be read: {error}") }
+/// A body that came in one piece, as nearly all do, is not copied.
+async fn collect(mut body: Body) -> Result<Bytes, ActionError> {
+    let mut pieces = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let unreadable = |error| format!("The request body could not be read: {error}");
+        let frame = frame.map_err(|error| ActionError::Serialization { what: unreadable(error) })?;
+        // What is no data are trailers.
+        let Ok(data) = frame.into_data() else { continue };
+        if (pieces.len() + data.len()) as u64 > BODY_MAX_BYTES {
+            return Err(ActionError::BodyTooLarge { max_bytes: BODY_MAX_BYTES });
+        }
+        if pieces.is_empty() && body.is_end_stream() {
+            return Ok(data);
+        }
+        pieces.extend_from_slice(&data);
     }
+    Ok(pieces.into())
 }
 
 /// Reads a body away, within limits.

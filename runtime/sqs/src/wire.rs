@@ -125,6 +125,20 @@ pub(crate) enum Response {
     ListMessageMoveTasks(ListMoveTasksResponse),
 }
 
+/// Room for the text of an answer, or of one message, without bodies.
+const USUAL_BYTES: usize = 768;
+
+impl Response {
+    /// Room that the framed answer needs, roughly: growing it step by step would copy it as often.
+    pub(crate) fn room_bytes(&self) -> usize {
+        let messages = match self {
+            Self::ReceiveMessage(received) => &received.messages[..],
+            _ => &[],
+        };
+        USUAL_BYTES + messages.iter().map(|received| received.message.body.len() + USUAL_BYTES).sum::<usize>()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
@@ -132,6 +146,7 @@ mod tests {
 
     use super::*;
     use crate::wire::members::Pairs;
+    use wasmill_queue::MessageId;
 
     #[test]
     fn empty_collections_are_left_out() {
@@ -149,7 +164,7 @@ mod tests {
     #[test]
     fn batch_answers_have_the_models_names() {
         let sent = SendMessageResponse {
-            message_id: "m".into(),
+            message_id: MessageId::new("m"),
             md5_of_message_body: "b".into(),
             md5_of_message_attributes: Some("a".into()),
             md5_of_message_system_attributes: None,

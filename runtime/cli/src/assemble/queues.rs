@@ -1,13 +1,15 @@
 //! The built-in queue as the config wants it: opened, the config's queues made, and what it writes of them imposed.
 
 use prometheus::Registry;
-use wasmill_queue::{Broker, BrokerOptions, Durability, Identity, LocalQueue, OpenError};
+use wasmill_queue::{Broker, BrokerOptions, Durability, Identity, LocalQueue, OpenError, QueueError};
 
 use crate::assemble::metrics_twice;
 use crate::config::{self, Config, QueueSpec};
 use crate::error::CliError;
 
 const RETENTION: &str = "MessageRetentionPeriod";
+const KMS_REUSE: &str = "KmsDataKeyReusePeriodSeconds";
+const KMS_REUSE_DEFAULT: &str = "300";
 
 /// Opens the built-in queue with the config's queues in it.
 pub(super) async fn open(config: &Config, local: &config::LocalQueue, registry: &Registry) -> Result<Broker, CliError> {
@@ -23,6 +25,9 @@ pub(super) async fn open(config: &Config, local: &config::LocalQueue, registry: 
     })
     .await
     .map_err(|error| open_error(&error))?;
+    if local.data_dir.is_none() {
+        tracing::info!("the queues are in memory: they and their messages are gone when the process ends");
+    }
     own(&broker, &config.queues).await?;
     Ok(broker)
 }
@@ -34,28 +39,39 @@ pub(super) fn find(broker: &Broker, name: &str) -> Result<LocalQueue, CliError> 
 
 /// Makes the queues that are missing and imposes what is written of the others.
 async fn own(broker: &Broker, specs: &[QueueSpec]) -> Result<(), CliError> {
-    // Two rounds: a redrive policy may name a queue that stands further down.
     let mut are_new = Vec::with_capacity(specs.len());
     for spec in specs {
         let is_new = broker.queue(&spec.name).is_err();
         if is_new {
-            let made = broker.create_queue(&spec.name, &spec.plain_attributes(), &[]).await;
+            let made = broker.create_queue(&spec.name, &spec.creation_attributes(), &spec.tags).await;
             made.map_err(|error| CliError::unavailable(format!("queue {}: {error}", spec.name)))?;
         }
         are_new.push(is_new);
     }
+    // A redrive policy may name a queue that stands further down, and needs what is written there: its permission.
+    let stored = specs.iter().zip(&are_new).filter_map(|(spec, is_new)| (!is_new).then_some(spec));
+    for spec in stored {
+        let queue = find(broker, &spec.name)?;
+        impose(&queue, &spec.name, spec.plain_attributes(), false).await?;
+        impose_tags(&queue, spec).await?;
+    }
     for (spec, is_new) in specs.iter().zip(are_new) {
-        impose(&find(broker, &spec.name)?, spec, is_new).await?;
+        impose(&find(broker, &spec.name)?, &spec.name, spec.redrive_attribute(), is_new).await?;
     }
     Ok(())
 }
 
 /// The config owns what it writes: at start it wins, and the log says what it overrode. What it does not write is left
 /// as it is, since whoever set it may rely on it.
-async fn impose(queue: &LocalQueue, spec: &QueueSpec, is_new: bool) -> Result<(), CliError> {
-    let failed = |reason: String| CliError::unavailable(format!("queue {}: {reason}", spec.name));
+async fn impose(
+    queue: &LocalQueue,
+    name: &str,
+    written: impl IntoIterator<Item = (String, String)>,
+    is_new: bool,
+) -> Result<(), CliError> {
+    let failed = |reason: String| CliError::unavailable(format!("queue {name}: {reason}"));
     let current = queue.describe().map_err(|error| failed(error.to_string()))?;
-    let changes = changes(spec, &current.attributes);
+    let changes = changes(written, &current.attributes);
     if changes.is_empty() {
         return Ok(());
     }
@@ -63,17 +79,31 @@ async fn impose(queue: &LocalQueue, spec: &QueueSpec, is_new: bool) -> Result<()
         let Change { attribute, stored, wanted } = change;
         if change.shortens_retention() {
             tracing::warn!(
-                queue = spec.name,
+                queue = name,
                 stored,
                 config = wanted,
                 "the config shortens message_retention_period: messages older than that are deleted"
             );
         } else {
-            tracing::info!(queue = spec.name, attribute, stored, config = wanted, "the config overrides");
+            tracing::info!(queue = name, attribute, stored, config = wanted, "the config overrides");
         }
     }
     let wanted: Vec<(String, String)> = changes.into_iter().map(|change| (change.attribute, change.wanted)).collect();
     queue.set_attributes(&wanted).await.map_err(|error| failed(error.to_string()))
+}
+
+/// Tags likewise: one that the config does not write stays.
+async fn impose_tags(queue: &LocalQueue, spec: &QueueSpec) -> Result<(), CliError> {
+    let failed = |error: QueueError| CliError::unavailable(format!("queue {}: {error}", spec.name));
+    let stored = queue.tags().map_err(failed)?;
+    let changed: Vec<(String, String)> = spec.tags.iter().filter(|tag| !stored.contains(tag)).cloned().collect();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    for (tag, value) in &changed {
+        tracing::info!(queue = spec.name, tag, config = value, "the config overrides");
+    }
+    queue.tag(&changed).await.map_err(failed)
 }
 
 /// An attribute whose stored value is not the one that is written.
@@ -93,14 +123,14 @@ impl Change {
     }
 }
 
-fn changes(spec: &QueueSpec, stored: &[(&str, String)]) -> Vec<Change> {
-    let written = spec.plain_attributes().into_iter().chain(spec.redrive_attribute());
-    written
-        .filter_map(|(attribute, wanted)| {
-            let stored = stored.iter().find(|(known, _)| *known == attribute).map(|(_, stored)| stored.clone());
-            (stored.as_ref() != Some(&wanted)).then_some(Change { attribute, stored, wanted })
-        })
-        .collect()
+fn changes(written: impl IntoIterator<Item = (String, String)>, stored: &[(&str, String)]) -> Vec<Change> {
+    let changes = written.into_iter().filter_map(|(attribute, wanted)| {
+        let stored = stored.iter().find(|(known, _)| *known == attribute).map(|(_, stored)| stored.clone());
+        // What a queue does not show has its default: of what may be removed, the empty text.
+        let default = if attribute == KMS_REUSE { KMS_REUSE_DEFAULT } else { "" };
+        (stored.as_deref().unwrap_or(default) != wanted).then_some(Change { attribute, stored, wanted })
+    });
+    changes.collect()
 }
 
 fn open_error(error: &OpenError) -> CliError {
@@ -113,15 +143,15 @@ fn open_error(error: &OpenError) -> CliError {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use std::collections::BTreeMap;
 
-    use crate::config::RedriveSpec;
+    use crate::config::{RedriveAllowSpec, RedrivePermission, RedriveSpec};
 
     use super::*;
 
-    pub(in crate::assemble) async fn broker() -> Broker {
+    pub(crate) async fn broker() -> Broker {
         let metrics = wasmill_queue::Metrics::register(&Registry::new()).unwrap();
         let (identity, durability) = (Identity::default(), Durability::Fsync);
         Broker::open(BrokerOptions { data_dir: None, durability, identity, clock: None, metrics }).await.unwrap()
@@ -183,6 +213,72 @@ pub(super) mod tests {
         assert!(refused.to_string().contains("queue orders: "), "{refused}");
     }
 
+    #[tokio::test]
+    async fn fifo_queues_tags_and_permissions_are_made_and_imposed_in_any_order() {
+        let broker = broker().await;
+        let dead = |permission| {
+            let sources = match permission {
+                RedrivePermission::ByQueue => vec![Identity::default().arn("orders.fifo").to_string()],
+                _ => Vec::new(),
+            };
+            let redrive_allow = Some(RedriveAllowSpec { permission, source_queue_arns: sources });
+            QueueSpec { redrive_allow, ..QueueSpec::new("dead.fifo") }
+        };
+        let tags = vec![pair("team", "blue")];
+        let orders = QueueSpec {
+            content_based_deduplication: Some(true),
+            deduplication_scope: Some("messageGroup"),
+            fifo_throughput_limit: Some("perMessageGroupId"),
+            tags: tags.clone(),
+            ..with_redrive("orders.fifo", "dead.fifo")
+        };
+        own(&broker, &[orders.clone(), dead(RedrivePermission::ByQueue)]).await.unwrap();
+        let made = stored(&broker, "orders.fifo");
+        for (name, value) in [
+            ("FifoQueue", "true"),
+            ("ContentBasedDeduplication", "true"),
+            ("DeduplicationScope", "messageGroup"),
+            ("FifoThroughputLimit", "perMessageGroupId"),
+        ] {
+            assert_eq!(made[name], value);
+        }
+        let queue = broker.queue("orders.fifo").unwrap();
+        assert_eq!(queue.tags().unwrap(), tags);
+
+        // What a client changed since: a tag of its own stays, a written one comes back, and so does the permission that
+        // the redrive policy of the queue above it needs.
+        queue.tag(&[pair("team", "red"), pair("cost", "7")]).await.unwrap();
+        queue.set_attributes(&[pair("RedrivePolicy", ""), pair("ContentBasedDeduplication", "false")]).await.unwrap();
+        let deny = pair("RedriveAllowPolicy", r#"{"redrivePermission":"denyAll"}"#);
+        broker.queue("dead.fifo").unwrap().set_attributes(&[deny]).await.unwrap();
+        own(&broker, &[orders.clone(), dead(RedrivePermission::ByQueue)]).await.unwrap();
+        assert_eq!(queue.tags().unwrap(), [pair("cost", "7"), pair("team", "blue")]);
+        assert_eq!(stored(&broker, "orders.fifo"), made);
+
+        let refused = own(&broker, &[QueueSpec { redrive: None, ..orders }, dead(RedrivePermission::DenyAll)]).await;
+        refused.unwrap();
+        assert_eq!(stored(&broker, "orders.fifo"), made, "a policy that stands is left alone");
+    }
+
+    #[tokio::test]
+    async fn an_empty_text_removes_and_what_is_gone_is_no_change() {
+        let broker = broker().await;
+        let with = |policy: &str, key: &str| QueueSpec {
+            policy: Some(policy.to_owned()),
+            kms_master_key_id: Some(key.to_owned()),
+            kms_data_key_reuse_period_seconds: Some(300),
+            ..QueueSpec::new("orders")
+        };
+        own(&broker, &[with("{}", "key")]).await.unwrap();
+        let made = stored(&broker, "orders");
+        assert_eq!((made["Policy"].as_str(), made["KmsMasterKeyId"].as_str()), ("{}", "key"));
+        own(&broker, &[with("", "")]).await.unwrap();
+        let removed = stored(&broker, "orders");
+        assert!(!removed.contains_key("Policy") && !removed.contains_key("KmsMasterKeyId"), "{removed:?}");
+        let shown: Vec<(&str, String)> = removed.into_iter().collect();
+        assert_eq!(changes(with("", "").plain_attributes(), &shown), []);
+    }
+
     #[test]
     fn a_shorter_retention_is_told_apart() {
         let spec = QueueSpec {
@@ -196,13 +292,13 @@ pub(super) mod tests {
             values.map(|(name, value)| (name, value.to_owned()))
         };
         let shorter = |retention: &str| -> Vec<(String, bool)> {
-            let found = changes(&spec, &stored(retention));
+            let found = changes(spec.plain_attributes(), &stored(retention));
             found.iter().map(|change| (change.attribute.clone(), change.shortens_retention())).collect()
         };
         let visibility = ("VisibilityTimeout".to_owned(), false);
         assert_eq!(shorter("61"), [visibility.clone(), (RETENTION.to_owned(), true)]);
         assert_eq!(shorter("60"), [visibility]);
         let longer = QueueSpec { message_retention_period_seconds: Some(70), ..QueueSpec::new("orders") };
-        assert!(!changes(&longer, &stored("60"))[0].shortens_retention());
+        assert!(!changes(longer.plain_attributes(), &stored("60"))[0].shortens_retention());
     }
 }

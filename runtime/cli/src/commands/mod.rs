@@ -1,9 +1,12 @@
 //! One file per command. A command reads its arguments, uses what `assemble` built, prints, and gives the exit code.
 
+mod admin_client;
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod invoke;
+mod peek;
 pub(crate) mod queue;
+mod redrive;
 pub(crate) mod run;
 pub(crate) mod serve;
 
@@ -16,6 +19,11 @@ use crate::error::CliError;
 /// says nothing then, and its exit code is 0.
 pub(crate) fn print_line(line: impl Display) -> Result<(), CliError> {
     write_line(&mut std::io::stdout().lock(), line)
+}
+
+/// Tells a person something beside the output, on stderr. That it cannot be written changes nothing.
+pub(crate) fn print_note(note: impl Display) {
+    let _ = writeln!(std::io::stderr().lock(), "note: {note}");
 }
 
 fn write_line(out: &mut impl Write, line: impl Display) -> Result<(), CliError> {

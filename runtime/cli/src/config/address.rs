@@ -7,6 +7,7 @@ use thiserror::Error;
 
 /// The longest queue name (sqs-semantics § 3).
 pub(super) const QUEUE_NAME_CHARS_MAX: usize = 80;
+const FIFO_SUFFIX: &str = ".fifo";
 
 /// A queue as written in the config.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,17 @@ pub(super) enum QueueAddress {
     Arn(QueueArn),
     /// `http(s)://HOST[:PORT]/…/NAME`.
     Url(QueueUrl),
+}
+
+impl QueueAddress {
+    /// The queue's name.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Name(name) => name,
+            Self::Arn(arn) => &arn.name,
+            Self::Url(url) => &url.name,
+        }
+    }
 }
 
 /// The parts of a queue's ARN.
@@ -48,10 +60,8 @@ pub(super) struct QueueUrl {
 /// Why a text names no queue. The text itself is not repeated: the caller shows it.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub(super) enum AddressError {
-    #[error("is not a queue name: 1–80 letters, digits, hyphens or underscores")]
+    #[error("is not a queue name: 1–80 letters, digits, hyphens or underscores, of a FIFO queue with .fifo at the end")]
     BadName,
-    #[error("not yet: this version has no FIFO queues")]
-    Fifo,
     #[error("is not the ARN of an SQS queue: arn:aws:sqs:REGION:ACCOUNT:NAME with an account of 12 digits")]
     BadArn,
     #[error("is not a queue URL: https://HOST/ACCOUNT/NAME")]
@@ -65,7 +75,6 @@ impl AddressError {
     pub(super) fn mend(&self) -> &'static str {
         match self {
             Self::BadName | Self::BadUrl => "write a local queue's name, an ARN arn:aws:sqs:… or a queue URL https://…",
-            Self::Fifo => "use a standard queue",
             Self::BadArn => "copy the queue's QueueArn attribute",
             Self::Credentials => "take user and password out; credentials come from the standard AWS chain",
         }
@@ -84,16 +93,16 @@ pub(super) fn parse_address(text: &str) -> Result<QueueAddress, AddressError> {
     Ok(QueueAddress::Name(text.to_owned()))
 }
 
-/// The rule for a standard queue's name (sqs-semantics § 3). A `.fifo` name that is otherwise well formed is `Fifo`.
+/// The rule for a queue's name (sqs-semantics § 3); the suffix of a FIFO queue counts towards its length.
 pub(super) fn check_queue_name(name: &str) -> Result<(), AddressError> {
-    let (stem, is_fifo) = match name.strip_suffix(".fifo") {
-        Some(stem) => (stem, true),
-        None => (name, false),
-    };
-    if !is_word(stem) || name.len() > QUEUE_NAME_CHARS_MAX {
-        return Err(AddressError::BadName);
-    }
-    if is_fifo { Err(AddressError::Fifo) } else { Ok(()) }
+    let stem = name.strip_suffix(FIFO_SUFFIX).unwrap_or(name);
+    let fits = is_word(stem) && name.len() <= QUEUE_NAME_CHARS_MAX;
+    if fits { Ok(()) } else { Err(AddressError::BadName) }
+}
+
+/// Whether a name is one of a FIFO queue: the suffix and the type always go together.
+pub(super) fn is_fifo_name(name: &str) -> bool {
+    name.ends_with(FIFO_SUFFIX)
 }
 
 fn parse_arn(text: &str) -> Result<QueueArn, AddressError> {
@@ -105,7 +114,7 @@ fn parse_arn(text: &str) -> Result<QueueArn, AddressError> {
     if !known_partition || !is_region(region) || !is_account_id(account_id) {
         return Err(AddressError::BadArn);
     }
-    check_queue_name(name).map_err(|error| if error == AddressError::Fifo { error } else { AddressError::BadArn })?;
+    check_queue_name(name).map_err(|_| AddressError::BadArn)?;
     let (region, account_id, name) = (region.to_owned(), account_id.to_owned(), name.to_owned());
     Ok(QueueArn { text: text.to_owned(), region, account_id, name })
 }
@@ -119,7 +128,7 @@ fn parse_url(text: &str) -> Result<QueueUrl, AddressError> {
     let Some((name, before)) = segments.split_last() else {
         return Err(AddressError::BadUrl);
     };
-    check_queue_name(name).map_err(|error| if error == AddressError::Fifo { error } else { AddressError::BadUrl })?;
+    check_queue_name(name).map_err(|_| AddressError::BadUrl)?;
     let account_id = before.last().filter(|segment| is_account_id(segment)).map(|account| (*account).to_owned());
     let host = uri.host().unwrap_or_default().to_ascii_lowercase();
     let is_amazon = [".amazonaws.com", ".amazonaws.com.cn"].iter().any(|suffix| host.ends_with(suffix));
@@ -202,11 +211,15 @@ mod tests {
     #[test]
     fn names() {
         assert_eq!(parse_address("orders-1_b").unwrap(), QueueAddress::Name("orders-1_b".to_owned()));
-        assert_eq!(check_queue_name(&"a".repeat(80)), Ok(()));
-        for bad in ["", "a b", "a/b", "größe", ".fifo", "a.b", &"a".repeat(81)] {
+        for good in ["orders.fifo", &"a".repeat(80), &format!("{}.fifo", "a".repeat(75))] {
+            assert_eq!(check_queue_name(good), Ok(()), "{good}");
+        }
+        for bad in
+            ["", "a b", "a/b", "größe", ".fifo", "a.b", "a.FIFO", &"a".repeat(81), &format!("{}.fifo", "a".repeat(76))]
+        {
             assert_eq!(check_queue_name(bad), Err(AddressError::BadName), "{bad}");
         }
-        assert_eq!(check_queue_name("orders.fifo"), Err(AddressError::Fifo));
+        assert!(is_fifo_name("orders.fifo") && !is_fifo_name("orders"));
     }
 
     #[test]
@@ -228,7 +241,7 @@ mod tests {
         ] {
             assert_eq!(parse_address(bad), Err(AddressError::BadArn), "{bad}");
         }
-        assert_eq!(parse_address("arn:aws:sqs:us-east-1:123456789012:orders.fifo"), Err(AddressError::Fifo));
+        assert_eq!(parse_address("arn:aws:sqs:us-east-1:123456789012:orders.fifo").unwrap().name(), "orders.fifo");
     }
 
     #[test]
@@ -261,6 +274,6 @@ mod tests {
             assert_eq!(parse_address(bad), Err(AddressError::BadUrl), "{bad}");
         }
         assert_eq!(parse_address("https://user:secret@host/1/orders"), Err(AddressError::Credentials));
-        assert_eq!(parse_address("https://host/123456789012/orders.fifo"), Err(AddressError::Fifo));
+        assert_eq!(url("https://host/123456789012/orders.fifo").name, "orders.fifo");
     }
 }

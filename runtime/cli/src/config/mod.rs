@@ -6,6 +6,7 @@
 //! and environment of the process (`WASMILL_LOG`), which are `args.rs` and `telemetry.rs`.
 
 mod address;
+mod auth;
 mod aws;
 mod expand;
 mod finding;
@@ -14,6 +15,7 @@ mod listener;
 mod mapping;
 mod paths;
 mod queue;
+mod queue_spec;
 mod reader;
 mod resolve;
 mod sandbox;
@@ -27,6 +29,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use wasmill_sqs::AccessKey;
+
 pub(crate) use self::aws::Aws;
 pub(crate) use self::finding::{Finding, Mistakes};
 pub(crate) use self::function::{DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_SECONDS, FunctionSpec, check_variable_name};
@@ -35,7 +39,11 @@ pub(crate) use self::listener::{
 };
 pub(crate) use self::mapping::{MappingSource, MappingSpec, RemoteAddress, RemoteQueue};
 pub(crate) use self::paths::default_cache_dir;
-pub(crate) use self::queue::{DEFAULT_VISIBILITY_TIMEOUT_SECONDS, QueueSpec, RedriveSpec};
+#[cfg(test)]
+pub(crate) use self::queue::RedrivePermission;
+#[cfg(test)]
+pub(crate) use self::queue_spec::RedriveAllowSpec;
+pub(crate) use self::queue_spec::{DEFAULT_VISIBILITY_TIMEOUT_SECONDS, QueueSpec, RedriveSpec};
 pub(crate) use self::resolve::{DEFAULT_ACCOUNT_ID, DEFAULT_REGION};
 pub(crate) use self::sandbox::{INSTANCES_MAX, Sandbox, instances_for};
 pub(crate) use self::source::Env;
@@ -69,6 +77,8 @@ pub(crate) struct Config {
     pub(crate) functions: Vec<FunctionSpec>,
     /// What feeds what, in the order of the file.
     pub(crate) mappings: Vec<MappingSpec>,
+    /// What clients of the AWS listener must sign with; empty: nothing is asked of them.
+    pub(crate) access_keys: Vec<AccessKey>,
     /// How Amazon SQS is reached.
     pub(crate) aws: Aws,
     /// Where compiled modules are kept, losing it costs time only; `None`: each start compiles.
@@ -96,6 +106,7 @@ impl Config {
             queues: Vec::new(),
             functions: Vec::new(),
             mappings: Vec::new(),
+            access_keys: Vec::new(),
             aws: Aws::default(),
             cache_dir: None,
             region: DEFAULT_REGION.to_owned(),
@@ -168,7 +179,7 @@ fn read(source: &Source<'_>, document: &toml::de::DeTable<'_>, folder: &Path, en
 
     let (local_queue, admin) = listener::read_listeners(&mut root, folder);
     root.not_yet("control", "control plane; mappings and functions come from this file");
-    root.not_yet("auth", "credentials; both listeners stay on loopback");
+    let access_keys = auth::read_auth(&mut root);
     let aws = aws::read_aws(&mut root);
     let queues = queue::read_queues(&mut root);
     let functions = function::read_functions(&mut root, folder);
@@ -193,6 +204,7 @@ fn read(source: &Source<'_>, document: &toml::de::DeTable<'_>, folder: &Path, en
         queues,
         functions,
         mappings,
+        access_keys,
         aws,
         cache_dir,
         region,

@@ -164,7 +164,8 @@ impl<'s, 'a> Section<'s, 'a> {
         found.unwrap_or_else(|| Located::new(default, self.place_of(key)))
     }
 
-    fn optional_boolean(&mut self, key: &'static str) -> Option<Located<bool>> {
+    /// `true` or `false`, if it is written.
+    pub(super) fn optional_boolean(&mut self, key: &'static str) -> Option<Located<bool>> {
         let (place, value) = self.take(key)?;
         let mend = "write true or false, without quotes";
         match value.get_ref() {

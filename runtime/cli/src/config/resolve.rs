@@ -6,12 +6,13 @@
 
 use std::collections::HashMap;
 
-use super::address::{QueueAddress, QueueArn, QueueUrl, parse_address};
+use super::address::{QueueAddress, QueueArn, QueueUrl, is_fifo_name, parse_address};
 use super::aws::Aws;
 use super::function::{FunctionDraft, FunctionSpec};
 use super::listener::{LocalQueue, is_loopback};
 use super::mapping::{MappingDraft, MappingSource, MappingSpec, RemoteAddress, RemoteQueue};
-use super::queue::{DEFAULT_VISIBILITY_TIMEOUT_SECONDS, QueueDraft, QueueSpec, RedriveSpec};
+use super::queue::{QueueDraft, RedriveAllowDraft};
+use super::queue_spec::{DEFAULT_VISIBILITY_TIMEOUT_SECONDS, QueueSpec, RedriveAllowSpec, RedriveSpec};
 use super::source::{Located, Place, Source};
 use super::suggest::nearest;
 
@@ -46,17 +47,54 @@ impl Resolver<'_, '_> {
         let resolve = |draft: &QueueDraft| {
             let redrive = draft.redrive.as_ref().and_then(|redrive| {
                 let dead_letter_queue = self.dead_letter_queue(draft, &redrive.dead_letter_target_arn)?;
-                let dead_letter_target_arn =
-                    format!("arn:aws:sqs:{}:{}:{dead_letter_queue}", self.region, self.account_id);
+                let dead_letter_target_arn = self.own_arn(&dead_letter_queue);
                 Some(RedriveSpec {
                     dead_letter_queue,
                     dead_letter_target_arn,
                     max_receive_count: redrive.max_receive_count,
                 })
             });
-            QueueSpec { redrive, ..draft.spec.clone() }
+            let redrive_allow = draft.redrive_allow.as_ref().map(|allow| self.redrive_allow(allow));
+            QueueSpec { redrive, redrive_allow, ..draft.spec.clone() }
         };
-        self.queues.iter().map(resolve).collect()
+        let specs: Vec<QueueSpec> = self.queues.iter().map(resolve).collect();
+        self.check_permissions(&specs);
+        specs
+    }
+
+    /// The queues that may name one as their dead-letter queue. They need not be in the config.
+    fn redrive_allow(&self, draft: &RedriveAllowDraft) -> RedriveAllowSpec {
+        let arn = |written: &Located<String>| match self.address(written)? {
+            QueueAddress::Name(name) => Some(self.own_arn(&name)),
+            QueueAddress::Arn(arn) => Some(arn.text),
+            QueueAddress::Url(_) => {
+                let mend = "write the queue's name or its ARN";
+                self.source.mistake(&written.place, format!("{} is a URL", written.shown()), mend);
+                None
+            }
+        };
+        let source_queue_arns = draft.source_queue_arns.iter().filter_map(arn).collect();
+        RedriveAllowSpec { permission: draft.permission, source_queue_arns }
+    }
+
+    /// A dead-letter queue of the config that does not allow the queue that names it.
+    fn check_permissions(&self, specs: &[QueueSpec]) {
+        for (draft, spec) in self.queues.iter().zip(specs) {
+            let (Some(written), Some(redrive)) = (&draft.redrive, &spec.redrive) else { continue };
+            let target = specs.iter().find(|target| target.name == redrive.dead_letter_queue);
+            let allow = target.and_then(|target| target.redrive_allow.as_ref());
+            if allow.is_some_and(|allow| !allow.allows(&self.own_arn(&spec.name))) {
+                let written = &written.dead_letter_target_arn;
+                let what =
+                    format!("the redrive_allow_policy of queue {:?} does not allow this", redrive.dead_letter_queue);
+                let mend = format!("add {:?} to its source_queue_arns, or write allowAll", spec.name);
+                self.source.mistake(&written.place, what, mend);
+            }
+        }
+    }
+
+    fn own_arn(&self, queue_name: &str) -> String {
+        format!("arn:aws:sqs:{}:{}:{queue_name}", self.region, self.account_id)
     }
 
     /// The functions, their names unique. One without a file to load is left out: its mistake is recorded.
@@ -110,8 +148,8 @@ impl Resolver<'_, '_> {
             QueueAddress::Arn(arn) if self.is_ours(&arn) => arn.name,
             QueueAddress::Arn(_) | QueueAddress::Url(_) => {
                 let what = format!("{shown} is not a queue of the built-in service");
-                let prefix = format!("arn:aws:sqs:{}:{}:", self.region, self.account_id);
-                let mend = format!("write the name of one of the [[queue]] entries, or its ARN {prefix}NAME");
+                let arn = self.own_arn("NAME");
+                let mend = format!("write the name of one of the [[queue]] entries, or its ARN {arn}");
                 self.source.mistake(&target.place, what, mend);
                 return None;
             }
@@ -122,11 +160,26 @@ impl Resolver<'_, '_> {
             return None;
         }
         self.queue_named(&name, target)?;
+        if is_fifo_name(&name) != is_fifo_name(&queue.spec.name) {
+            let types = if is_fifo_name(&name) { ("a FIFO queue", "is not") } else { ("not a FIFO queue", "is") };
+            let what = format!("{shown} is {}, and this queue {} one", types.0, types.1);
+            self.source.mistake(&target.place, what, "name a queue of the same type");
+            return None;
+        }
         Some(name)
     }
 
     fn event_source(&self, written: &Located<String>) -> Option<MappingSource> {
-        match self.address(written)? {
+        let address = self.address(written)?;
+        if is_fifo_name(address.name()) {
+            let what = format!(
+                "not yet: this version's mappings do not keep a FIFO queue's order, and {} is one",
+                written.shown()
+            );
+            self.source.mistake(&written.place, what, "use a standard queue");
+            return None;
+        }
+        match address {
             QueueAddress::Name(name) if self.local_queue.is_some() => self.local_source(&name, written),
             QueueAddress::Name(_) => {
                 let what = format!("{} is a local queue's name, and there is no [local_queue]", written.shown());

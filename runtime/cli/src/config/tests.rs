@@ -143,7 +143,7 @@ async fn full_toml_loads_and_its_values_are_the_defaults() {
     assert_eq!((full.strict_lambda, full.drain_grace), (minimal.strict_lambda, minimal.drain_grace));
     assert_eq!(full.admin, minimal.admin);
     assert_eq!(full.queues[0].redrive, minimal.queues[0].redrive);
-    assert_eq!(full.queues[0].plain_attributes().len(), 5, "every attribute is written");
+    assert_eq!(full.queues[0].plain_attributes().len(), 9, "every attribute of a standard queue is written");
     assert_eq!(attributes_of_new_queue(&full.queues[0]).await, attributes_of_new_queue(&QueueSpec::new("x")).await);
     assert_eq!(full.sandbox.max_instances, minimal.sandbox.max_instances);
     assert_eq!(full.local_queue.unwrap().durability, minimal.local_queue.unwrap().durability);
@@ -171,7 +171,7 @@ async fn attributes_of_new_queue(spec: &QueueSpec) -> Vec<(&'static str, String)
         metrics: wasmill_queue::Metrics::register(&prometheus::Registry::new()).unwrap(),
     });
     let broker = broker.await.unwrap();
-    let queue = broker.create_queue(&spec.name, &spec.plain_attributes(), &[]).await.unwrap();
+    let queue = broker.create_queue(&spec.name, &spec.creation_attributes(), &[]).await.unwrap();
     queue.describe().unwrap().attributes
 }
 
@@ -180,14 +180,16 @@ fn every_key_that_works_is_in_full_toml() {
     let text =
         std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../config/full.toml")).unwrap();
     // An unknown key makes each section list what it knows: the reader itself says which keys work.
-    let probe = "a_b_c = 1\n[local_queue]\na_b_c = 1\n[admin]\na_b_c = 1\n[aws]\na_b_c = 1\n[sandbox]\na_b_c = 1\n\
-                 [[queue]]\na_b_c = 1\nredrive_policy = { a_b_c = 1 }\n[[function]]\na_b_c = 1\n\
+    let probe = "a_b_c = 1\n[local_queue]\na_b_c = 1\n[auth]\na_b_c = 1\n\
+                 credentials = [{ a_b_c = 1 }]\n[admin]\na_b_c = 1\n[aws]\na_b_c = 1\n[sandbox]\na_b_c = 1\n\
+                 [[queue]]\na_b_c = 1\nredrive_policy = { a_b_c = 1 }\n\
+                 redrive_allow_policy = { a_b_c = 1 }\n[[function]]\na_b_c = 1\n\
                  [[event_source_mapping]]\na_b_c = 1\nscaling_config = { a_b_c = 1 }\n";
     let lists: Vec<String> = mistakes(probe)
         .into_iter()
         .filter_map(|found| Some(found.mend.strip_prefix("the keys here are ")?.to_owned()))
         .collect();
-    assert_eq!(lists.len(), 10, "one list per section");
+    assert_eq!(lists.len(), 13, "one list per section");
     for key in lists.iter().flat_map(|list| list.split(", ")) {
         let written = |line: &str| {
             if line.starts_with('#') {
@@ -207,16 +209,14 @@ fn keys_of_later_versions_are_refused_by_name() {
     for (text, key) in [
         ("state_dir = \"state\"".to_owned() + BASE, "state_dir"),
         (with_base("[control]\nlisten = \"127.0.0.1:1\""), "control"),
-        (with_base("[auth]"), "auth"),
         (with_base("handler = \"orders.handler\""), "function[0].handler"),
         (with_base("allowed_hosts = []"), "function[0].allowed_hosts"),
         (with_base("reuse = true"), "function[0].reuse"),
         (with_base("runtime = \"python\""), "function[0].runtime"),
-        (with_base("[[queue]]\nname = \"a.fifo\""), "queue[1].name"),
-        (with_base("[[queue]]\nname = \"a\"\nfifo_queue = true"), "queue[1].fifo_queue"),
         (
-            with_base("[[queue]]\nname = \"a\"\ncontent_based_deduplication = true"),
-            "queue[1].content_based_deduplication",
+            with_mapping("").replace("\"orders\"\nfunction_name", "\"orders.fifo\"\nfunction_name")
+                + "[[queue]]\nname = \"orders.fifo\"",
+            "event_source_mapping[0].event_source_arn",
         ),
         (with_mapping("batch_size = 11"), "event_source_mapping[0].batch_size"),
         (with_mapping("batch_size = 10000"), "event_source_mapping[0].batch_size"),
@@ -329,10 +329,122 @@ fn names_are_looked_up_across_sections() {
 }
 
 #[test]
+fn every_attribute_of_a_queue_is_read() {
+    let text = r#"
+[local_queue]
+[[queue]]
+name = "orders.fifo"
+fifo_queue = true
+content_based_deduplication = true
+deduplication_scope = "messageGroup"
+fifo_throughput_limit = "perMessageGroupId"
+policy = '{"Version":"2012-10-17"}'
+kms_master_key_id = "alias/orders"
+kms_data_key_reuse_period_seconds = 60
+redrive_policy = { dead_letter_target_arn = "dead.fifo", max_receive_count = 3 }
+tags = { team = "blue", cost = "" }
+[[queue]]
+name = "dead.fifo"
+sqs_managed_sse_enabled = false
+redrive_allow_policy = { redrive_permission = "byQueue", source_queue_arns = ["orders.fifo", "arn:aws:sqs:us-east-1:000000000000:b.fifo"] }
+"#;
+    let queues = load_text(text).map_err(|mistakes| mistakes.to_string()).unwrap().queues;
+    let pairs = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    let orders = [
+        ("FifoQueue", "true"),
+        ("ContentBasedDeduplication", "true"),
+        ("DeduplicationScope", "messageGroup"),
+        ("FifoThroughputLimit", "perMessageGroupId"),
+        ("Policy", r#"{"Version":"2012-10-17"}"#),
+        ("KmsMasterKeyId", "alias/orders"),
+        ("KmsDataKeyReusePeriodSeconds", "60"),
+    ];
+    assert_eq!(queues[0].creation_attributes(), pairs(&orders));
+    assert_eq!(queues[0].tags, pairs(&[("cost", ""), ("team", "blue")]));
+    let allow = r#"{"redrivePermission":"byQueue","sourceQueueArns":["arn:aws:sqs:us-east-1:000000000000:orders.fifo","arn:aws:sqs:us-east-1:000000000000:b.fifo"]}"#;
+    let dead = [("FifoQueue", "true"), ("RedriveAllowPolicy", allow), ("SqsManagedSseEnabled", "false")];
+    assert_eq!(queues[1].creation_attributes(), pairs(&dead));
+}
+
+#[test]
+fn a_queues_keys_must_go_together() {
+    let queue = |name: &str, keys: &str| with_base(&format!("[[queue]]\nname = \"{name}\"\n{keys}"));
+    let allow = |policy: &str| queue("a", &format!("redrive_allow_policy = {policy}"));
+    let eleven = (0..11).map(|n| format!("\"q{n}\"")).collect::<Vec<_>>().join(", ");
+    let dead_of_base = |dead: &str, keys: &str| {
+        let policy = format!("redrive_policy = {{ dead_letter_target_arn = \"{dead}\", max_receive_count = 1 }}");
+        BASE.replace("[[function]]", &format!("{policy}\n[[function]]"))
+            + &format!("[[queue]]\nname = \"{dead}\"\n{keys}")
+    };
+    for (text, key, part) in [
+        (queue("a", "fifo_queue = true"), "queue[1].fifo_queue", "does not end with .fifo"),
+        (queue("a.fifo", "fifo_queue = false"), "queue[1].fifo_queue", "ends with .fifo"),
+        (queue("a.fifo", "fifo_queue = 1"), "queue[1].fifo_queue", "not true or false"),
+        (queue("a", "content_based_deduplication = true"), "queue[1].content_based_deduplication", "FIFO queues"),
+        (queue("a", "deduplication_scope = \"queue\""), "queue[1].deduplication_scope", "FIFO queues"),
+        (queue("a.fifo", "deduplication_scope = \"group\""), "queue[1].deduplication_scope", "\"messageGroup\""),
+        (
+            queue("a.fifo", "fifo_throughput_limit = \"perMessageGroupId\""),
+            "queue[1].fifo_throughput_limit",
+            "only with deduplication_scope",
+        ),
+        (
+            queue("a", "kms_master_key_id = \"k\"\nsqs_managed_sse_enabled = true"),
+            "queue[1].sqs_managed_sse_enabled",
+            "one kind of encryption",
+        ),
+        (
+            queue("a", "kms_data_key_reuse_period_seconds = 59"),
+            "queue[1].kms_data_key_reuse_period_seconds",
+            "59 is not in 60–86400 s",
+        ),
+        (queue("a", "policy = \"allow\""), "queue[1].policy", "is not JSON"),
+        (queue("a", "policy = \"[]\""), "queue[1].policy", "no object"),
+        (queue("a", "policy = { }"), "queue[1].policy", "expected a string"),
+        (queue("a", "tags = \"x\""), "queue[1].tags", "expected a table of strings"),
+        (queue("a", "tags = { \"\" = \"x\" }"), "queue[1].tags.", "key is empty"),
+        (allow("{ redrive_permission = \"all\" }"), "queue[1].redrive_allow_policy.redrive_permission", "allowAll"),
+        (allow("{ }"), "queue[1].redrive_allow_policy.redrive_permission", "is missing"),
+        (
+            allow("{ redrive_permission = \"byQueue\" }"),
+            "queue[1].redrive_allow_policy.source_queue_arns",
+            "missing or empty",
+        ),
+        (
+            allow("{ redrive_permission = \"denyAll\", source_queue_arns = [\"orders\"] }"),
+            "queue[1].redrive_allow_policy.source_queue_arns[0]",
+            "byQueue only",
+        ),
+        (
+            allow(&format!("{{ redrive_permission = \"byQueue\", source_queue_arns = [{eleven}] }}")),
+            "queue[1].redrive_allow_policy.source_queue_arns[0]",
+            "more than 10",
+        ),
+        (
+            allow("{ redrive_permission = \"byQueue\", source_queue_arns = [\"http://host/1/q\"] }"),
+            "queue[1].redrive_allow_policy.source_queue_arns[0]",
+            "is a URL",
+        ),
+        (
+            dead_of_base("dead", "redrive_allow_policy = { redrive_permission = \"denyAll\" }"),
+            "queue[0].redrive_policy.dead_letter_target_arn",
+            "does not allow this",
+        ),
+        (dead_of_base("dead.fifo", ""), "queue[0].redrive_policy.dead_letter_target_arn", "is a FIFO queue"),
+    ] {
+        let (found, _, said) = only_mistake(&text);
+        assert_eq!(found, key, "{said}");
+        assert!(said.contains(part), "{said}");
+    }
+}
+
+#[test]
 fn one_wrong_name_is_one_mistake() {
     // What refers to it by the same name is not wrong a second time.
-    let text = "[local_queue]\n[[queue]]\nname = \"a.fifo\"\n[[function]]\nname = \"f x\"\ncode = \"orders.wasm\"\n\
-                [[event_source_mapping]]\nevent_source_arn = \"a.fifo\"\nfunction_name = \"f x\"\n";
+    let text = "[local_queue]\n[[queue]]\nname = \"a b\"\n[[function]]\nname = \"f x\"\ncode = \"orders.wasm\"\n\
+                [[event_source_mapping]]\nevent_source_arn = \"a b\"\nfunction_name = \"f x\"\n";
     let keys: Vec<_> = mistakes(text).into_iter().map(|found| found.key).collect();
     assert_eq!(keys, ["queue[0].name", "function[0].name"]);
 }
@@ -475,4 +587,67 @@ fn without_a_home_the_cache_must_be_named() {
         parse_homeless("cache_dir = \"cache\"").unwrap().cache_dir.as_deref(),
         Some(Path::new("/etc/wasmill/cache"))
     );
+}
+
+/// `[local_queue]` with `keys`, and `[auth]` with `credentials`.
+fn with_auth(keys: &str, credentials: &str) -> String {
+    format!("[local_queue]\n{keys}\n[auth]\ncredentials = {credentials}\n")
+}
+
+#[test]
+fn credentials_open_the_listener_and_never_print() {
+    let two = r#"[
+        { access_key_id = "AKIAONE", secret_access_key = "${SECRET}" },
+        { access_key_id = "AKIATWO", secret_access_key = "hunter2-with-enough-characters" },
+    ]"#;
+    let config = load_text(&with_auth("listen = \"0.0.0.0:9324\"", two)).unwrap();
+    let ids: Vec<&str> = config.access_keys.iter().map(AccessKey::id).collect();
+    assert_eq!(ids, ["AKIAONE", "AKIATWO"]);
+    assert_eq!(config.local_queue.as_ref().unwrap().listen.to_string(), "0.0.0.0:9324");
+    let weak: Vec<&str> = config.warnings.iter().map(|warning| warning.key.as_str()).collect();
+    assert_eq!(weak, ["auth.credentials[0].secret_access_key"]);
+    let printed = format!("{config:?} {}", config.warnings[0]);
+    assert!(!printed.contains("hunter2"), "{printed}");
+
+    let (key, _, said) = only_mistake("[local_queue]\nlisten = \"0.0.0.0:9324\"");
+    assert!(key == "local_queue.listen" && said.contains("needs credentials") && said.contains("[auth]"), "{said}");
+}
+
+#[test]
+fn credentials_that_cannot_work_are_named() {
+    let entry = |id: &str, secret: &str| format!("{{ access_key_id = \"{id}\", secret_access_key = \"{secret}\" }}");
+    let long = "hunter2-with-enough-characters";
+    for (text, key, part) in [
+        (with_auth("", "[]"), "auth.credentials", "holds no access key"),
+        ("[local_queue]\n[auth]".to_owned(), "auth.credentials", "holds no access key"),
+        (with_auth("", "\"hunter2\""), "auth.credentials", "found a string"),
+        (with_auth("", "[\"hunter2\"]"), "auth.credentials[0]", "found a string"),
+        (with_auth("", "[ { access_key_id = \"a\" } ]"), "auth.credentials[0].secret_access_key", "is missing"),
+        (with_auth("", &format!("[{}]", entry("a/b", long))), "auth.credentials[0].access_key_id", "letters, digits"),
+        (with_auth("", &format!("[{}]", entry("a", "hunter2 "))), "auth.credentials[0].secret_access_key", "no space"),
+        (
+            with_auth("", &format!("[{}, {}]", entry("a", long), entry("a", long))),
+            "auth.credentials[1].access_key_id",
+            "already, on line 4",
+        ),
+        (format!("[auth]\ncredentials = [{}]", entry("a", long)), "auth", "there is none"),
+        (
+            with_auth("", &format!("[{}]\nsession_token = \"hunter2\"", entry("a", long))),
+            "auth.session_token",
+            "unknown key",
+        ),
+    ] {
+        let (found, _, said) = only_mistake(&text);
+        assert!(found == key && said.contains(part), "{text}: {found}: {said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+}
+
+#[test]
+fn origins_are_what_browsers_write() {
+    let origins = |written: &str| format!("[local_queue]\nallowed_origins = {written}");
+    let config = load_text(&origins(r#"["http://localhost:3000"]"#)).unwrap();
+    assert_eq!(config.local_queue.unwrap().allowed_origins, ["http://localhost:3000"]);
+    let (key, _, said) = only_mistake(&origins(r#"["http://localhost:3000", "*"]"#));
+    assert!(key == "local_queue.allowed_origins[1]" && said.contains("scheme://host"), "{said}");
 }

@@ -161,7 +161,7 @@ fn trace_header(pairs: Pairs<SentAttributeValue>) -> Result<Option<String>, Acti
 
 fn response(sent: Sent) -> SendMessageResponse {
     SendMessageResponse {
-        message_id: sent.id.as_str().to_owned(),
+        message_id: sent.id,
         md5_of_message_body: sent.md5_of_body,
         md5_of_message_attributes: sent.md5_of_attributes,
         md5_of_message_system_attributes: sent.md5_of_system_attributes,

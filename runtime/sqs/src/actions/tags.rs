@@ -35,7 +35,7 @@ impl Actions {
     pub(super) fn list_queue_tags(
         &self,
         caller: Caller<'_>,
-        request: QueueRequest,
+        request: &QueueRequest,
     ) -> Result<ListQueueTagsResponse, ActionError> {
         let queue = self.queue(caller, request.queue_url.as_deref())?;
         Ok(ListQueueTagsResponse { tags: Pairs(queue.tags()?) })

@@ -54,6 +54,10 @@ impl RemoteQueue {
         &self.shared.url
     }
 
+    pub(super) fn client(&self) -> &Client {
+        &self.shared.client
+    }
+
     /// Counts and attributes, as the service tells them now.
     ///
     /// # Errors

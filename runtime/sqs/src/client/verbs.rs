@@ -42,6 +42,12 @@ pub(super) fn purge() -> Builder {
     policy(1, Duration::from_secs(20), Duration::from_secs(20))
 }
 
+/// Start and cancel of a move task: one try. A second start is refused while the first runs, and a second cancel once the
+/// first has taken, so a lost answer would come back as an error.
+pub(super) fn move_task() -> Builder {
+    policy(1, Duration::from_secs(20), Duration::from_secs(20))
+}
+
 fn policy(attempts: u32, attempt: Duration, operation: Duration) -> Builder {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(super::CONNECT_TIMEOUT)

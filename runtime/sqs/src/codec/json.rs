@@ -72,8 +72,9 @@ fn serialization_error(body: &[u8], error: &serde_json::Error) -> ActionError {
 
 /// Frames a response.
 pub(crate) fn encode(response: &Response, request_id: RequestId) -> AxumResponse {
-    match serde_json::to_vec(response) {
-        Ok(body) => frame(StatusCode::OK, body, request_id),
+    let mut body = Vec::with_capacity(response.room_bytes());
+    match serde_json::to_writer(&mut body, response) {
+        Ok(()) => frame(StatusCode::OK, body, request_id),
         Err(error) => encode_error(&ActionError::Internal { what: error.to_string() }, request_id),
     }
 }

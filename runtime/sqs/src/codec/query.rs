@@ -1,8 +1,7 @@
 //! The query protocol: forms in, XML out (sqs-semantics §1.2). Old SDKs and hand-written clients speak it.
 //!
 //! A form comes in the body, in the URL, or in both. `form.rs` reads it, `members.rs` says what each member is called in
-//! it, `xml.rs` frames the answers; `as_json.rs` those for a client that prefers
-//! JSON.
+//! it, `xml.rs` frames the answers, and `as_json.rs` those for clients that prefer JSON.
 
 mod as_json;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::iter;
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize, Serializer};
+use wasmill_queue::MessageId;
 
 use crate::wire::lists::{Entries, List};
 use crate::wire::members::{Blob, Pairs, integer};
@@ -40,7 +41,7 @@ pub(crate) struct SentAttributeValue {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct SendMessageResponse {
-    pub(crate) message_id: String,
+    pub(crate) message_id: MessageId,
     pub(crate) md5_of_message_body: String,
     pub(crate) md5_of_message_attributes: Option<String>,
     pub(crate) md5_of_message_system_attributes: Option<String>,
@@ -51,14 +52,14 @@ impl SendMessageResponse {
     /// The members that there are, by the model's names.
     pub(crate) fn members(&self) -> impl Iterator<Item = (&'static str, &str)> {
         [
-            ("MessageId", Some(&self.message_id)),
-            ("MD5OfMessageBody", Some(&self.md5_of_message_body)),
-            ("MD5OfMessageAttributes", self.md5_of_message_attributes.as_ref()),
-            ("MD5OfMessageSystemAttributes", self.md5_of_message_system_attributes.as_ref()),
-            ("SequenceNumber", self.sequence_number.as_ref()),
+            ("MessageId", Some(self.message_id.as_str())),
+            ("MD5OfMessageBody", Some(self.md5_of_message_body.as_str())),
+            ("MD5OfMessageAttributes", self.md5_of_message_attributes.as_deref()),
+            ("MD5OfMessageSystemAttributes", self.md5_of_message_system_attributes.as_deref()),
+            ("SequenceNumber", self.sequence_number.as_deref()),
         ]
         .into_iter()
-        .filter_map(|(name, value)| value.map(|value| (name, value.as_str())))
+        .filter_map(|(name, value)| value.map(|value| (name, value)))
     }
 }
 

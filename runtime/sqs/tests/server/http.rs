@@ -18,6 +18,12 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap()
     }
 
+    /// The text of the first element of that name in an XML answer, as it is written there.
+    pub(crate) fn element(&self, name: &str) -> &str {
+        let after = self.body.split_once(&format!("<{name}>")).map(|(_, after)| after);
+        after.and_then(|after| after.split_once(&format!("</{name}>"))).map_or("", |(text, _)| text)
+    }
+
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
@@ -76,5 +82,16 @@ impl Connection {
         let target = format!("AmazonSQS.{action}");
         let headers = [("x-amz-target", target.as_str()), ("content-type", "application/x-amz-json-1.0")];
         self.exchange("POST", path, &headers, body).await
+    }
+
+    /// A request of the query protocol, by POST to `/`.
+    pub(crate) async fn form(&mut self, action: &str, form: &str) -> Answer {
+        let body = format!("Action={action}&Version=2012-11-05&{form}");
+        self.exchange("POST", "/", &[("content-type", "application/x-www-form-urlencoded; charset=utf-8")], &body).await
+    }
+
+    /// The same by GET on a queue's URL.
+    pub(crate) async fn get(&mut self, queue: &str, query: &str, headers: &[(&str, &str)]) -> Answer {
+        self.exchange("GET", &format!("/000000000000/{queue}?{query}"), headers, "").await
     }
 }

@@ -266,18 +266,3 @@ async fn wrong_receives_and_receipts() {
     assert_eq!(outcome, ("InvalidParameterValue".to_owned(), text));
     server.stop().await;
 }
-
-#[tokio::test]
-async fn what_is_not_there_yet_says_so_and_does_nothing() {
-    let (server, client) = start().await;
-    let url = create(&client, "orders").await;
-    let text = "The action TagQueue is not supported by this version.";
-    assert_raises!(client.tag_queue().queue_url(&url).tags("a", "b").send().await, is_unsupported_operation, text);
-    let text = "The action StartMessageMoveTask is not supported by this version.";
-    let arn = "arn:aws:sqs:us-east-1:000000000000:orders";
-    assert_raises!(client.start_message_move_task().source_arn(arn).send().await, is_unsupported_operation, text);
-    let text = "The action ListDeadLetterSourceQueues is not supported by this version.";
-    let call = client.list_dead_letter_source_queues().queue_url(&url);
-    assert_raises!(call.send().await, is_unsupported_operation, text);
-    server.stop().await;
-}

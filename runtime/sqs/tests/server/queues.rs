@@ -167,7 +167,7 @@ async fn creating_what_exists_or_cannot_be() {
     let error = client.create_queue().queue_name("new").attributes("DelaySeconds".into(), "901").send().await;
     assert!(error.unwrap_err().as_service_error().unwrap().is_invalid_attribute_value());
     let too_long = "x".repeat(81);
-    for name in ["with space", "with/slash", "dots.inside", &too_long] {
+    for name in ["with space", "with/slash", "dots.inside", "standard.fifo", &too_long] {
         let (code, text) = code_and_text(client.create_queue().queue_name(name).send().await);
         let expected = "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length";
         assert_eq!((code.as_str(), text.as_str()), ("InvalidParameterValue", expected), "{name}");
@@ -177,8 +177,11 @@ async fn creating_what_exists_or_cannot_be() {
         (code.as_str(), text.as_str()),
         ("MissingParameter", "The request must contain the parameter QueueName.")
     );
-    let fifo = client.create_queue().queue_name("orders.fifo").attributes(QueueAttributeName::FifoQueue, "true");
-    assert_raises!(fifo.send().await, is_unsupported_operation, "FIFO queues are not supported by this version.");
+    let fifo = client.create_queue().queue_name("orders").attributes(QueueAttributeName::FifoQueue, "true");
+    let (code, text) = code_and_text(fifo.send().await);
+    let expected = "The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, must end \
+                    with .fifo suffix and be 1 to 80 in length";
+    assert_eq!((code.as_str(), text.as_str()), ("InvalidParameterValue", expected));
     server.stop().await;
 }
 

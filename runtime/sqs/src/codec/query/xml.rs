@@ -14,12 +14,12 @@ use crate::wire::{BatchResponse, FailedEntry, ListedMoveTask, Response};
 
 const DECLARATION: &str = "<?xml version=\"1.0\"?>";
 const NAMESPACE: &str = "http://queue.amazonaws.com/doc/2012-11-05/";
-/// Room for an answer without bodies.
-const USUAL_BYTES: usize = 768;
+/// Room for an error's frame.
+const FRAME_BYTES: usize = 384;
 
 /// The response of an action.
 pub(super) fn response(action: &str, response: &Response, request_id: &str) -> String {
-    let mut xml = Xml::with_capacity(USUAL_BYTES + bodies_bytes(response));
+    let mut xml = Xml::with_capacity(response.room_bytes());
     xml.raw(&[DECLARATION, "<", action, "Response xmlns=\"", NAMESPACE, "\">"]);
     if !matches!(response, Response::Empty {}) {
         xml.raw(&["<", action, "Result>"]);
@@ -38,22 +38,13 @@ pub(super) fn response(action: &str, response: &Response, request_id: &str) -> S
 
 /// An error.
 pub(super) fn error(shape: Shape, text: &str, request_id: &str) -> String {
-    let mut xml = Xml::with_capacity(USUAL_BYTES + text.len());
+    let mut xml = Xml::with_capacity(FRAME_BYTES + text.len());
     xml.raw(&[DECLARATION, "<ErrorResponse xmlns=\"", NAMESPACE, "\"><Error>"]);
     xml.text("Type", shape.fault.as_str());
     xml.text("Code", shape.query_code);
     xml.text("Message", text);
     xml.raw(&["<Detail/></Error><RequestId>", request_id, "</RequestId></ErrorResponse>"]);
     xml.0
-}
-
-fn bodies_bytes(response: &Response) -> usize {
-    match response {
-        Response::ReceiveMessage(received) => {
-            received.messages.iter().map(|received| received.message.body.len() + USUAL_BYTES).sum()
-        }
-        _ => 0,
-    }
 }
 
 fn result(xml: &mut Xml, action: &str, response: &Response) {

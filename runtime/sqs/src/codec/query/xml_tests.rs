@@ -40,7 +40,7 @@ fn results_have_the_models_elements() {
     let pairs = |name: &str| Pairs(vec![(name.to_owned(), "v".to_owned())]);
     let urls = || vec!["u1".to_owned(), "u2".to_owned()];
     let sent = || SendMessageResponse {
-        message_id: "m".into(),
+        message_id: MessageId::new("m"),
         md5_of_message_body: "b".into(),
         md5_of_message_attributes: Some("a".into()),
         md5_of_message_system_attributes: Some("s".into()),

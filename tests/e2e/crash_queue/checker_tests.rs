@@ -202,6 +202,8 @@ fn a_change_of_visibility_counts_when_it_is_acknowledged_and_may_before() {
     told().send(0, "a").get(10, "a", 1).hide(900, "a", 500).get(1200, "a", 2).delete(1300, "a").breaks(Rule::Shared);
     let unknown = |history: &mut History| last(&mut history.changes).span.fate = Fate::Unknown;
     told().send(0, "a").get(10, "a", 1).hide(900, "a", 500).but(unknown).get(1200, "a", 2).delete(1300, "a").holds();
+    let kept = told().send(0, "a").get(10, "a", 1).send(12, "b").get(15, "b", 1).delete(16, "b").hide(900, "a", 500);
+    kept.crash(902).get(1200, "a", 2).delete(1300, "a").breaks(Rule::Shared);
     let refused = |history: &mut History| last(&mut history.changes).span.fate = Fate::Refused;
     let early = told().send(0, "a").get(10, "a", 1).hide(20, "a", 0).but(refused);
     early.get(30, "a", 2).delete(40, "a").breaks(Rule::Shared);

@@ -17,7 +17,7 @@ pub enum Client {
     QueryBoto3,
     /// A Python with Celery.
     Celery,
-    /// Node.js with the AWS SDK and sqs-consumer, whose folder is the scripts' first argument.
+    /// Node.js with the AWS SDK and sqs-consumer, whose folder becomes the script's first argument.
     Node,
     /// aws-cli, ready for its arguments.
     AwsCli,
@@ -29,7 +29,7 @@ impl Client {
             Self::Boto3 => "WASMILL_TEST_PYTHON",
             Self::QueryBoto3 => "WASMILL_TEST_QUERY_PYTHON",
             Self::Celery => "WASMILL_TEST_CELERY_PYTHON",
-            Self::Node => "WASMILL_TEST_NODE_MODULES",
+            Self::Node => "WASMILL_TEST_NODE",
             Self::AwsCli => "WASMILL_TEST_AWS",
         }
     }
@@ -40,14 +40,12 @@ impl Client {
     /// When there is none and `CI=true`: there nothing may be left out.
     #[must_use]
     pub fn script(self, test: &str, script: &str) -> Option<Command> {
-        let place = self.place(test)?;
-        let script = places::repository().join("tests/clients").join(script);
-        let mut command = if self == Self::Node { Command::new("node") } else { Command::new(&place) };
-        command.arg(script);
+        let mut command = self.program(test)?;
+        command.arg(places::repository().join("tests/clients").join(script));
         if self == Self::Node {
-            command.arg(place);
+            command.arg(named("WASMILL_TEST_NODE_MODULES", self, test)?);
         }
-        Some(adapted(command))
+        Some(command)
     }
 
     /// The program itself; none with a line on stderr if the machine has no such client.
@@ -56,25 +54,21 @@ impl Client {
     /// When there is none and `CI=true`: there nothing may be left out.
     #[must_use]
     pub fn program(self, test: &str) -> Option<Command> {
-        self.place(test).map(Command::new).map(adapted)
-    }
-
-    fn place(self, test: &str) -> Option<OsString> {
-        let variable = self.variable();
-        let place = env::var_os(variable);
-        if place.is_none() {
-            let left_out =
-                format!("left out: {test}, for want of {self:?}; `cargo xtask test` installs it, {variable} names it");
-            assert!(env::var("CI").as_deref() != Ok("true"), "{left_out}");
-            // Not through the macros, whose output a passing test hides.
-            let _ = writeln!(std::io::stderr(), "{left_out}");
-        }
-        place
+        let mut command = Command::new(named(self.variable(), self, test)?);
+        set_environment(&mut command);
+        command.env("AWS_DEFAULT_REGION", "us-east-1").env("PYTHONDONTWRITEBYTECODE", "1").env("NODE_NO_WARNINGS", "1");
+        Some(command)
     }
 }
 
-fn adapted(mut command: Command) -> Command {
-    set_environment(&mut command);
-    command.env("AWS_DEFAULT_REGION", "us-east-1").env("PYTHONDONTWRITEBYTECODE", "1").env("NODE_NO_WARNINGS", "1");
-    command
+fn named(variable: &str, client: Client, test: &str) -> Option<OsString> {
+    let place = env::var_os(variable);
+    if place.is_none() {
+        let left_out =
+            format!("left out: {test}, for want of {client:?}; `cargo xtask test` installs it, {variable} names it");
+        assert!(env::var("CI").as_deref() != Ok("true"), "{left_out}");
+        // Not through the macros, whose output a passing test hides.
+        let _ = writeln!(std::io::stderr(), "{left_out}");
+    }
+    place
 }

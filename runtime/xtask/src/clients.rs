@@ -49,8 +49,8 @@ const KITS: &[Kit] = &[
     },
     Kit {
         what: "the AWS SDK for JavaScript and sqs-consumer",
-        variables: &["WASMILL_TEST_NODE_MODULES"],
-        prepare: |layout, what| Ok(vec![node::prepare(layout, what)?]),
+        variables: &["WASMILL_TEST_NODE", "WASMILL_TEST_NODE_MODULES"],
+        prepare: node::prepare,
     },
 ];
 

@@ -147,8 +147,8 @@ impl<'a> Checker<'a> {
         self.violations.push(Violation { rule, key: key.to_owned(), what });
     }
 
-    /// Whether a crash before `until` may have made the queue forget a receive or a change of visibility. On a standard
-    /// queue these are written soon after they were answered, on a FIFO queue before.
+    /// Whether a crash before `until` may have made the queue forget a receive. On a standard queue it is written soon
+    /// after it was answered, on a FIFO queue before.
     pub(super) fn forgotten(&self, queue: &str, span: &Span, until: At) -> bool {
         if self.history.queue(queue).is_fifo {
             return false;
@@ -168,9 +168,7 @@ impl<'a> Checker<'a> {
             }
             let changed = change.span.asked + change.visibility;
             let is_its_own = *delivery == got.number;
-            let is_certain = change.span.is_done()
-                && change.span.ended <= from
-                && !self.forgotten(got.receive.queue, &change.span, to);
+            let is_certain = change.span.is_done() && change.span.ended <= from;
             if is_its_own && is_certain {
                 until = changed;
             } else if is_its_own || self.is_ambiguous(*delivery, from) {

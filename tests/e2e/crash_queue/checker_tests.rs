@@ -202,6 +202,8 @@ fn a_change_of_visibility_counts_when_it_is_acknowledged_and_may_before() {
     told().send(0, "a").get(10, "a", 1).hide(900, "a", 500).get(1200, "a", 2).delete(1300, "a").breaks(Rule::Shared);
     let unknown = |history: &mut History| last(&mut history.changes).span.fate = Fate::Unknown;
     told().send(0, "a").get(10, "a", 1).hide(900, "a", 500).but(unknown).get(1200, "a", 2).delete(1300, "a").holds();
+    let kept = told().send(0, "a").get(10, "a", 1).send(12, "b").get(15, "b", 1).delete(16, "b").hide(900, "a", 500);
+    kept.crash(902).get(1200, "a", 2).delete(1300, "a").breaks(Rule::Shared);
     let refused = |history: &mut History| last(&mut history.changes).span.fate = Fate::Refused;
     let early = told().send(0, "a").get(10, "a", 1).hide(20, "a", 0).but(refused);
     early.get(30, "a", 2).delete(40, "a").breaks(Rule::Shared);
@@ -355,6 +357,9 @@ fn a_group_has_one_holder_also_across_a_crash() {
     // The first is deleted, the second is held: the third must wait.
     let given = held.get(100, "f3", 1).delete(110, "f3").delete(120, "f2");
     given.breaks_any(Rule::Held);
+    // What comes before what is held may be given to another.
+    let both = told().send(0, "f1").send(2, "f2").receive(10, 11, "q.fifo", &[("f1", 1), ("f2", 1)]);
+    both.hide(20, "f1", 0).get(30, "f1", 2).delete(40, "f1").delete(50, "f2").holds();
     let waited = in_order(three().receive(10, 11, "q.fifo", &[("f1", 1), ("f2", 1)])).crash(30);
     waited.delete(40, "f2").get(100, "f3", 1).delete(110, "f3").holds();
 }

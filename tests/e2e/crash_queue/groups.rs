@@ -105,23 +105,25 @@ fn overtakes(got: &Got<'_>, earlier: &Member<'_>, home: &str) -> bool {
     !is_dead || comes_again
 }
 
-/// While one receive holds a message of a group, no other gets any of it.
+/// While one receive holds a message of a group, no other gets what comes after it. What comes before it may be given to
+/// another (sqs-semantics §6, the rule of partial visibility).
 fn check_holders(checker: &Checker<'_>, members: &[Member<'_>], found: &mut Found) {
     let mut all: Vec<(&Member<'_>, &Got<'_>)> = Vec::new();
     for member in members {
-        all.extend(member.message.deliveries.iter().map(|got| (member, got)));
+        // Among dead letters they stand in the order in which they died.
+        let home = member.message.sends[0].queue;
+        let deliveries = member.message.deliveries.iter().filter(|got| got.receive.queue == home);
+        all.extend(deliveries.map(|got| (member, got)));
     }
     all.sort_by_key(|(_, got)| got.span().ended);
     for (place, (taker, second)) in all.iter().enumerate() {
         for (holder, first) in &all[..place] {
-            let is_other = first.delivery.receive != second.delivery.receive && holder.key != taker.key;
-            let is_same_queue = first.receive.queue == second.receive.queue;
+            let is_after = holder.sequence < taker.sequence && first.delivery.receive != second.delivery.receive;
             let let_go = |member: &Member<'_>, until: At| {
                 let mut deletes = member.message.deletes.iter();
                 deletes.any(|(_, delete)| delete.span.may_be_done() && delete.span.asked < until)
             };
-            if is_other
-                && is_same_queue
+            if is_after
                 && !let_go(holder, second.span().ended)
                 && checker.excludes(holder.message, first, taker.message, second)
             {

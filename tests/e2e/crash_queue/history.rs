@@ -179,7 +179,8 @@ impl History {
             let receive = self.deliveries[change.delivery].receive;
             tell(&change.span, format!("hide for {} more, of receive {receive}", change.visibility));
         }
-        for crash in &self.crashes {
+        let (first, last) = lines.iter().fold((At::MAX, 0), |(first, last), (at, _)| (first.min(*at), last.max(*at)));
+        for crash in self.crashes.iter().filter(|crash| crash.gone >= first && crash.killed <= last) {
             lines.push((crash.killed, format!("{:>12} to {:>12}  SIGKILL", crash.killed, crash.gone)));
         }
         lines.sort();

@@ -4,7 +4,7 @@
 //! clients of the next round.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -23,9 +23,11 @@ use super::history::{At, Change, Delete, Delivery, Fate, History, MoveTask, Purg
 
 const GROUPS: u64 = 5;
 /// Senders pause while more than so many messages wait.
-const BACKLOG_MAX: u64 = 400;
+const BACKLOG_MAX: i64 = 800;
 /// How long what is held over a crash stays hidden.
 const HOLD_SECONDS: i32 = 4;
+/// The queue that is purged now and then.
+pub(super) const PURGED: &str = "scratch";
 /// The message attribute that repeats the key.
 const KEY_ATTRIBUTE: &str = "key";
 
@@ -34,7 +36,8 @@ pub(super) struct Desk {
     begun: Instant,
     history: Mutex<History>,
     serial: AtomicU64,
-    deleted: AtomicU64,
+    /// How many messages wait, about, but for those that a purge may take.
+    backlog: AtomicI64,
     held: Mutex<Vec<Holding>>,
     /// Sends to FIFO queues without an answer, to be tried again.
     unanswered: Mutex<Vec<Outgoing>>,
@@ -74,7 +77,7 @@ impl Desk {
             begun: Instant::now(),
             history: Mutex::new(history),
             serial: AtomicU64::new(0),
-            deleted: AtomicU64::new(0),
+            backlog: AtomicI64::new(0),
             held: Mutex::default(),
             unanswered: Mutex::default(),
         })
@@ -142,7 +145,7 @@ impl Caller {
 
     pub(super) async fn send_for_ever(mut self, queue: &'static str) {
         while self.send_some(queue).await.is_some() {
-            self.pause(12).await;
+            self.pause(5).await;
         }
     }
 
@@ -152,9 +155,7 @@ impl Caller {
         if let Some(again) = again {
             return self.send(vec![again]).await;
         }
-        let waiting =
-            self.desk.serial.load(Ordering::Relaxed).saturating_sub(self.desk.deleted.load(Ordering::Relaxed));
-        if waiting > BACKLOG_MAX {
+        if self.desk.backlog.load(Ordering::Relaxed) > BACKLOG_MAX {
             self.pause(50).await;
             return (!self.stop.load(Ordering::Relaxed)).then_some(());
         }
@@ -170,6 +171,7 @@ impl Caller {
 
     fn compose(&mut self, queue: &'static str, is_fifo: bool) -> Outgoing {
         let serial = self.desk.serial.fetch_add(1, Ordering::Relaxed);
+        self.desk.backlog.fetch_add(i64::from(queue != PURGED), Ordering::Relaxed);
         let kind = if self.chance.percent(6) { "poison" } else { "good" };
         let padding = if self.chance.percent(5) { self.chance.below(20_000) } else { self.chance.below(300) };
         let delay_seconds = if !is_fifo && self.chance.percent(10) { 1 } else { 0 };
@@ -230,7 +232,7 @@ impl Caller {
 
     pub(super) async fn consume_for_ever(mut self, queue: &'static str) {
         while self.consume_some(queue).await.is_some() {
-            self.pause(15).await;
+            self.pause(8).await;
         }
     }
 
@@ -300,7 +302,9 @@ impl Caller {
         for (place, holding) in holdings.iter().enumerate() {
             let fate = if refused.contains(&place) { Fate::Refused } else { span.fate };
             let is_first = !history.deletes.iter().rev().take(500).any(|delete| delete.delivery == holding.delivery);
-            self.desk.deleted.fetch_add(u64::from(is_first && fate == Fate::Done), Ordering::Relaxed);
+            if is_first && fate == Fate::Done && queue != PURGED {
+                self.desk.backlog.fetch_sub(1, Ordering::Relaxed);
+            }
             history.deletes.push(Delete { span: Span { fate, ..span }, delivery: holding.delivery });
         }
         drop(history);

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName::{FifoQueue, RedrivePolicy};
 use history::{Crash, DeadLetters, History, QueueSpec};
-use load::{Caller, Desk};
+use load::{Caller, Desk, PURGED};
 use serde_json::json;
 use support::seed::{Chance, seed};
 use support::sqs::arn;
@@ -40,7 +40,7 @@ fn queues() -> Vec<QueueSpec> {
         spec("dead.fifo", None),
         spec("work", Some("dead")),
         spec("orders.fifo", Some("dead.fifo")),
-        spec("scratch", None),
+        spec(PURGED, None),
     ]
 }
 
@@ -85,17 +85,16 @@ async fn campaign(seed: u64) {
         let mut caller = Caller::new(&desk, &server.endpoint(), chance.fork());
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(caller.another().settle_held());
-        for queue in ["work", "work", "orders.fifo", "orders.fifo", "scratch"] {
+        for queue in ["work", "work", "orders.fifo", "orders.fifo", PURGED] {
             tasks.spawn(caller.another().send_for_ever(queue));
         }
-        for queue in
-            ["work", "work", "work", "orders.fifo", "orders.fifo", "orders.fifo", "scratch", "dead", "dead.fifo"]
+        for queue in ["work", "work", "work", "orders.fifo", "orders.fifo", "orders.fifo", PURGED, "dead", "dead.fifo"]
         {
             tasks.spawn(caller.another().consume_for_ever(queue));
         }
         tasks.spawn(caller.another().move_dead_letters("dead"));
         tasks.spawn(caller.another().move_dead_letters("dead.fifo"));
-        tasks.spawn(caller.another().purge_now_and_then("scratch"));
+        tasks.spawn(caller.another().purge_now_and_then(PURGED));
         tokio::time::sleep(Duration::from_millis(chance.within(100, 900))).await;
         let killed = desk.now();
         server.kill().await;

@@ -7,6 +7,7 @@ mod command_handlers;
 mod crash;
 mod crash_queue;
 mod drain;
+mod fairness;
 mod faults;
 mod happy;
 mod isolation;

@@ -34,6 +34,8 @@ struct Known {
 pub(crate) struct Duplicates {
     known: HashMap<DuplicateKey, Known>,
     by_age: VecDeque<(u64, Seq, DuplicateKey)>,
+    /// A purge forgot what was sent up to here.
+    forgotten_through: Seq,
 }
 
 /// What a duplicate is told by.
@@ -100,8 +102,14 @@ impl Duplicates {
         through
     }
 
+    /// True when that send was stored and is known no more.
+    pub(crate) fn was_forgotten(&self, seq: Seq) -> bool {
+        seq <= self.forgotten_through
+    }
+
     /// Forgets all that was sent up to `through`.
     pub(crate) fn forget_through(&mut self, through: Seq) {
+        self.forgotten_through = self.forgotten_through.max(through);
         self.by_age.retain(|(_, seq, _)| *seq > through);
         self.known.retain(|_, known| known.original.seq > through);
     }

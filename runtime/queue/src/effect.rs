@@ -233,3 +233,9 @@ pub(crate) struct TaskRow {
     pub(crate) below: Seq,
     pub(crate) failure_reason: Option<String>,
 }
+
+impl TaskRow {
+    pub(crate) fn is_active(&self) -> bool {
+        matches!(self.status, MoveTaskStatus::Running | MoveTaskStatus::Cancelling)
+    }
+}

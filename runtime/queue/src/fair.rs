@@ -3,8 +3,9 @@
 //! Start-time fair queueing over the message groups (sqs-semantics §7; AWS does not publish its own rule). Each tenant has a
 //! start tag; the lowest is served, and served once it moves on by one plus the messages that the tenant has in flight.
 //! A tenant whose messages pile up in flight, because it floods or because its work is slow, is so passed by the others.
-//! One that had nothing waiting starts where the line stands: it is not behind the backlog of anybody. Messages without a
-//! group are one tenant. Within a tenant, messages that return go behind those that wait.
+//! One that had nothing waiting starts just behind what was served last: it is not behind the backlog of anybody, and
+//! tenants that come and go do not keep those out who wait. Messages without a group are one tenant. Within a tenant,
+//! messages that return go behind those that wait.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -54,7 +55,7 @@ impl FairLine {
         tenant.line.push_back(seq);
         tenant.ready += 1;
         if tenant.ready == 1 {
-            tenant.start = tenant.start.max(served);
+            tenant.start = tenant.start.max(served + 1);
             tenant.came = came;
             let start = tenant.start;
             self.order.insert((start, came, group));
@@ -183,6 +184,28 @@ mod tests {
         }
         assert!(served[1] > 20, "the slow tenant is not starved: {served:?}");
         assert!(served[2] > 900, "and takes no share of the others': {served:?}");
+    }
+
+    #[test]
+    fn a_backlog_is_not_starved_by_tenants_that_come_and_go() {
+        let mut line = FairLine::default();
+        (100_000..100_100).for_each(|seq| appear(&mut line, seq));
+        let (mut is_waiting, mut of_the_backlog) = (false, 0);
+        for seq in 200_000..200_020 {
+            // There is always one, and it is done and forgotten before the next comes.
+            if !is_waiting {
+                appear(&mut line, seq);
+            }
+            let served = serve(&mut line).map(group_of).unwrap_or_default();
+            line.unheld(served);
+            is_waiting = served != 2;
+            if is_waiting {
+                of_the_backlog += 1;
+            } else {
+                line.forget(2);
+            }
+        }
+        assert_eq!(of_the_backlog, 10, "they take turns");
     }
 
     #[test]

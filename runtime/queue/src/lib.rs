@@ -25,6 +25,9 @@ mod fair;
 mod fifo;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
+mod fifo_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod fixtures;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -37,6 +40,8 @@ mod local;
 mod local_tests;
 mod message;
 mod metrics;
+#[cfg(test)]
+mod model;
 mod move_task;
 mod mover;
 mod peek;
@@ -50,8 +55,6 @@ mod sequence;
 mod settled;
 mod shelf;
 mod state;
-#[cfg(test)]
-mod state_model;
 mod store;
 mod tasks;
 

@@ -264,9 +264,11 @@ impl LocalQueue {
     /// In steps, so that a purge of millions holds nobody up; it is done when the last is on disk.
     async fn purge_in_steps(&self) -> Result<(), PurgeError> {
         let id = self.shared.id;
-        let (below, mut ack) =
+        let (below, begun) =
             self.inner.plan(Wait::Durable, |state, now, effects| state.begin_purge(id, now, effects))?;
-        let mut from = 0;
+        // What was on its way to disk before is there by then, and goes too: nothing stays whose original is forgotten.
+        begun.durable().await?;
+        let (mut from, mut ack) = (0, Ack::Done);
         loop {
             let (next, step) =
                 self.inner.plan(Wait::Durable, |state, _, effects| state.purge_some(id, from, below, effects))?;
@@ -559,8 +561,8 @@ impl Queue for LocalQueue {
     async fn delete(&self, receipts: &[ReceiptHandle]) -> Result<EntryResults<()>, QueueError> {
         let entries = receipts.iter().map(|receipt| (receipt, ()));
         let mut deleted = 0;
-        let (results, ack) = self.per_receipt(Wait::Durable, entries, |state, _, receipt, (), effects| {
-            let effect = state.delete(receipt).map_err(|Expired| QueueError::ReceiptExpired {
+        let (results, ack) = self.per_receipt(Wait::Durable, entries, |state, now, receipt, (), effects| {
+            let effect = state.delete(receipt, now).map_err(|Expired| QueueError::ReceiptExpired {
                 handle: self.inner.receipts.encode(receipt).as_str().to_owned(),
             })?;
             deleted += usize::from(effect.is_some());

@@ -251,10 +251,13 @@ async fn receipts() {
     assert!(matches!(delete(&queue, &ReceiptHandle::new("x")).await, Err(QueueError::InvalidReceipt { .. })));
 
     advance(ms(5000)).await;
-    let current = take_one(&queue).await.receipt;
+    take_one(&queue).await;
     delete(&queue, &stale).await.unwrap();
     assert_eq!(counts(&queue), (0, 1, 0), "a stale receipt deletes nothing once the message was received again");
-    assert!(matches!(hide(&queue, &stale, 5).await, Err(QueueError::NotInFlight { .. })));
+    hide(&queue, &stale, 3).await.unwrap();
+    advance(ms(3000)).await;
+    assert_eq!(counts(&queue), (1, 0, 0), "and may still change when it is visible, as on SQS");
+    let current = take_one(&queue).await.receipt;
     assert!(matches!(release(&queue, &stale).await, Err(QueueError::NotInFlight { .. })));
 
     advance(ms(5000)).await;

@@ -32,7 +32,7 @@ pub(crate) const SEND_BUDGET_KIB: u32 = 64 << 10;
 
 /// A queue is FIFO when its name says so, and only then.
 const FIFO_SUFFIX: &str = ".fifo";
-/// So many effects are one operation. More, which only removals are, are cut into several.
+/// So many effects are one operation. Where more of them are removals, those are cut into several.
 const OPERATION_EFFECTS_MAX: usize = 4096;
 /// How long a deleted queue's name stays blocked where that is asked for (sqs-semantics §3).
 const NAME_BLOCKED_MS: u64 = 60_000;
@@ -213,7 +213,11 @@ impl Seam {
                 let urgent = moves || !matches!(wait, Wait::Lazy);
                 let (waiter, answer) = if matches!(wait, Wait::Lazy) { None } else { Some(oneshot::channel()) }.unzip();
                 let room = if let Wait::DurableBodies(room) = wait { Some(room) } else { None };
-                while effects.len() > OPERATION_EFFECTS_MAX {
+                // Only what nobody waits for goes ahead: all sends of one call come to be, or come to nothing, together.
+                let is_removal = |effect: &Effect| matches!(effect, Effect::Remove { .. });
+                while effects.len() > OPERATION_EFFECTS_MAX
+                    && effects.iter().take(OPERATION_EFFECTS_MAX).all(is_removal)
+                {
                     let later = effects.split_off(OPERATION_EFFECTS_MAX);
                     let first = std::mem::replace(&mut effects, later);
                     self.submit_now(committer, &mut state, first, now)?;

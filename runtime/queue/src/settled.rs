@@ -70,10 +70,14 @@ impl State {
                 task.moved = *moved;
                 true
             }),
+            // What is over stays as it ended, also when it was told to stop in the same moment.
             Effect::TaskStatus { id, status, failure_reason } => self.tasks.get_mut(id).is_some_and(|task| {
-                task.status = *status;
-                task.failure_reason.clone_from(failure_reason);
-                true
+                let goes_on = task.is_active();
+                if goes_on {
+                    task.status = *status;
+                    task.failure_reason.clone_from(failure_reason);
+                }
+                goes_on
             }),
             Effect::DropTask { id } => self.tasks.remove(id).is_some(),
             Effect::Delivery { .. }
@@ -126,11 +130,15 @@ impl State {
             return false;
         };
         let delivery = match step.kind {
-            MoveKind::DeadLetter { .. } => taken.delivery,
-            MoveKind::Redrive { .. } => DeliveryState::default(),
+            MoveKind::DeadLetter { .. } => DeliveryState { visible_tick_ms: now.tick_ms, ..taken.delivery },
+            // A FIFO queue's delay is for whatever was not received yet, as it is when the queue is opened again.
+            MoveKind::Redrive { .. } if target.is_fifo() => {
+                let visible_tick_ms = enqueued_tick_ms + u64::from(target.settings.delay_s) * 1000;
+                DeliveryState { visible_tick_ms, ..DeliveryState::default() }
+            }
+            MoveKind::Redrive { .. } => DeliveryState { visible_tick_ms: now.tick_ms, ..DeliveryState::default() },
         };
-        let visible_now = DeliveryState { visible_tick_ms: now.tick_ms, ..delivery };
-        target.shelf.put(seq, enqueued_tick_ms, visible_now, taken.group.as_deref(), now.tick_ms);
+        target.shelf.put(seq, enqueued_tick_ms, delivery, taken.group.as_deref(), now.tick_ms);
         settled.stirred.insert(step.to);
         true
     }

@@ -265,6 +265,11 @@ impl Shelf {
         }
     }
 
+    /// True when the latest delivery was not given back.
+    pub(crate) fn was_received(&self, seq: Seq) -> bool {
+        self.entries.get(&seq).is_some_and(|entry| entry.delivery.received_tick_ms > 0)
+    }
+
     /// The delivery of a message that is in flight.
     pub(crate) fn in_flight(&self, seq: Seq) -> Option<DeliveryState> {
         self.entries.get(&seq).filter(|entry| entry.phase == Phase::InFlight).map(|entry| entry.delivery)
@@ -340,7 +345,8 @@ impl Shelf {
         let leaving = Phase::Leaving(reason);
         let Some(entry) = self.entries.get_mut(&seq).filter(|entry| entry.phase == leaving) else { return };
         entry.delivery.visible_tick_ms = entry.delivery.visible_tick_ms.max(not_before_tick_ms);
-        let phase = hidden(entry.delivery);
+        // On a FIFO queue it holds its group meanwhile, also if nobody ever received it: no later one may overtake it.
+        let phase = if matches!(self.line, Line::Fifo(_)) { Phase::InFlight } else { hidden(entry.delivery) };
         self.set_phase(seq, phase);
     }
 
@@ -537,6 +543,16 @@ mod tests {
         assert!(line.notes() <= 2 * 2 + SLACK + 1);
         assert!(shelf.hidden.len() <= 2 * 2 + SLACK + 1);
         assert_eq!(shelf.counts(), Counts { visible: 2, in_flight: 0, delayed: 0 });
+    }
+
+    #[test]
+    fn a_message_whose_removal_failed_is_not_overtaken_by_a_later_one_of_its_group() {
+        let mut shelf = Shelf::fifo();
+        (1..=2).for_each(|seq| shelf.put(seq, 0, fresh(0), Some("g"), 0));
+        shelf.set_leaving(1, Leaving::Removed);
+        shelf.stay(1, Leaving::Removed, 1000);
+        assert_eq!(shelf.next_ready(&mut Walk::default()), None);
+        assert_eq!(receive_one(&mut shelf, 1000, 2000), Some(1));
     }
 
     #[test]

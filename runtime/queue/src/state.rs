@@ -299,10 +299,13 @@ impl State {
         Ok(planned)
     }
 
-    /// Whether a duplicate's original, which was not durable when it was found, is by now.
+    /// Whether a duplicate's original, which was not durable when it was found, came to be: it is known, or a purge came
+    /// after it.
     pub(crate) fn stands(&self, id: QueueId, key: &DuplicateKey, seq: Seq, now: Now) -> bool {
-        let found = self.queue(id).and_then(|queue| queue.duplicates.find(key, now.tick_ms));
-        found.is_some_and(|(original, is_durable)| original.seq == seq && is_durable)
+        let Some(queue) = self.queue(id) else { return false };
+        let found = queue.duplicates.find(key, now.tick_ms);
+        let is_known = found.is_some_and(|(original, is_durable)| original.seq == seq && is_durable);
+        is_known || queue.duplicates.was_forgotten(seq)
     }
 
     /// Hands out messages. One that was received too often goes to the dead-letter queue instead.
@@ -361,8 +364,9 @@ impl State {
     }
 
     /// Plans a delete. `None` means that there is nothing to do, which SQS answers with success.
-    pub(crate) fn delete(&mut self, receipt: Receipt) -> Result<Option<Effect>, Expired> {
+    pub(crate) fn delete(&mut self, receipt: Receipt, now: Now) -> Result<Option<Effect>, Expired> {
         let Some(queue) = self.queue_mut(receipt.queue) else { return Ok(None) };
+        queue.shelf.advance(now.tick_ms);
         let standing = queue.shelf.standing(receipt.seq, receipt.issue);
         match standing {
             // Somebody else may hold the group by now (sqs-semantics §5.3).
@@ -386,7 +390,7 @@ impl State {
     ) -> Result<Option<Effect>, QueueError> {
         let queue = self.queue_mut(receipt.queue).ok_or(QueueError::NoSuchQueue)?;
         queue.shelf.advance(now.tick_ms);
-        if !queue.may_change(receipt) {
+        if !queue.may_change(receipt) && !queue.may_change_anew(receipt) {
             return Ok(None);
         }
         queue.shelf.catch_up(receipt.seq, receipt.issue, now.tick_ms, now.unix_ms);
@@ -423,6 +427,7 @@ impl State {
         let source_arn = self.identity.arn(&queue.name).to_string();
         let Self { queues, next_seq, .. } = self;
         let Some(queue) = queues.get_mut(&receipt.queue) else { return Ok(None) };
+        queue.shelf.advance(now.tick_ms);
         if !queue.may_change(receipt) {
             return Ok(None);
         }
@@ -493,6 +498,13 @@ impl QueueState {
             Standing::Expired => !self.is_fifo(),
             Standing::Released | Standing::Superseded | Standing::Leaving | Standing::Gone => false,
         }
+    }
+
+    /// Whether an older receipt may change when the message that was received again since becomes visible: on a standard
+    /// queue SQS was recorded to take it. Not where that delivery was given back: then nobody has the message.
+    fn may_change_anew(&self, receipt: Receipt) -> bool {
+        let superseded = self.shelf.standing(receipt.seq, receipt.issue) == Standing::Superseded;
+        superseded && !self.is_fifo() && self.shelf.was_received(receipt.seq)
     }
 
     /// The messages of an earlier receive with the same attempt id, hidden anew. None when one of them was settled,

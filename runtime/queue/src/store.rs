@@ -432,7 +432,8 @@ fn apply(connection: &Connection, effect: &Effect) -> rusqlite::Result<()> {
         }
         Effect::TaskStatus { id, status, failure_reason } => {
             connection.execute(
-                "UPDATE move_tasks SET status = ?2, failure_reason = ?3 WHERE id = ?1",
+                "UPDATE move_tasks SET status = ?2, failure_reason = ?3
+                 WHERE id = ?1 AND status IN ('RUNNING', 'CANCELLING')",
                 params![id, status.as_str(), failure_reason],
             )?;
         }

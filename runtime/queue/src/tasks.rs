@@ -34,7 +34,7 @@ impl State {
 
     /// Plans the beginning of a task; the oldest that is over makes room for it.
     pub(crate) fn start_task(
-        &self,
+        &mut self,
         id: String,
         source: &QueueArn,
         destination: Option<&QueueArn>,
@@ -54,8 +54,9 @@ impl State {
         if self.sources_of(source).is_empty() {
             return Err(MoveTaskError::NotADeadLetterQueue);
         }
+        let to_move = self.counts(source_id, now).map_or(0, |counts| counts.visible);
         let earlier = self.tasks_of(source_id);
-        if earlier.iter().any(|task| is_active(task.status)) {
+        if earlier.iter().any(|task| task.is_active()) {
             return Err(MoveTaskError::AlreadyRunning);
         }
         let task = TaskRow {
@@ -65,7 +66,7 @@ impl State {
             max_per_second,
             status: MoveTaskStatus::Running,
             moved: 0,
-            to_move: self.queue(source_id).map_or(0, |queue| queue.shelf.counts().visible),
+            to_move,
             started_unix_ms: now.unix_ms,
             below: self.next_seq,
             failure_reason: None,
@@ -77,7 +78,7 @@ impl State {
     /// A source's tasks, the latest first.
     fn tasks_of(&self, source: QueueId) -> Vec<&TaskRow> {
         let mut tasks: Vec<&TaskRow> = self.tasks.values().filter(|task| task.source == source).collect();
-        tasks.sort_by(|a, b| (b.started_unix_ms, b.below).cmp(&(a.started_unix_ms, a.below)));
+        tasks.sort_by_key(|task| std::cmp::Reverse((task.started_unix_ms, task.below)));
         tasks
     }
 
@@ -100,7 +101,7 @@ impl State {
 
     /// The tasks that have something to do.
     pub(crate) fn active_tasks(&self) -> Vec<String> {
-        self.tasks.values().filter(|task| is_active(task.status)).map(|task| task.id.clone()).collect()
+        self.tasks.values().filter(|task| task.is_active()).map(|task| task.id.clone()).collect()
     }
 
     pub(crate) fn task(&self, id: &str) -> Option<&TaskRow> {
@@ -145,8 +146,4 @@ impl State {
         }
         moved
     }
-}
-
-fn is_active(status: MoveTaskStatus) -> bool {
-    matches!(status, MoveTaskStatus::Running | MoveTaskStatus::Cancelling)
 }

@@ -97,11 +97,11 @@ mod tests {
     #[test]
     fn the_fuzzers_seeds_are_read_or_refused() {
         for form in seeds("query_request") {
-            super::query_request(&form);
+            query_request(&form);
         }
         for input in seeds("json_request") {
             let (action, body) = std::str::from_utf8(&input).unwrap().split_once('\n').unwrap();
-            super::json_request(action, body.as_bytes());
+            json_request(action, body.as_bytes());
         }
     }
 }

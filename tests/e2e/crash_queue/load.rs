@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::SdkError;
-use aws_sdk_sqs::operation::receive_message::ReceiveMessageError;
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message, MessageAttributeValue,
     MessageSystemAttributeName, SendMessageBatchRequestEntry,
@@ -267,8 +266,7 @@ impl Caller {
         let call = self.client().receive_message().queue_url(self.sqs.url(queue)).max_number_of_messages(10);
         let call = call.visibility_timeout(seconds).wait_time_seconds(wait_seconds).message_attribute_names("All");
         let call = call.message_system_attribute_names(MessageSystemAttributeName::All);
-        let answered = async { call.send().await.map_err(SdkError::<ReceiveMessageError>::from) };
-        let (span, answer) = self.desk.timed(answered).await;
+        let (span, answer) = self.desk.timed(call.send()).await;
         let messages = answer.and_then(|answer| answer.messages).unwrap_or_default();
         let visibility = At::try_from(seconds).unwrap() * 1_000_000;
         let mut history = self.desk.history();

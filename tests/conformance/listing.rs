@@ -51,7 +51,7 @@ async fn queues_are_listed_by_prefix_and_in_pages() {
 async fn the_sources_of_a_dead_letter_queue_are_listed() {
     each(async |api| {
         let dlq = Queue::plain(&api, "sources-dlq").await;
-        assert_eq!(list(&dlq.ok("ListDeadLetterSourceQueues", &json!({})).await, "queueUrls"), [json!(0); 0]);
+        assert!(list(&dlq.ok("ListDeadLetterSourceQueues", &json!({})).await, "queueUrls").is_empty());
         let mut urls = Vec::new();
         for index in 0..3 {
             let source = Queue::new(&api, &format!("source-{index}"), &redrive_to(&dlq, 50)).await;

@@ -11,7 +11,7 @@ fn string(value: &str) -> Value {
     json!({"DataType": "String", "StringValue": value})
 }
 
-fn send(queue: &Queue, attributes: Value) -> Value {
+fn send(queue: &Queue, attributes: &Value) -> Value {
     json!({"QueueUrl": queue.url, "MessageBody": "x", "MessageAttributes": attributes})
 }
 
@@ -36,7 +36,7 @@ async fn attributes_come_back_as_they_were_sent() {
             json!({"b": {"DataType": "Binary", "BinaryValue": "dHJhY2VwYXJlbnQeMDA="}, "z": {"DataType": "Binary.png", "BinaryValue": "AAD//w=="}}),
             json!({"t": {"DataType": custom, "StringValue": " "}}),
         ] {
-            api.ok("SendMessage", &send(&queue, attributes.clone())).await;
+            api.ok("SendMessage", &send(&queue, &attributes)).await;
             let asked = json!({"MessageAttributeNames": ["All"], "VisibilityTimeout": 0});
             for _ in 0..2 {
                 let received = queue.receive(&asked).await;
@@ -54,7 +54,7 @@ async fn attributes_come_back_as_they_were_sent() {
 async fn more_than_ten_attributes_are_refused() {
     each(async |api| {
         let queue = Queue::plain(&api, "attributes").await;
-        let rows = [refusal("§4 ≤10", "SendMessage", send(&queue, many(11)), INVALID_PARAMETER, "")];
+        let rows = [refusal("§4 ≤10", "SendMessage", send(&queue, &many(11)), INVALID_PARAMETER, "")];
         assert_refused(&api, &rows).await;
     })
     .await;
@@ -67,7 +67,7 @@ async fn names_types_and_values_have_rules() {
         let queue = Queue::plain(&api, "attributes").await;
         let mut rows: Vec<Refusal> = Vec::new();
         let mut row = |source, attributes: Value, message: &str| {
-            rows.push(refusal(source, "SendMessage", send(&queue, attributes), INVALID_PARAMETER, message));
+            rows.push(refusal(source, "SendMessage", send(&queue, &attributes), INVALID_PARAMETER, message));
         };
         // The text is of moto's test_message_with_attributes_invalid_datatype.
         let no_type = "The message attribute 'a' has an invalid message attribute type, the set of supported type \
@@ -111,7 +111,7 @@ async fn an_empty_value_is_refused_by_its_name_and_type() {
         let queue = Queue::plain(&api, "attributes").await;
         let empty = |name: &str, value: Value, kind: &str| {
             let message = format!("Message (user) attribute '{name}' must contain a non-empty value of type '{kind}'.");
-            refusal("§4 empty value", "SendMessage", send(&queue, json!({name: value})), INVALID_PARAMETER, message)
+            refusal("§4 empty value", "SendMessage", send(&queue, &json!({name: value})), INVALID_PARAMETER, message)
         };
         let rows = [
             empty("ErrorDetails", string(""), "String"),
@@ -133,7 +133,7 @@ async fn list_values_are_not_implemented() {
             json!({"a": {"DataType": "String", "StringListValues": ["v"]}}),
             json!({"a": {"DataType": "Binary", "BinaryListValues": ["AP8="]}}),
         ]
-        .map(|attributes| refusal("§4 list values", "SendMessage", send(&queue, attributes), UNSUPPORTED, ""));
+        .map(|attributes| refusal("§4 list values", "SendMessage", send(&queue, &attributes), UNSUPPORTED, ""));
         assert_refused(&api, &rows).await;
     })
     .await;

@@ -13,7 +13,7 @@ fn permission(label: &str, accounts: &[&str], actions: &[&str]) -> Value {
     json!({"Label": label, "AWSAccountIds": accounts, "Actions": actions})
 }
 
-fn statement(queue: &Queue, label: &str, principal: Value, action: Value) -> Value {
+fn statement(queue: &Queue, label: &str, principal: &Value, action: &Value) -> Value {
     json!({"Sid": label, "Effect": "Allow", "Principal": {"AWS": principal}, "Action": action, "Resource": queue.arn()})
 }
 
@@ -31,7 +31,7 @@ async fn policy(queue: &Queue) -> Option<Value> {
 async fn permissions_build_and_unbuild_a_policy() {
     each(async |api| {
         let queue = Queue::plain(&api, "permitted").await;
-        let of = |statements: Value| {
+        let of = |statements: &Value| {
             json!({"Version": "2008-10-17", "Id": format!("{}/SQSDefaultPolicy", queue.arn()), "Statement": statements})
         };
         queue.ok("AddPermission", &permission("two", &[ACCOUNT, OTHER], &["ReceiveMessage", "SendMessage"])).await;
@@ -42,26 +42,26 @@ async fn permissions_build_and_unbuild_a_policy() {
         let two = statement(
             &queue,
             "two",
-            json!([root(ACCOUNT), root(OTHER)]),
-            json!(["SQS:ReceiveMessage", "SQS:SendMessage"]),
+            &json!([root(ACCOUNT), root(OTHER)]),
+            &json!(["SQS:ReceiveMessage", "SQS:SendMessage"]),
         );
-        assert_eq!(found, of(json!([two])));
+        assert_eq!(found, of(&json!([two])));
         queue.ok("RemovePermission", &json!({"Label": "two"})).await;
         assert_eq!(policy(&queue).await, None, "with the last statement goes the policy");
 
         // One principal, one action: no lists.
         queue.ok("AddPermission", &permission("one", &[ACCOUNT], &["ReceiveMessage"])).await;
-        let one = statement(&queue, "one", root(ACCOUNT), json!("SQS:ReceiveMessage"));
-        assert_eq!(policy(&queue).await, Some(of(json!([one]))));
+        let one = statement(&queue, "one", &root(ACCOUNT), &json!("SQS:ReceiveMessage"));
+        assert_eq!(policy(&queue).await, Some(of(&json!([one]))));
         queue
             .refused("AddPermission", &permission("one", &[OTHER], &["ReceiveMessage"]))
             .await
             .assert_is(INVALID_PARAMETER, "Value one for parameter Label is invalid. Reason: Already exists.");
         queue.ok("AddPermission", &permission("all", &[ACCOUNT], &["*"])).await;
-        let all = statement(&queue, "all", root(ACCOUNT), json!("SQS:*"));
-        assert_eq!(policy(&queue).await, Some(of(json!([one, all]))));
+        let all = statement(&queue, "all", &root(ACCOUNT), &json!("SQS:*"));
+        assert_eq!(policy(&queue).await, Some(of(&json!([one, all]))));
         queue.ok("RemovePermission", &json!({"Label": "one"})).await;
-        assert_eq!(policy(&queue).await, Some(of(json!([all]))));
+        assert_eq!(policy(&queue).await, Some(of(&json!([all]))));
         queue.ok("RemovePermission", &json!({"Label": "all"})).await;
         assert_eq!(policy(&queue).await, None);
         queue

@@ -31,7 +31,7 @@ async fn names_that_are_taken() {
         let upper = lower.to_uppercase();
         create(&api, &lower, json!({})).await;
         create(&api, &upper, json!({"VisibilityTimeout": "7"})).await;
-        assert_eq!(text(&api.ok("GetQueueUrl", &json!({"QueueName": upper})).await, "QueueUrl").contains(&upper), true);
+        assert!(text(&api.ok("GetQueueUrl", &json!({"QueueName": upper})).await, "QueueUrl").contains(&upper));
     })
     .await;
 }

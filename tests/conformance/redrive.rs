@@ -7,7 +7,7 @@ use crate::errors::{INVALID_ATTRIBUTE_VALUE, INVALID_PARAMETER};
 use crate::queue::{Queue, arn, redrive_to, unique};
 use crate::rows::{assert_refused, refusal};
 
-fn set(queue: &Queue, name: &str, policy: impl ToString) -> Value {
+fn set(queue: &Queue, name: &str, policy: &impl ToString) -> Value {
     json!({"QueueUrl": queue.url, "Attributes": {name: policy.to_string()}})
 }
 
@@ -65,7 +65,7 @@ async fn a_redrive_policy_that_cannot_work_is_refused() {
             bad("§8 account", &queue, json!({"deadLetterTargetArn": other_account, "maxReceiveCount": 3})),
             bad("§8 type", &queue, json!({"deadLetterTargetArn": fifo_dlq.arn(), "maxReceiveCount": 3})),
             bad("§8 type", &fifo, json!({"deadLetterTargetArn": target, "maxReceiveCount": 3})),
-            refusal("§3 no JSON", "SetQueueAttributes", set(&queue, "RedrivePolicy", "x"), INVALID_PARAMETER, ""),
+            refusal("§3 no JSON", "SetQueueAttributes", set(&queue, "RedrivePolicy", &"x"), INVALID_PARAMETER, ""),
             refusal(
                 "§3 at creation too",
                 "CreateQueue",

@@ -134,18 +134,3 @@ async fn the_counters_follow_every_message() {
     })
     .await;
 }
-
-/// §5.1 [A:test_inflight_message_requeue]: order is not promised, but a client that was promised nothing else expects
-/// what came back before what came later.
-#[tokio::test]
-async fn what_came_back_comes_before_what_came_later() {
-    each(async |api| {
-        let queue = Queue::plain(&api, "requeued").await;
-        queue.send("test1").await;
-        assert_eq!(bodies(&queue.receive(&json!({"VisibilityTimeout": 1})).await), ["test1"]);
-        queue.send("test2").await;
-        tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
-        assert_eq!(queue.bodies(1).await, ["test1"]);
-    })
-    .await;
-}

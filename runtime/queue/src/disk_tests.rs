@@ -363,6 +363,60 @@ async fn a_delete_that_is_asked_for_twice_is_acknowledged_when_it_is_durable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_duplicate_waits_until_its_original_is_durable() {
+    let directory = TempDir::new().unwrap();
+    let broker = open(&directory).await;
+    let queue = create(&broker, "q.fifo", &[("FifoQueue", "true")]).await;
+    let person = Connection::open(database(&directory)).unwrap();
+    person.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let message =
+        OutgoingMessage { group_id: Some("g".to_owned()), deduplication_id: Some("d".to_owned()), ..text("a") };
+    let mut sends = JoinSet::new();
+    for _ in 0..2 {
+        let (queue, message) = (queue.clone(), message.clone());
+        sends.spawn(async move { queue.send(vec![message]).await.unwrap().remove(0).unwrap() });
+    }
+    assert!(timeout(Duration::from_millis(300), sends.join_next()).await.is_err(), "acknowledged too early");
+    person.execute_batch("COMMIT").unwrap();
+    let sent = sends.join_all().await;
+    assert_eq!((&sent[0].id, &sent[0].sequence_number), (&sent[1].id, &sent[1].sequence_number));
+    assert_eq!(counts(&queue), (1, 0, 0));
+    broker.close().await;
+    // The window goes on where it stood.
+    let broker = open(&directory).await;
+    let queue = broker.queue("q.fifo").unwrap();
+    assert_eq!(queue.send(vec![message]).await.unwrap().remove(0).unwrap().id, sent[0].id);
+    assert_eq!(counts(&queue), (1, 0, 0));
+    broker.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_takes_what_was_on_its_way_to_disk_with_what_is_remembered_of_it() {
+    let directory = TempDir::new().unwrap();
+    let broker = open(&directory).await;
+    let queue = create(&broker, "q.fifo", &[("FifoQueue", "true")]).await;
+    let person = Connection::open(database(&directory)).unwrap();
+    person.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let message =
+        OutgoingMessage { group_id: Some("g".to_owned()), deduplication_id: Some("d".to_owned()), ..text("a") };
+    let mut verbs = JoinSet::new();
+    for _ in 0..2 {
+        let (queue, message) = (queue.clone(), message.clone());
+        verbs.spawn(async move { drop(queue.send(vec![message]).await.unwrap().remove(0).unwrap()) });
+    }
+    sleep(Duration::from_millis(100)).await;
+    let purged = queue.clone();
+    verbs.spawn(async move { purged.purge().await.unwrap() });
+    sleep(Duration::from_millis(100)).await;
+    person.execute_batch("COMMIT").unwrap();
+    verbs.join_all().await;
+    assert_eq!(counts(&queue), (0, 0, 0));
+    queue.send(vec![message]).await.unwrap().remove(0).unwrap();
+    assert_eq!(counts(&queue), (1, 0, 0), "it is no duplicate any more");
+    broker.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_queue_that_is_being_deleted_takes_no_more_sends() {
     let directory = TempDir::new().unwrap();
     let broker = open(&directory).await;

@@ -22,6 +22,9 @@ mod duplicates;
 mod effect;
 mod error;
 mod fair;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod fair_tests;
 mod fifo;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
@@ -43,6 +46,9 @@ mod metrics;
 #[cfg(test)]
 mod model;
 mod move_task;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod move_task_tests;
 mod mover;
 mod peek;
 mod policy;
@@ -57,6 +63,9 @@ mod shelf;
 mod state;
 mod store;
 mod tasks;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod whole_model;
 
 pub use arn::{Identity, NotAQueueArn, QueueArn};
 pub use broker::{Broker, BrokerOptions};

@@ -25,9 +25,6 @@ const VALID_CHARACTERS: &str = "#x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xF
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ActionError {
     NoSuchQueue,
-    InvalidAddress {
-        url: String,
-    },
     InvalidQueueName,
     InvalidFifoQueueName,
     QueueDeletedRecently,
@@ -87,6 +84,10 @@ pub(crate) enum ActionError {
     BatchTooLong {
         max_bytes: u64,
         sent_bytes: u64,
+    },
+    /// As the next, of a batch's entry: AWS has another word for it there.
+    EntryTooLong {
+        max_bytes: u32,
     },
     MessageTooLong {
         max_bytes: u32,
@@ -158,9 +159,6 @@ impl ActionError {
     pub(crate) fn answer(&self) -> Answer {
         let (shape, text): (Shape, Cow<'static, str>) = match self {
             Self::NoSuchQueue => (QUEUE_DOES_NOT_EXIST, "The specified queue does not exist.".into()),
-            Self::InvalidAddress { url } => {
-                (INVALID_ADDRESS, format!("The address {url} is not valid for this endpoint.").into())
-            }
             Self::InvalidQueueName => (
                 INVALID_PARAMETER_VALUE,
                 "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length".into(),
@@ -228,6 +226,13 @@ impl ActionError {
                 BATCH_TOO_LONG,
                 format!("Batch requests cannot be longer than {max_bytes} bytes. You have sent {sent_bytes} bytes.")
                     .into(),
+            ),
+            Self::EntryTooLong { max_bytes } => (
+                INVALID_PARAMETER_VALUE,
+                format!(
+                    "One or more parameters cannot be validated. Reason: Message must be shorter than {max_bytes} bytes."
+                )
+                .into(),
             ),
             Self::MessageTooLong { max_bytes } => (
                 INVALID_PARAMETER_VALUE,
@@ -375,7 +380,6 @@ mod tests {
                 "ReceiptHandleIsInvalid",
                 404,
             ),
-            (ActionError::InvalidAddress { url: text() }, "InvalidAddress", "InvalidAddress", 404),
             (ActionError::TooManyInFlight, "OverLimit", "OverLimit", 403),
             (
                 ActionError::QueueDeletedRecently,

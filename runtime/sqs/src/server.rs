@@ -39,6 +39,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 const SMALL_BODY_BYTES: u64 = 64 << 10;
 /// What all bodies above that may take together: later ones wait.
 const LARGE_BODIES_MAX_KIB: usize = 256 << 10;
+const TRACE_HEADER: &str = "x-amzn-trace-id";
 /// Stands in queue URLs when a client sends no usable `Host` (HTTP/1.0): the default listener.
 const FALLBACK_HOST: &str = "127.0.0.1:9324";
 
@@ -171,7 +172,7 @@ async fn answer(
     };
     let Some(request) = decoded else { return Ok(None) };
     let action = request.action();
-    let caller = Caller { host: host(parts), path: parts.uri.path() };
+    let caller = Caller { host: host(parts), path: parts.uri.path(), trace_header: trace_header(parts) };
     let response = service.actions.run(caller, request).await?;
     Ok(Some((action, response)))
 }
@@ -195,6 +196,12 @@ fn host(parts: &Parts) -> &str {
     let header = parts.headers.get(header::HOST).and_then(|value| value.to_str().ok());
     let host = header.or_else(|| parts.uri.authority().map(|authority| authority.as_str()));
     host.filter(|host| urls::is_host(host)).unwrap_or(FALLBACK_HOST)
+}
+
+/// What a tracing client or proxy says in a header where others send a system attribute. Text that is none is left out.
+fn trace_header(parts: &Parts) -> Option<&str> {
+    let value = parts.headers.get(TRACE_HEADER).and_then(|value| value.to_str().ok());
+    value.filter(|text| !text.is_empty())
 }
 
 /// A whole body, and the permit that stands for its memory.

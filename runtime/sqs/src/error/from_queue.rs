@@ -12,15 +12,15 @@ pub(super) fn attribute_text(name: &str, problem: AttributeProblem) -> String {
     match problem {
         AttributeProblem::Name => format!(
             "The message attribute name '{name}' is invalid. Attribute name can contain A-Z, a-z, 0-9, underscore (_), \
-             hyphen (-), and period (.) characters, at most 256 of them, without a leading, trailing or doubled period."
+             hyphen (-), and period (.) characters."
         ),
         AttributeProblem::ReservedName => format!(
             "The message attribute name '{name}' is invalid. You can't use message attribute names beginning with \
              'AWS.' or 'Amazon.'. These strings are reserved for internal use."
         ),
         AttributeProblem::DataType => format!(
-            "The type of message (user) attribute '{name}' is invalid. You must use only the following supported type \
-             prefixes: Binary, Number, String."
+            "The message attribute '{name}' has an invalid message attribute type, the set of supported type prefixes \
+             is Binary, Number, and String."
         ),
         // The wire knows the type and answers `EmptyAttributeValue` before the queue sees the message.
         AttributeProblem::EmptyValue => {

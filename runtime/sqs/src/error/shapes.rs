@@ -61,7 +61,6 @@ pub(super) const UNSUPPORTED_OPERATION: Shape =
     Shape::sender("UnsupportedOperation", "AWS.SimpleQueueService.UnsupportedOperation", 400);
 pub(super) const RECEIPT_HANDLE_IS_INVALID: Shape =
     Shape::sender("ReceiptHandleIsInvalid", "ReceiptHandleIsInvalid", 404);
-pub(super) const INVALID_ADDRESS: Shape = Shape::sender("InvalidAddress", "InvalidAddress", 404);
 pub(super) const OVER_LIMIT: Shape = Shape::sender("OverLimit", "OverLimit", 403);
 pub(super) const INVALID_ATTRIBUTE_NAME: Shape = Shape::sender("InvalidAttributeName", "InvalidAttributeName", 400);
 pub(super) const INVALID_ATTRIBUTE_VALUE: Shape = Shape::sender("InvalidAttributeValue", "InvalidAttributeValue", 400);

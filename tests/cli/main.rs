@@ -8,5 +8,7 @@ mod examples;
 mod handlers;
 mod invoke;
 mod mistakes;
+mod peek;
 mod queue;
+mod redrive;
 mod resources;

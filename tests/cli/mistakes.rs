@@ -92,10 +92,14 @@ fn keys_of_a_later_version_are_refused_as_not_yet() {
             + &support::config::queue("orders.fifo", "")
             + &support::config::queue("orders", "")
             + &support::config::function("orders", "orders", "allowed_hosts = [\"https://api.example.com\"]")
+            + &support::config::mapping("orders.fifo", "orders", "")
             + &support::config::mapping("orders", "orders", "batch_size = 100"),
     );
     let refused = wasmill_with_config("check", &config);
-    refused.assert_fails(3, &["has 3 mistakes", "queue[0].name: ", "function[0].allowed_hosts", "].batch_size: "]);
+    refused.assert_fails(
+        3,
+        &["has 3 mistakes", "mapping[0].event_source_arn: ", "function[0].allowed_hosts", "].batch_size: "],
+    );
     assert_eq!(refused.stderr.matches("ot yet").count(), 3, "{refused}");
 }
 
@@ -138,7 +142,11 @@ fn wrong_usage_ends_with_2_and_says_what_is_right() {
         ("frobnicate", &["unrecognized subcommand 'frobnicate'"]),
         ("chekc --config x", &["similar subcommand exists: 'check'"]),
         ("queue serve --in-memory --data-dir x", &["cannot be used with"]),
-        ("queue serve --listen 0.0.0.0:9324", &["0.0.0.0:9324"]),
+        ("queue serve --listen 0.0.0.0:9324", &["0.0.0.0:9324", "WASMILL_ACCESS_KEY_ID"]),
+        ("queue peek q --endpoint-url http://127.0.0.1:1", &["--receive"]),
+        ("queue peek q --admin-url 127.0.0.1:9325", &["is not the URL of an admin listener", "http://HOST:PORT"]),
+        ("queue peek a/b%20c", &["neither a queue's name nor its URL"]),
+        ("queue redrive q --cancel --wait", &["cannot be used with"]),
     ] {
         let refused = wasmill(line.split_whitespace());
         refused.assert_fails(2, parts);
@@ -157,6 +165,8 @@ fn help_has_an_example_and_the_exit_codes_for_every_command() {
         "queue ls",
         "queue stats",
         "queue send",
+        "queue peek",
+        "queue redrive",
         "queue purge",
         "demo",
     ] {

@@ -1,7 +1,8 @@
 //! `queue ls | stats | send | purge` against `queue serve`, for people and for scripts.
 
 use serde_json::{Value, json};
-use support::command::wasmill_with_input;
+use support::command::{run, wasmill_command, wasmill_with_input};
+use support::config::IN_MEMORY;
 use support::sqs::ACCOUNT;
 use support::worker::lasting_port;
 use support::{Counts, Finished, Home, Sqs, Wasmill, wasmill};
@@ -58,6 +59,37 @@ async fn queues_are_listed_counted_filled_and_purged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_fifo_queue_of_the_config_takes_groups_and_deduplication_ids() {
+    let keys = "deduplication_scope = \"messageGroup\"\ntags = { team = \"blue\" }\n\
+                redrive_policy = { dead_letter_target_arn = \"dead.fifo\", max_receive_count = 3 }";
+    let allow = "redrive_allow_policy = { redrive_permission = \"byQueue\", source_queue_arns = [\"orders.fifo\"] }";
+    let config = IN_MEMORY.to_owned()
+        + &support::config::queue("orders.fifo", keys)
+        + &support::config::queue("dead.fifo", allow);
+    let server = Home::new().run(&config).await;
+    let shown = server.get("/api/queues/orders.fifo").await.unwrap();
+    let shown: Value = serde_json::from_str(&shown.body).unwrap();
+    let attributes = &shown["attributes"];
+    assert_eq!((&attributes["FifoQueue"], &attributes["DeduplicationScope"]), (&json!("true"), &json!("messageGroup")));
+    assert_eq!(shown["tags"], json!({"team": "blue"}));
+
+    let send = |group: &str, deduplication: &str| {
+        let ids = ["--group-id", group, "--deduplication-id", deduplication, "--json"];
+        queue(&server, &[&["send", "orders.fifo", "x"], &ids[..]].concat()).json()
+    };
+    let first = send("g1", "d1");
+    assert!(!first["sequence_number"].as_str().unwrap().is_empty(), "{first}");
+    assert_eq!(send("g1", "d1")["message_id"], first["message_id"], "a duplicate is answered as the first was");
+    assert_ne!(send("g2", "d1")["message_id"], first["message_id"], "in another group it is none");
+    let admin_url = server.admin_url();
+    let peeked = wasmill(["queue", "peek", "orders.fifo", "--json", "--admin-url", admin_url.as_str()]).json();
+    let groups: Vec<&Value> = peeked.as_array().unwrap().iter().map(|message| &message["group_id"]).collect();
+    assert_eq!(groups, [&json!("g1"), &json!("g2")]);
+    queue(&server, &["send", "orders.fifo", "x"]).assert_fails(1, &["MessageGroupId", "where: queue orders.fifo at "]);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_body_comes_from_a_file_or_from_stdin_as_it_is() {
     let server = serve().await;
     let sqs = server.sqs();
@@ -103,6 +135,40 @@ fn an_endpoint_that_is_down_ends_with_4_and_what_to_do() {
     }
     let refused = wasmill(["queue", "ls", "--endpoint-url", "localhost:9324"]);
     refused.assert_fails(2, &["is not an endpoint URL"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_a_key_is_open_to_others_and_shut_without_it() {
+    let (key_id, secret) = ("AKIAWASMILLTEST", "a-secret-that-nobody-knows");
+    let everywhere = ["--in-memory", "--listen", "0.0.0.0:0"];
+    let server = Home::new().serve_guarded(&everywhere, key_id, secret).await;
+    let endpoint = format!("http://127.0.0.1:{}", server.sqs_address().port());
+    Sqs::signing(&endpoint, key_id, secret).create("orders", &[]).await;
+    let queue = |arguments: &[&str], key: Option<(&str, &str)>| {
+        let mut command =
+            wasmill_command(["queue"].iter().chain(arguments).chain(&["--endpoint-url", endpoint.as_str()]));
+        command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+        if let Some((key_id, secret)) = key {
+            command.env("AWS_ACCESS_KEY_ID", key_id).env("AWS_SECRET_ACCESS_KEY", secret);
+        }
+        run(&mut command, "")
+    };
+    let ours = Some((key_id, secret));
+    assert_eq!(queue(&["ls"], ours).assert_succeeds(), "orders\n");
+    queue(&["send", "orders", "größe"], ours).assert_succeeds();
+    let stats = queue(&["stats", "orders", "--json"], ours).json();
+    assert_eq!(stats[0]["visible"], 1);
+    for (key, code) in [
+        (None, "InvalidClientTokenId"),
+        (Some(("AKIANOBODY", secret)), "InvalidClientTokenId"),
+        (Some((key_id, "another-secret")), "SignatureDoesNotMatch"),
+    ] {
+        for arguments in [&["ls"] as &[&str], &["purge", "orders"], &["send", "orders", "x"]] {
+            queue(arguments, key).assert_fails(1, &[code, "AWS_SECRET_ACCESS_KEY"]);
+        }
+    }
+    let log = server.stop().await;
+    assert!(log.pick(|line| line.text.contains(secret)).is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

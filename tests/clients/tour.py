@@ -270,12 +270,92 @@ def a_purge_empties_a_queue_once_a_minute():
 
 
 @step
-def what_is_not_there_yet_says_so():
-    url = create("not-yet")
-    with raises(sqs.exceptions.UnsupportedOperation, "AWS.SimpleQueueService.UnsupportedOperation", "TagQueue"):
-        sqs.tag_queue(QueueUrl=url, Tags={"a": "b"})
-    with raises(ClientError, "AWS.SimpleQueueService.UnsupportedOperation", "FIFO"):
-        create("first.fifo", FifoQueue="true")
+def lists_come_in_pages():
+    for number in range(5):
+        create(f"page-{number}")
+    pages, token = [], {}
+    while True:
+        answer = sqs.list_queues(QueueNamePrefix="page-", MaxResults=2, **token)
+        pages.append(len(answer["QueueUrls"]))
+        if "NextToken" not in answer:
+            break
+        token = {"NextToken": answer["NextToken"]}
+    assert sum(pages) == 5 and max(pages) == 2, pages
+    assert "NextToken" not in sqs.list_queues(QueueNamePrefix="page-")
+
+
+@step
+def tags_are_set_overwritten_and_removed():
+    url = sqs.create_queue(QueueName="tagged", tags={"team": "blue", "stage": "test"})["QueueUrl"]
+    sqs.tag_queue(QueueUrl=url, Tags={"team": "red", "empty": ""})
+    assert sqs.list_queue_tags(QueueUrl=url)["Tags"] == {"team": "red", "stage": "test", "empty": ""}
+    sqs.untag_queue(QueueUrl=url, TagKeys=["team", "stage", "empty", "unknown"])
+    assert "Tags" not in sqs.list_queue_tags(QueueUrl=url)
+
+
+@step
+def permissions_make_a_policy():
+    url = create("permitted")
+    sqs.add_permission(QueueUrl=url, Label="share", AWSAccountIds=["111122223333"], Actions=["SendMessage", "ReceiveMessage"])
+    policy = json.loads(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"]["Policy"])
+    (statement,) = policy["Statement"]
+    assert statement["Principal"] == {"AWS": "arn:aws:iam::111122223333:root"}, policy
+    assert sorted(statement["Action"]) == ["SQS:ReceiveMessage", "SQS:SendMessage"], policy
+    with raises(ClientError, "InvalidParameterValue", "Already exists"):
+        sqs.add_permission(QueueUrl=url, Label="share", AWSAccountIds=["111122223333"], Actions=["*"])
+    sqs.remove_permission(QueueUrl=url, Label="share")
+    assert "Policy" not in sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"]).get("Attributes", {})
+
+
+@step
+def a_fifo_queue_keeps_order_and_takes_each_once():
+    url = create("tour.fifo", FifoQueue="true", ContentBasedDeduplication="true", VisibilityTimeout="300")
+
+    def send(group, body, **more):
+        return sqs.send_message(QueueUrl=url, MessageGroupId=group, MessageBody=body, **more)
+
+    first = send("a", "a1")
+    again = send("a", "a1")
+    assert (again["MessageId"], again["SequenceNumber"]) == (first["MessageId"], first["SequenceNumber"]), again
+    entries = [{"Id": str(n), "MessageBody": f"a{n}", "MessageGroupId": "a"} for n in (2, 3)]
+    assert len(sqs.send_message_batch(QueueUrl=url, Entries=entries)["Successful"]) == 2
+    send("b", "b1", MessageDeduplicationId="b1")
+    (head,) = sqs.receive_message(QueueUrl=url, AttributeNames=["All"])["Messages"]
+    assert head["Body"] == "a1" and head["Attributes"]["MessageGroupId"] == "a", head
+    assert head["Attributes"]["SequenceNumber"] == first["SequenceNumber"], head
+    rest = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
+    assert [message["Body"] for message in rest] == ["b1"], "a group in flight is locked"
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=head["ReceiptHandle"])
+    rest = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
+    assert [message["Body"] for message in rest] == ["a2", "a3"], rest
+    with raises(ClientError, "MissingParameter", "MessageGroupId"):
+        sqs.send_message(QueueUrl=url, MessageBody="x")
+    with raises(ClientError, "InvalidParameterValue", "DelaySeconds"):
+        send("a", "x", DelaySeconds=2)
+
+
+@step
+def dead_letters_are_moved_back_where_they_came_from():
+    dead = create("moved-dlq")
+    arn = f"arn:aws:sqs:us-east-1:{ACCOUNT}:moved-dlq"
+    policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 1})
+    url = create("moved", VisibilityTimeout="0", RedrivePolicy=policy)
+    assert sqs.list_dead_letter_source_queues(QueueUrl=dead)["queueUrls"] == [url]
+    bodies = [f"poison {n}" for n in range(7)]
+    for body in bodies:
+        sqs.send_message(QueueUrl=url, MessageBody=body)
+    receive(url, 7)
+    assert "Messages" not in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
+    assert counts(dead) == (7, 0, 0)
+    assert sqs.start_message_move_task(SourceArn=arn, MaxNumberOfMessagesPerSecond=100)["TaskHandle"]
+    found = sorted(message["Body"] for message in receive(url, 7, VisibilityTimeout=300))
+    assert found == bodies, found
+    until = time.monotonic() + 30
+    while (task := sqs.list_message_move_tasks(SourceArn=arn)["Results"][0])["Status"] == "RUNNING":
+        assert time.monotonic() < until, task
+    assert (task["Status"], task["ApproximateNumberOfMessagesMoved"]) == ("COMPLETED", 7), task
+    with raises(sqs.exceptions.ResourceNotFoundException, "ResourceNotFoundException", "exist"):
+        sqs.start_message_move_task(SourceArn=arn + "x")
 
 
 for function in STEPS:

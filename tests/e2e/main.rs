@@ -5,7 +5,10 @@
 mod clients;
 mod command_handlers;
 mod crash;
+mod crash_queue;
 mod drain;
+mod fairness;
+mod faults;
 mod happy;
 mod isolation;
 mod lease;

@@ -1,46 +1,74 @@
-//! The clients of other people: boto3 and aws-cli, where the machine has them.
+//! The clients of other people, where the machine has them: `cargo xtask test` installs them and names them.
 
 use std::env;
+use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::Command;
 
 use crate::command::set_environment;
+use crate::places;
 
-/// Names a Python that can import boto3.
-pub const PYTHON_VARIABLE: &str = "WASMILL_TEST_PYTHON";
-/// Names aws-cli.
-pub const AWS_VARIABLE: &str = "WASMILL_TEST_AWS";
-
-/// The Python with boto3, ready for a script's path and arguments; none with a line on stderr if there is none.
-///
-/// # Panics
-/// When there is none and `CI=true`: there nothing may be left out.
-#[must_use]
-pub fn python(test: &str) -> Option<Command> {
-    named(PYTHON_VARIABLE, "boto3", test)
+/// A program of somebody else's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client {
+    /// A Python with boto3, ready for the name of a script in `tests/clients` and its arguments.
+    Boto3,
+    /// The same of 2023, which speaks the Query protocol.
+    QueryBoto3,
+    /// A Python with Celery.
+    Celery,
+    /// Node.js with the AWS SDK and sqs-consumer, whose folder becomes the script's first argument.
+    Node,
+    /// aws-cli, ready for its arguments.
+    AwsCli,
 }
 
-/// aws-cli, ready for its arguments; none with a line on stderr if there is none.
-///
-/// # Panics
-/// When there is none and `CI=true`: there nothing may be left out.
-#[must_use]
-pub fn aws(test: &str) -> Option<Command> {
-    named(AWS_VARIABLE, "aws-cli", test)
+impl Client {
+    fn variable(self) -> &'static str {
+        match self {
+            Self::Boto3 => "WASMILL_TEST_PYTHON",
+            Self::QueryBoto3 => "WASMILL_TEST_QUERY_PYTHON",
+            Self::Celery => "WASMILL_TEST_CELERY_PYTHON",
+            Self::Node => "WASMILL_TEST_NODE",
+            Self::AwsCli => "WASMILL_TEST_AWS",
+        }
+    }
+
+    /// With a script of `tests/clients`; none with a line on stderr if the machine has no such client.
+    ///
+    /// # Panics
+    /// When there is none and `CI=true`: there nothing may be left out.
+    #[must_use]
+    pub fn script(self, test: &str, script: &str) -> Option<Command> {
+        let mut command = self.program(test)?;
+        command.arg(places::repository().join("tests/clients").join(script));
+        if self == Self::Node {
+            command.arg(named("WASMILL_TEST_NODE_MODULES", self, test)?);
+        }
+        Some(command)
+    }
+
+    /// The program itself; none with a line on stderr if the machine has no such client.
+    ///
+    /// # Panics
+    /// When there is none and `CI=true`: there nothing may be left out.
+    #[must_use]
+    pub fn program(self, test: &str) -> Option<Command> {
+        let mut command = Command::new(named(self.variable(), self, test)?);
+        set_environment(&mut command);
+        command.env("AWS_DEFAULT_REGION", "us-east-1").env("PYTHONDONTWRITEBYTECODE", "1").env("NODE_NO_WARNINGS", "1");
+        Some(command)
+    }
 }
 
-fn named(variable: &str, what: &str, test: &str) -> Option<Command> {
-    let Some(program) = env::var_os(variable).map(PathBuf::from) else {
+fn named(variable: &str, client: Client, test: &str) -> Option<OsString> {
+    let place = env::var_os(variable);
+    if place.is_none() {
         let left_out =
-            format!("left out: {test}, for want of {what}; `cargo xtask test` installs it, {variable} names it");
+            format!("left out: {test}, for want of {client:?}; `cargo xtask test` installs it, {variable} names it");
         assert!(env::var("CI").as_deref() != Ok("true"), "{left_out}");
         // Not through the macros, whose output a passing test hides.
         let _ = writeln!(std::io::stderr(), "{left_out}");
-        return None;
-    };
-    let mut command = Command::new(program);
-    set_environment(&mut command);
-    command.env("AWS_DEFAULT_REGION", "us-east-1").env("PYTHONDONTWRITEBYTECODE", "1");
-    Some(command)
+    }
+    place
 }

@@ -76,6 +76,20 @@ pub fn wasmill_command<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<I
     command
 }
 
+/// The same command, given to another program to start: `nice wasmill …`. The environment stays the same.
+#[must_use]
+pub fn wrapped(starter: &[&str], command: &Command) -> Command {
+    let mut outer = Command::new(starter[0]);
+    outer.args(&starter[1..]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
+    }
+    outer
+}
+
 /// Runs `wasmill` with these arguments to its end.
 pub fn wasmill<A: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = A>) -> Finished {
     run(&mut wasmill_command(arguments), "")

@@ -12,6 +12,7 @@ pub mod http;
 pub mod log;
 pub mod metrics;
 pub mod places;
+pub mod seed;
 pub mod sqs;
 pub mod wait;
 pub mod worker;

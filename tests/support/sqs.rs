@@ -67,8 +67,17 @@ impl Sqs {
         Self::with(endpoint, RetryConfig::disabled())
     }
 
+    /// One that signs with this key.
+    #[must_use]
+    pub fn signing(endpoint: &str, key_id: &str, secret: &str) -> Self {
+        Self::of(endpoint, RetryConfig::standard(), Credentials::new(key_id, secret, None, None, "test"))
+    }
+
     fn with(endpoint: &str, retries: RetryConfig) -> Self {
-        let credentials = Credentials::new("test", "test", None, None, "test");
+        Self::of(endpoint, retries, Credentials::new("test", "test", None, None, "test"))
+    }
+
+    fn of(endpoint: &str, retries: RetryConfig, credentials: Credentials) -> Self {
         let config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::JoinHandle;
@@ -69,20 +69,41 @@ impl Home {
     /// Starts a worker with a configuration that is there already, and waits for nothing.
     #[must_use]
     pub fn launch_file(&self, config: &Path) -> Wasmill {
-        self.spawn(&["run".as_ref(), "--config".as_ref(), config.as_os_str()])
+        self.spawn(wasmill_command(["run".as_ref(), "--config".as_ref(), config.as_os_str()]))
     }
 
     /// Runs `wasmill queue serve` with these arguments and waits until it is ready.
     pub async fn serve(&self, arguments: &[&str]) -> Wasmill {
-        let arguments = ["queue", "serve", "--admin-listen", "127.0.0.1:0"].iter().chain(arguments);
-        let arguments: Vec<&std::ffi::OsStr> = arguments.map(AsRef::as_ref).collect();
-        let mut server = self.spawn(&arguments);
+        let mut server = self.launch_serve(arguments);
         server.wait_until_ready().await;
         server
     }
 
-    fn spawn(&self, arguments: &[&std::ffi::OsStr]) -> Wasmill {
+    /// The same for a server that asks for signatures made with this key.
+    pub async fn serve_guarded(&self, arguments: &[&str], key_id: &str, secret: &str) -> Wasmill {
+        let arguments = ["queue", "serve", "--admin-listen", "127.0.0.1:0"].iter().chain(arguments);
         let mut command = wasmill_command(arguments);
+        command.env("WASMILL_ACCESS_KEY_ID", key_id).env("WASMILL_SECRET_ACCESS_KEY", secret);
+        let mut server = self.spawn(command);
+        server.wait_until_ready().await;
+        server
+    }
+
+    /// Starts `wasmill queue serve` with these arguments and waits for nothing.
+    #[must_use]
+    pub fn launch_serve(&self, arguments: &[&str]) -> Wasmill {
+        self.launch_serve_as(arguments, |command| command)
+    }
+
+    /// Starts `wasmill queue serve` with these arguments by a command that `adapt` makes of the usual one, and waits for
+    /// nothing. What it makes must become wasmill (`exec`), so that signals reach it.
+    #[must_use]
+    pub fn launch_serve_as(&self, arguments: &[&str], adapt: impl FnOnce(Command) -> Command) -> Wasmill {
+        let arguments = ["queue", "serve", "--admin-listen", "127.0.0.1:0"].iter().chain(arguments);
+        self.spawn(adapt(wasmill_command(arguments)))
+    }
+
+    fn spawn(&self, mut command: Command) -> Wasmill {
         command.current_dir(self.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (log, reader) = Log::follow(child.stderr.take().unwrap());
@@ -124,6 +145,12 @@ impl Wasmill {
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.sqs_address())
+    }
+
+    /// The URL of the listener for people and monitors.
+    #[must_use]
+    pub fn admin_url(&self) -> String {
+        format!("http://{}", self.admin.unwrap())
     }
 
     /// A new client of its queue.

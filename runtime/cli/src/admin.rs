@@ -200,7 +200,11 @@ async fn healthz(State(state): State<AdminState>) -> Response {
 }
 
 async fn readyz(State(state): State<AdminState>) -> Response {
-    let components = state.readiness.snapshot();
+    let mut components = state.readiness.snapshot();
+    // Whoever routes by readiness must not send anything to a process that takes nothing any more.
+    if let Err(reason) = (state.health)() {
+        components.push(("process".to_owned(), Err(reason)));
+    }
     let is_ready = components.iter().all(|(_, status)| status.is_ok());
     let listed: Vec<_> = components
         .into_iter()
@@ -319,6 +323,8 @@ mod tests {
         assert_eq!(admin().get("/healthz").await, (200, "ok\n".to_owned()));
         let poisoned = admin_on("127.0.0.1:9325", Err("the store failed to sync".to_owned()));
         assert_eq!(poisoned.get("/healthz").await, (503, "the store failed to sync\n".to_owned()));
+        let (code, body) = poisoned.get("/readyz").await;
+        assert!(code == 503 && body.contains("the store failed to sync"), "{code} {body}");
     }
 
     #[tokio::test]

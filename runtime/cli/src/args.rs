@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{
-    DEFAULT_ADMIN_LISTEN, DEFAULT_AWS_LISTEN, DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_SECONDS, check_aws_listen,
-    check_variable_name, is_loopback,
+    DEFAULT_ADMIN_LISTEN, DEFAULT_AWS_LISTEN, DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_SECONDS, check_variable_name,
+    is_loopback,
 };
 use crate::error::EXIT_CODES;
 
@@ -109,6 +109,9 @@ pub(crate) struct InvokeArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum QueueCommand {
     /// Serve only the built-in queue.
+    ///
+    /// With WASMILL_ACCESS_KEY_ID and WASMILL_SECRET_ACCESS_KEY set, every request must be signed with that key (AWS
+    /// Signature Version 4), and --listen may name any address.
     #[command(after_help = help("wasmill queue serve --data-dir wasmill-data"))]
     Serve(ServeArgs),
     /// List the queues.
@@ -139,13 +142,13 @@ pub(crate) enum QueueCommand {
 /// `wasmill queue serve`.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// Where SQS clients connect; a loopback address, port 0 takes a free one.
-    #[arg(long, value_name = "IP:PORT", default_value_t = DEFAULT_AWS_LISTEN, value_parser = parse_aws_listen)]
+    /// Where SQS clients connect; a loopback address unless they must sign, port 0 takes a free one.
+    #[arg(long, value_name = "IP:PORT", default_value_t = DEFAULT_AWS_LISTEN, value_parser = parse_address)]
     pub(crate) listen: SocketAddr,
     /// Where messages are kept.
     #[arg(long, value_name = "DIR", default_value = "wasmill-data", conflicts_with = "in_memory")]
     pub(crate) data_dir: PathBuf,
-    /// Keep messages in memory only; they are gone when the process ends.
+    /// Keep queues and messages in memory only, at most 1 GiB; they are gone when the process ends.
     #[arg(long, conflicts_with = "durability")]
     pub(crate) in_memory: bool,
     /// What an acknowledged send survives.
@@ -320,12 +323,6 @@ fn split_pair(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-fn parse_aws_listen(text: &str) -> Result<SocketAddr, String> {
-    let address = parse_address(text)?;
-    check_aws_listen(address).map_err(|what| format!("{text} {what}"))?;
-    Ok(address)
-}
-
 fn parse_admin_listen(text: &str) -> Result<SocketAddr, String> {
     let address = parse_address(text)?;
     if is_loopback(address) {
@@ -391,7 +388,6 @@ mod tests {
             ("wasmill run", ErrorKind::MissingRequiredArgument, "--config"),
             ("wasmill queue serve --in-memory --data-dir x", ErrorKind::ArgumentConflict, "--in-memory"),
             ("wasmill queue serve --in-memory --durability os", ErrorKind::ArgumentConflict, "--in-memory"),
-            ("wasmill queue serve --listen 0.0.0.0:9324", ErrorKind::ValueValidation, "needs credentials"),
             ("wasmill queue serve --admin-listen 0.0.0.0:9325", ErrorKind::ValueValidation, "allow_non_loopback"),
             ("wasmill queue serve --listen localhost:9324", ErrorKind::ValueValidation, "expected IP:PORT"),
             ("wasmill queue send orders", ErrorKind::MissingRequiredArgument, "BODY"),

@@ -102,7 +102,9 @@ pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Wor
         let listener = bind(local.listen, "[local_queue] listen").await?;
         sqs_address = Some(local_address(&listener)?);
         let component = readiness.component("SQS listener");
-        listeners.push(serve_sqs(broker, listener, &stop, component.clone())?);
+        let options =
+            SqsOptions { allowed_origins: local.allowed_origins.clone(), access_keys: config.access_keys.clone() };
+        listeners.push(serve_sqs(broker, &options, listener, &stop, component.clone())?);
         components.push(component);
     }
     let mapping_metrics = wasmill_mapping::Metrics::register(&registry).map_err(metrics_twice)?;
@@ -176,13 +178,14 @@ async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener, CliError> {
 
 fn serve_sqs(
     broker: &Broker,
+    options: &SqsOptions,
     listener: TcpListener,
     stop: &CancellationToken,
     component: Component,
 ) -> Result<tokio::task::JoinHandle<()>, CliError> {
-    let service = SqsService::new(broker.clone(), &SqsOptions::default())
-        .map_err(|error| CliError::internal(error.to_string()))?;
-    tracing::info!(address = local_address(&listener)?.to_string(), "SQS listening");
+    let service = SqsService::new(broker.clone(), options).map_err(|error| CliError::internal(error.to_string()))?;
+    let address = local_address(&listener)?.to_string();
+    tracing::info!(address, asks_for_signatures = !options.access_keys.is_empty(), "SQS listening");
     let serving = tokio::spawn(wasmill_sqs::serve(listener, Arc::new(service), stop.clone().cancelled_owned()));
     component.ready();
     let stop = stop.clone();

@@ -4,8 +4,11 @@
 //! start tag; the lowest is served, and served once it moves on by one plus the messages that the tenant has in flight.
 //! A tenant whose messages pile up in flight, because it floods or because its work is slow, is so passed by the others.
 //! One that had nothing waiting starts just behind what was served last: it is not behind the backlog of anybody, and
-//! tenants that come and go do not keep those out who wait. Messages without a group are one tenant. Within a tenant,
-//! messages that return go behind those that wait.
+//! tenants that come and go do not keep those out who wait. Messages without a group are one tenant.
+//!
+//! Within a tenant a message whose visibility timeout ran out for the first time goes in front: it has waited longest, as
+//! AWS was recorded to see it too. One that returns otherwise goes behind those that wait, so that a few that always fail
+//! cannot starve the rest.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -47,12 +50,16 @@ impl FairLine {
         &mut self.tenants[index]
     }
 
-    /// A message became visible: it goes to the end of its tenant's line. `is_ready` tells of any other whether it still
-    /// is.
-    pub(crate) fn appear(&mut self, seq: Seq, group: GroupNumber, is_ready: impl Fn(Seq) -> bool) {
+    /// A message became visible: it goes to the end of its tenant's line, or to its front. `is_ready` tells of any other
+    /// whether it still is.
+    pub(crate) fn appear(&mut self, seq: Seq, group: GroupNumber, in_front: bool, is_ready: impl Fn(Seq) -> bool) {
         let (served, came) = (self.served, self.comings);
         let tenant = self.tenant(group);
-        tenant.line.push_back(seq);
+        if in_front {
+            tenant.line.push_front(seq);
+        } else {
+            tenant.line.push_back(seq);
+        }
         tenant.ready += 1;
         if tenant.ready == 1 {
             tenant.start = tenant.start.max(served + 1);
@@ -153,7 +160,7 @@ mod tests {
     }
 
     fn appear(line: &mut FairLine, seq: Seq) {
-        line.appear(seq, group_of(seq), |_| true);
+        line.appear(seq, group_of(seq), false, |_| true);
     }
 
     #[test]

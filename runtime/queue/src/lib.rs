@@ -32,6 +32,8 @@ mod fifo_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod fixtures;
+#[doc(hidden)]
+pub mod fuzzing;
 mod groups;
 mod housekeeping;
 pub mod limits;

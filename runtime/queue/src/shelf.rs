@@ -172,11 +172,12 @@ impl Shelf {
         let phase = if delivery.visible_tick_ms <= tick_ms { Phase::Ready } else { hidden(delivery) };
         let group = self.groups.join(group);
         self.entries.insert(seq, Entry { enqueued_tick_ms, delivery, group, phase });
-        self.enter(seq, group, phase, delivery.visible_tick_ms);
+        self.enter(seq, group, phase, delivery.visible_tick_ms, false);
     }
 
     /// Lets hidden messages whose time has come become visible.
     pub(crate) fn advance(&mut self, tick_ms: u64) {
+        let mut first_returns = Vec::new();
         while let Some(Reverse((due_ms, seq))) = self.hidden.peek().copied() {
             if due_ms > tick_ms {
                 break;
@@ -184,9 +185,19 @@ impl Shelf {
             self.hidden.pop();
             let Some(entry) = self.entries.get(&seq) else { continue };
             let still_waits = matches!(entry.phase, Phase::Delayed | Phase::InFlight);
-            if still_waits && entry.delivery.visible_tick_ms == due_ms {
+            if !still_waits || entry.delivery.visible_tick_ms != due_ms {
+                continue;
+            }
+            let delivery = &entry.delivery;
+            if delivery.receive_count == 1 && delivery.received_tick_ms < due_ms {
+                first_returns.push(seq);
+            } else {
                 self.set_phase(seq, Phase::Ready);
             }
+        }
+        // The one that waited longest stands in front in the end.
+        for seq in first_returns.into_iter().rev() {
+            self.change_phase(seq, Phase::Ready, true);
         }
     }
 
@@ -398,14 +409,18 @@ impl Shelf {
     }
 
     fn set_phase(&mut self, seq: Seq, phase: Phase) {
+        self.change_phase(seq, phase, false);
+    }
+
+    fn change_phase(&mut self, seq: Seq, phase: Phase, in_front: bool) {
         let Some(entry) = self.entries.get_mut(&seq) else { return };
         let before = std::mem::replace(&mut entry.phase, phase);
         let (group, visible_tick_ms) = (entry.group, entry.delivery.visible_tick_ms);
         self.leave(seq, group, before);
-        self.enter(seq, group, phase, visible_tick_ms);
+        self.enter(seq, group, phase, visible_tick_ms, in_front);
     }
 
-    fn enter(&mut self, seq: Seq, group: GroupNumber, phase: Phase, visible_tick_ms: u64) {
+    fn enter(&mut self, seq: Seq, group: GroupNumber, phase: Phase, visible_tick_ms: u64, in_front: bool) {
         match phase {
             Phase::Ready => self.counts.visible += 1,
             Phase::Delayed => self.counts.delayed += 1,
@@ -415,7 +430,7 @@ impl Shelf {
         let entries = &self.entries;
         let is_ready = |seq: Seq| entries.get(&seq).is_some_and(|entry| entry.phase == Phase::Ready);
         match (&mut self.line, phase) {
-            (Line::Fair(line), Phase::Ready) => line.appear(seq, group, is_ready),
+            (Line::Fair(line), Phase::Ready) => line.appear(seq, group, in_front, is_ready),
             (Line::Fair(line), Phase::InFlight) => line.held(group),
             (Line::Fifo(line), Phase::Ready) => line.appear(seq, group),
             (Line::Fifo(line), Phase::InFlight | Phase::Leaving(_)) => line.hold(seq, group),
@@ -486,14 +501,21 @@ mod tests {
     }
 
     #[test]
-    fn a_returned_message_goes_behind_those_that_wait() {
+    fn a_message_that_was_given_back_goes_behind_those_that_wait() {
         let mut shelf = shelf_of(&[1, 2, 3]);
-        assert_eq!(receive_one(&mut shelf, 0, 0), Some(1));
+        for expected in [1, 2, 3, 1, 2] {
+            assert_eq!(receive_one(&mut shelf, 0, 0), Some(expected));
+        }
+    }
+
+    #[test]
+    fn a_message_whose_timeout_ran_out_for_the_first_time_goes_in_front_and_behind_later() {
+        let mut shelf = shelf_of(&[1, 2, 3, 4]);
+        assert_eq!(receive_one(&mut shelf, 0, 10), Some(1));
         assert_eq!(receive_one(&mut shelf, 0, 10), Some(2));
-        assert_eq!(receive_one(&mut shelf, 10, 20), Some(3));
-        assert_eq!(receive_one(&mut shelf, 10, 20), Some(1));
+        assert_eq!(receive_one(&mut shelf, 10, 20), Some(1), "the oldest first");
         assert_eq!(receive_one(&mut shelf, 10, 20), Some(2));
-        assert_eq!(receive_one(&mut shelf, 10, 20), None);
+        assert_eq!(receive_one(&mut shelf, 20, 30), Some(3), "what fails again waits its turn");
     }
 
     #[test]

@@ -78,7 +78,7 @@ impl State {
     /// A source's tasks, the latest first.
     fn tasks_of(&self, source: QueueId) -> Vec<&TaskRow> {
         let mut tasks: Vec<&TaskRow> = self.tasks.values().filter(|task| task.source == source).collect();
-        tasks.sort_by(|a, b| (b.started_unix_ms, b.below).cmp(&(a.started_unix_ms, a.below)));
+        tasks.sort_by_key(|task| std::cmp::Reverse((task.started_unix_ms, task.below)));
         tasks
     }
 

@@ -35,6 +35,8 @@ pub(crate) struct Caller<'a> {
     pub(crate) host: &'a str,
     /// The path it posted to: a queue's, or `/`.
     pub(crate) path: &'a str,
+    /// The `X-Amzn-Trace-Id` that it came with.
+    pub(crate) trace_header: Option<&'a str>,
 }
 
 impl Actions {
@@ -93,7 +95,8 @@ impl Actions {
     fn queue(&self, caller: Caller<'_>, url: Option<&str>) -> Result<LocalQueue, ActionError> {
         let url = url.filter(|url| !url.is_empty()).or_else(|| (caller.path != "/").then_some(caller.path));
         let url = url.ok_or(ActionError::MissingParameter { name: "QueueUrl" })?;
-        let address = urls::parse(url).ok_or_else(|| ActionError::InvalidAddress { url: url.to_owned() })?;
+        // Without a name in it no queue is meant, and AWS says just that.
+        let address = urls::parse(url).ok_or(ActionError::NoSuchQueue)?;
         let foreign = address.account.is_some_and(|account| account != self.broker.identity().account);
         if foreign {
             return Err(ActionError::NoSuchQueue);

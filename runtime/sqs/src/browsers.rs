@@ -1,6 +1,6 @@
 //! What pages in a browser may do with the AWS listener: nothing, unless their origin is configured.
 //!
-//! The listener takes any `Host` and asks for no credentials, so without this every web page its user visits could read
+//! The listener takes any `Host` and mostly asks for no credentials, so without this every web page its user visits could read
 //! and delete messages on loopback. Programs send neither `Origin` nor `Sec-Fetch-Site`; browsers always send one.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
@@ -18,6 +18,14 @@ const VARY: HeaderValue = HeaderValue::from_static("origin");
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not an origin: write scheme://host or scheme://host:port, in full and without a path")]
 pub struct NotAnOrigin(pub String);
+
+/// Checks an entry of `allowed_origins`.
+///
+/// # Errors
+/// When it can never be what a browser sends.
+pub fn check_origin(text: &str) -> Result<(), NotAnOrigin> {
+    normalised(text).map(|_| ()).ok_or_else(|| NotAnOrigin(text.to_owned()))
+}
 
 /// The configured origins.
 #[derive(Debug, Default)]
@@ -55,8 +63,8 @@ impl BrowserRule {
 fn refusal(what: &str) -> ActionError {
     ActionError::PageRefused {
         what: format!(
-            "This request comes from a page in a browser ({what}). This endpoint asks for no credentials, so pages are \
-             refused unless their origin is in allowed_origins."
+            "This request comes from a page in a browser ({what}). Pages are refused unless their origin is in \
+             allowed_origins."
         ),
     }
 }

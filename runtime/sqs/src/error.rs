@@ -11,6 +11,8 @@ use std::borrow::Cow;
 
 use wasmill_queue::{AttributeProblem, StorageError};
 
+use crate::auth::Refusal;
+
 pub(crate) use from_queue::{DELAY_RANGE, WRONG_QUEUE_TYPE, visibility_out_of_range};
 use shapes::*;
 pub(crate) use shapes::{Fault, Shape};
@@ -23,9 +25,6 @@ const VALID_CHARACTERS: &str = "#x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xF
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ActionError {
     NoSuchQueue,
-    InvalidAddress {
-        url: String,
-    },
     InvalidQueueName,
     InvalidFifoQueueName,
     QueueDeletedRecently,
@@ -86,6 +85,10 @@ pub(crate) enum ActionError {
         max_bytes: u64,
         sent_bytes: u64,
     },
+    /// As the next, of a batch's entry: AWS has another word for it there.
+    EntryTooLong {
+        max_bytes: u32,
+    },
     MessageTooLong {
         max_bytes: u32,
     },
@@ -130,6 +133,8 @@ pub(crate) enum ActionError {
     PageRefused {
         what: String,
     },
+    /// Signatures are asked for, and this one is none.
+    NotSigned(Refusal),
     BodyTooLarge {
         max_bytes: u64,
     },
@@ -154,9 +159,6 @@ impl ActionError {
     pub(crate) fn answer(&self) -> Answer {
         let (shape, text): (Shape, Cow<'static, str>) = match self {
             Self::NoSuchQueue => (QUEUE_DOES_NOT_EXIST, "The specified queue does not exist.".into()),
-            Self::InvalidAddress { url } => {
-                (INVALID_ADDRESS, format!("The address {url} is not valid for this endpoint.").into())
-            }
             Self::InvalidQueueName => (
                 INVALID_PARAMETER_VALUE,
                 "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length".into(),
@@ -225,6 +227,13 @@ impl ActionError {
                 format!("Batch requests cannot be longer than {max_bytes} bytes. You have sent {sent_bytes} bytes.")
                     .into(),
             ),
+            Self::EntryTooLong { max_bytes } => (
+                INVALID_PARAMETER_VALUE,
+                format!(
+                    "One or more parameters cannot be validated. Reason: Message must be shorter than {max_bytes} bytes."
+                )
+                .into(),
+            ),
             Self::MessageTooLong { max_bytes } => (
                 INVALID_PARAMETER_VALUE,
                 format!("One or more parameters are invalid. Reason: Message must be shorter than {max_bytes} bytes.")
@@ -243,7 +252,7 @@ impl ActionError {
                 format!("Message (user) attribute '{name}' must contain a non-empty value of type '{kind}'.").into(),
             ),
             Self::AttributeProblem { name, problem } => {
-                (INVALID_PARAMETER_VALUE, attribute_text(name, *problem).into())
+                (INVALID_PARAMETER_VALUE, from_queue::attribute_text(name, *problem).into())
             }
             Self::AttributeLists { name } => (
                 UNSUPPORTED_OPERATION,
@@ -273,6 +282,15 @@ impl ActionError {
             Self::MalformedQuery { what } => (MALFORMED_QUERY, what.clone().into()),
             Self::Serialization { what } => (SERIALIZATION, what.clone().into()),
             Self::PageRefused { what } => (ACCESS_DENIED, what.clone().into()),
+            Self::NotSigned(refusal) => {
+                let shape = match refusal {
+                    Refusal::MissingToken => MISSING_AUTHENTICATION_TOKEN,
+                    Refusal::Incomplete(_) => INCOMPLETE_SIGNATURE,
+                    Refusal::UnknownKey => UNRECOGNIZED_CLIENT,
+                    Refusal::DoesNotMatch(_) => INVALID_SIGNATURE,
+                };
+                (shape, refusal.text())
+            }
             Self::BodyTooLarge { max_bytes } => {
                 (REQUEST_TOO_LARGE, format!("The request is longer than {max_bytes} bytes.").into())
             }
@@ -296,38 +314,6 @@ impl ActionError {
 
 fn invalid_parameter(name: &str, value: &str, reason: &str) -> String {
     format!("Value {value} for parameter {name} is invalid. Reason: {reason}")
-}
-
-fn attribute_text(name: &str, problem: AttributeProblem) -> String {
-    match problem {
-        AttributeProblem::Name => format!(
-            "The message attribute name '{name}' is invalid. Attribute name can contain A-Z, a-z, 0-9, underscore (_), \
-             hyphen (-), and period (.) characters, at most 256 of them, without a leading, trailing or doubled period."
-        ),
-        AttributeProblem::ReservedName => format!(
-            "The message attribute name '{name}' is invalid. You can't use message attribute names beginning with \
-             'AWS.' or 'Amazon.'. These strings are reserved for internal use."
-        ),
-        AttributeProblem::DataType => format!(
-            "The type of message (user) attribute '{name}' is invalid. You must use only the following supported type \
-             prefixes: Binary, Number, String."
-        ),
-        // The wire knows the type and answers `EmptyAttributeValue` before the queue sees the message.
-        AttributeProblem::EmptyValue => {
-            format!("Message (user) attribute '{name}' must contain a non-empty value.")
-        }
-        AttributeProblem::WrongValueKind => {
-            format!("The message (user) attribute '{name}' has a value that does not match its data type.")
-        }
-        AttributeProblem::Number => {
-            format!("Can't cast the value of message (user) attribute '{name}' to a number.")
-        }
-        AttributeProblem::Character => format!(
-            "Invalid characters found in the value of message (user) attribute '{name}'. Valid unicode characters are \
-             {VALID_CHARACTERS}"
-        ),
-        AttributeProblem::Duplicate => format!("Message (user) attribute '{name}' is given more than once."),
-    }
 }
 
 #[cfg(test)]
@@ -394,7 +380,6 @@ mod tests {
                 "ReceiptHandleIsInvalid",
                 404,
             ),
-            (ActionError::InvalidAddress { url: text() }, "InvalidAddress", "InvalidAddress", 404),
             (ActionError::TooManyInFlight, "OverLimit", "OverLimit", 403),
             (
                 ActionError::QueueDeletedRecently,

@@ -7,6 +7,7 @@
 //! `client` is the other direction: Amazon SQS, or any service like it, behind the same `Queue` trait.
 
 mod actions;
+mod auth;
 mod browsers;
 mod client;
 mod codec;
@@ -18,7 +19,8 @@ mod server;
 mod urls;
 mod wire;
 
-pub use browsers::NotAnOrigin;
+pub use auth::{AccessKey, NotAnAccessKey};
+pub use browsers::{NotAnOrigin, check_origin};
 pub use client::{ConnectError, ListedQueue, QueueStats, RemoteMoveTask, RemoteOptions, RemoteQueue, RemoteSqs};
 pub use connections::serve;
 pub use server::{SqsOptions, SqsService, router};

@@ -1,7 +1,7 @@
 //! The AWS listener's router and the limits of one request; nothing else.
 //!
-//! The limits of connections are in `connections.rs`; what a browser may do in `browsers.rs`. Credentials are absent: a
-//! signature is accepted and not checked.
+//! The limits of connections are in `connections.rs`; what a browser may do in `browsers.rs`; who may do anything at all
+//! in `auth.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +21,7 @@ use wasmill_queue::Broker;
 use wasmill_queue::limits::MESSAGE_MAX_BYTES;
 
 use crate::actions::{Actions, Caller};
+use crate::auth::{AccessKey, Guard};
 use crate::browsers::{self, BrowserRule, NotAnOrigin, Requester};
 use crate::codec::{RequestId, RequestIds, json, query};
 use crate::error::ActionError;
@@ -38,6 +39,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 const SMALL_BODY_BYTES: u64 = 64 << 10;
 /// What all bodies above that may take together: later ones wait.
 const LARGE_BODIES_MAX_KIB: usize = 256 << 10;
+const TRACE_HEADER: &str = "x-amzn-trace-id";
 /// Stands in queue URLs when a client sends no usable `Host` (HTTP/1.0): the default listener.
 const FALLBACK_HOST: &str = "127.0.0.1:9324";
 
@@ -47,6 +49,9 @@ pub struct SqsOptions {
     /// Origins whose pages may use this listener, `scheme://host[:port]`. None by default: every request that a browser
     /// page sent is refused.
     pub allowed_origins: Vec<String>,
+    /// What clients must sign every request with. None by default: then nothing is asked, and a signature is not looked
+    /// at.
+    pub access_keys: Vec<AccessKey>,
 }
 
 /// The SQS API over the queues of one broker.
@@ -54,6 +59,7 @@ pub struct SqsOptions {
 pub struct SqsService {
     actions: Actions,
     browsers: BrowserRule,
+    guard: Option<Guard>,
     stopping: CancellationToken,
     request_ids: RequestIds,
     large_bodies_kib: Semaphore,
@@ -66,7 +72,9 @@ impl SqsService {
     /// When an allowed origin is not one.
     pub fn new(broker: Broker, options: &SqsOptions) -> Result<Self, NotAnOrigin> {
         let stopping = CancellationToken::new();
+        let guard = Guard::new(&options.access_keys, &broker.identity().region);
         Ok(Self {
+            guard,
             actions: Actions::new(broker, stopping.clone()),
             browsers: BrowserRule::new(&options.allowed_origins)?,
             stopping,
@@ -148,7 +156,10 @@ async fn answer(
         Err(ActionError::BodyTooLarge { .. }) => return Err(too_large(protocol, &parts.headers)),
         body => body?,
     };
-    // The place of credentials: the request is here whole, and nothing of it has been decoded.
+    // The request is here whole, and nothing of it has been decoded.
+    if let Some(guard) = &service.guard {
+        guard.check(parts, &body.bytes)?;
+    }
     let decoded = match protocol {
         Protocol::Json { target } => Some(json::decode(json::action(target)?, &body.bytes)?),
         Protocol::Query => query::decode(parts, &body.bytes)?,
@@ -161,7 +172,7 @@ async fn answer(
     };
     let Some(request) = decoded else { return Ok(None) };
     let action = request.action();
-    let caller = Caller { host: host(parts), path: parts.uri.path() };
+    let caller = Caller { host: host(parts), path: parts.uri.path(), trace_header: trace_header(parts) };
     let response = service.actions.run(caller, request).await?;
     Ok(Some((action, response)))
 }
@@ -185,6 +196,12 @@ fn host(parts: &Parts) -> &str {
     let header = parts.headers.get(header::HOST).and_then(|value| value.to_str().ok());
     let host = header.or_else(|| parts.uri.authority().map(|authority| authority.as_str()));
     host.filter(|host| urls::is_host(host)).unwrap_or(FALLBACK_HOST)
+}
+
+/// What a tracing client or proxy says in a header where others send a system attribute. Text that is none is left out.
+fn trace_header(parts: &Parts) -> Option<&str> {
+    let value = parts.headers.get(TRACE_HEADER).and_then(|value| value.to_str().ok());
+    value.filter(|text| !text.is_empty())
 }
 
 /// A whole body, and the permit that stands for its memory.

@@ -5,11 +5,15 @@
 //!
 //! What a chore says goes to stderr, a line per step; stdout belongs to the programs it runs.
 
+mod bench;
+mod clients;
 mod debian;
 mod demo;
+mod fuzz;
 mod guest_toolchain;
 mod guests;
 mod layout;
+mod node;
 mod python;
 mod step;
 mod test;
@@ -29,6 +33,13 @@ cargo xtask VERB
       -- ARGS         hands ARGS to `cargo test`, e.g. a test's name
   guests            builds the handlers of handlers/ from source
       --out DIR       puts them there (default: guests/ in the target folder)
+  bench queue       what the built-in queue costs, beside its peers from the registries, in one interleaved run
+      --quick         about a minute instead of six
+      --seconds N     measures each cell for so long in all
+      --peers LIST    of fauxqs,moto; or none
+      --only LIST     of ours: in-memory,os,fsync
+      --connections LIST   e.g. 1,16,64
+      --out FILE      writes the numbers as JSON too
 
 Exit status: 0 when all went well, 1 when a step or a test failed, 2 for a wrong command line; `demo` passes on its own.";
 
@@ -44,6 +55,10 @@ fn main() -> ExitCode {
         },
         Some("guests") => match guests::Options::parse(&rest) {
             Ok(options) => Layout::find().and_then(|layout| guests::run(&layout, &options)),
+            Err(mistake) => return wrong_command_line(&mistake),
+        },
+        Some("bench") => match bench::Options::parse(&rest) {
+            Ok(options) => Layout::find().and_then(|layout| bench::run(&layout, &options)),
             Err(mistake) => return wrong_command_line(&mistake),
         },
         Some("help" | "--help" | "-h") => {

@@ -1,6 +1,5 @@
-//! boto3 and aws-cli for the tests, pinned, in a Python environment of their own below the target folder.
+//! Python programs for the tests, pinned, each set in an environment of its own below the target folder.
 
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,55 +7,43 @@ use std::process::Command;
 use crate::layout::Layout;
 use crate::step;
 
-/// What is installed, exactly.
-const PINNED: &str = include_str!("test-clients.txt");
-
-/// The variables that tell the tests where the clients are. Who sets both brings their own.
-pub(crate) const PYTHON_VARIABLE: &str = "WASMILL_TEST_PYTHON";
-pub(crate) const AWS_VARIABLE: &str = "WASMILL_TEST_AWS";
-
-/// The clients real users have.
-pub(crate) struct Clients {
-    /// A Python that can import boto3.
-    pub(crate) python: PathBuf,
-    /// aws-cli.
-    pub(crate) aws: PathBuf,
+/// One environment.
+pub(crate) struct Environment {
+    /// Its folder in the target folder.
+    pub(crate) folder: &'static str,
+    /// What is installed, exactly: the text of a requirements file.
+    pub(crate) pinned: &'static str,
+    /// What can be imported then.
+    pub(crate) module: &'static str,
 }
 
-impl Clients {
-    /// Finds or installs them. The error says what is missing and how to mend it.
-    pub(crate) fn prepare(layout: &Layout) -> Result<Self, String> {
-        if let (Some(python), Some(aws)) = (env::var_os(PYTHON_VARIABLE), env::var_os(AWS_VARIABLE)) {
-            step::step("using the boto3 and aws-cli that the environment names");
-            return Ok(Self { python: python.into(), aws: aws.into() });
+impl Environment {
+    /// Finds or makes it; gives its `bin` folder. The error says what is missing and how to mend it.
+    pub(crate) fn prepare(&self, layout: &Layout, what: &str) -> Result<PathBuf, String> {
+        let folder = layout.target.join(self.folder);
+        let (bin, marker) = (folder.join("bin"), folder.join("installed.txt"));
+        if fs::read_to_string(&marker).is_ok_and(|installed| installed == self.pinned) && self.works(&bin) {
+            return Ok(bin);
         }
-        let folder = layout.target.join("test-clients");
-        let clients = Self { python: folder.join("bin/python"), aws: folder.join("bin/aws") };
-        let marker = folder.join("installed.txt");
-        if fs::read_to_string(&marker).is_ok_and(|installed| installed == PINNED) && clients.work() {
-            return Ok(clients);
-        }
-        step::step("installing boto3 and aws-cli for the tests into the target folder");
-        install(&folder)?;
-        fs::write(&marker, PINNED).map_err(|error| format!("cannot write {}: {error}", marker.display()))?;
-        Ok(clients)
+        step::step(&format!("installing {what} for the tests into the target folder"));
+        install(&folder, self.pinned)?;
+        fs::write(&marker, self.pinned).map_err(|error| format!("cannot write {}: {error}", marker.display()))?;
+        Ok(bin)
     }
 
     /// An environment made by a Python that has since been upgraded or moved away does not start.
-    fn work(&self) -> bool {
-        step::read(Command::new(&self.python).args(["-c", "import boto3"])).is_ok() && self.aws.is_file()
+    fn works(&self, bin: &Path) -> bool {
+        step::read(Command::new(bin.join("python")).args(["-c", &format!("import {}", self.module)])).is_ok()
     }
 }
 
-fn install(folder: &Path) -> Result<(), String> {
+fn install(folder: &Path, pinned: &str) -> Result<(), String> {
     step::read(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder)).map_err(|error| {
         format!("install python3 with its venv module, on Debian the package python3-venv ({error})")
     })?;
     let requirements = folder.join("requirements.txt");
-    fs::write(&requirements, PINNED).map_err(|error| format!("cannot write {}: {error}", requirements.display()))?;
+    fs::write(&requirements, pinned).map_err(|error| format!("cannot write {}: {error}", requirements.display()))?;
     let mut pip = Command::new(folder.join("bin/python"));
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]).arg(&requirements);
-    step::read(&mut pip)
-        .map(drop)
-        .map_err(|error| format!("let pip reach PyPI, or set {PYTHON_VARIABLE} and {AWS_VARIABLE} ({error})"))
+    step::read(&mut pip).map(drop).map_err(|error| format!("let pip reach PyPI ({error})"))
 }

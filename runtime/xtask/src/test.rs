@@ -1,13 +1,13 @@
 //! `cargo xtask test`: sets up all that the tests need, runs every one, and closes with a summary.
 
-use std::env;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use crate::clients::Clients;
+use crate::fuzz;
 use crate::layout::{self, Layout};
-use crate::python::{AWS_VARIABLE, Clients, PYTHON_VARIABLE};
 use crate::step;
 
 /// The command line of the verb.
@@ -46,7 +46,7 @@ pub(crate) fn run(layout: &Layout, options: &Options) -> Result<(), String> {
     if !guests.join("orders.wasm").is_file() {
         return Err(format!("no handlers in {}; build them with `cargo xtask guests --out DIR`", guests.display()));
     }
-    let clients = prepare_clients(layout)?;
+    let clients = Clients::prepare(layout)?;
 
     step::step("building the workspace");
     step::run(layout::cargo().args(["build", "--workspace", "--locked"]))?;
@@ -57,36 +57,22 @@ pub(crate) fn run(layout: &Layout, options: &Options) -> Result<(), String> {
         .args(&options.passed_on)
         .env("WASMILL_TEST_BIN", &layout.wasmill)
         .env("WASMILL_TEST_GUESTS", &guests)
-        // The tests must see what was found here, not what a shell happened to have set.
-        .env_remove("WASMILL_TEST_LONG")
-        .env_remove(PYTHON_VARIABLE)
-        .env_remove(AWS_VARIABLE);
+        .env_remove("WASMILL_TEST_LONG");
     if options.long {
         tests.env("WASMILL_TEST_LONG", "1");
     }
-    if let Some(clients) = &clients {
-        tests.env(PYTHON_VARIABLE, &clients.python).env(AWS_VARIABLE, &clients.aws);
-    }
+    clients.name_in(&mut tests);
     step::step(&format!("running the tests with the handlers in {}", guests.display()));
     let tally = run_tests(&mut tests)?;
+    if options.long {
+        fuzz::run(layout)?;
+    }
 
     let seconds = begun.elapsed().as_secs();
-    let left_out = if clients.is_some() { "" } else { "; left out: the tests that drive boto3 and aws-cli" };
+    let left_out = clients.left_out();
     let Tally { passed, failed, ignored, succeeded } = tally;
     step::step(&format!("{passed} passed, {failed} failed, {ignored} ignored, in {seconds} s{left_out}"));
     if succeeded { Ok(()) } else { Err("not all tests are green; the failures are above".to_owned()) }
-}
-
-/// The clients, or none with a line that says what will be left out. On CI nothing may be.
-fn prepare_clients(layout: &Layout) -> Result<Option<Clients>, String> {
-    match Clients::prepare(layout) {
-        Ok(clients) => Ok(Some(clients)),
-        Err(mend) if env::var("CI").is_ok_and(|ci| ci == "true") => Err(format!("no boto3 and aws-cli: {mend}")),
-        Err(mend) => {
-            step::step(&format!("the tests that drive boto3 and aws-cli are left out; to run them, {mend}"));
-            Ok(None)
-        }
-    }
 }
 
 /// What the test binaries reported, added up.

@@ -129,7 +129,8 @@ async fn look(queue: &LocalQueue, page: &Page) -> Result<(Vec<Value>, Option<u64
         let looked = queue.peek(&request).await?;
         let is_last = looked.len() < asked;
         for message in looked {
-            bytes += message.body.len();
+            let attribute_bytes = message.attributes.iter().map(|attribute| attribute.value.as_bytes().len());
+            bytes += message.body.len() + attribute_bytes.sum::<usize>();
             after = Some(message.position);
             messages.push(message_json(&message));
         }
@@ -189,7 +190,72 @@ fn answer(code: StatusCode, body: &Value) -> Response {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use wasmill_queue::{OutgoingMessage, Queue};
+
     use super::*;
+
+    fn message(body: String) -> OutgoingMessage {
+        OutgoingMessage { body, ..OutgoingMessage::default() }
+    }
+
+    #[tokio::test]
+    async fn a_page_ends_early_where_bodies_are_long_and_the_next_goes_on_there() {
+        let queue = crate::assemble::test_broker().await.create_queue("q", &[], &[]).await.unwrap();
+        let bodies: Vec<String> = (10..35).map(|number| format!("{number}{}", "x".repeat(512 << 10))).collect();
+        queue.send(bodies.iter().cloned().map(message).collect()).await.unwrap();
+
+        let page = |after| Page { max: PAGE_MAX, state: None, after };
+        let (first, next) = look(&queue, &page(None)).await.unwrap();
+        assert_eq!(first.len(), 20, "two looks of 5 MiB each");
+        let (second, end) = look(&queue, &page(next)).await.unwrap();
+        assert_eq!(end, None);
+        let shown: Vec<&str> = first.iter().chain(&second).map(|message| message["body"].as_str().unwrap()).collect();
+        assert_eq!(shown, bodies);
+    }
+
+    #[tokio::test]
+    async fn a_message_is_shown_with_all_that_is_known_of_it() {
+        let queue = crate::assemble::test_broker().await.create_queue("q", &[], &[]).await.unwrap();
+        let attribute = |name: &str, data_type: &str, value| MessageAttribute {
+            name: name.to_owned(),
+            data_type: data_type.to_owned(),
+            value,
+        };
+        let sent = OutgoingMessage {
+            attributes: vec![
+                attribute("text", "Number.int", AttributeValue::Text("7".to_owned())),
+                attribute("blob", "Binary", AttributeValue::Binary(vec![0, 255])),
+            ],
+            trace_header: Some("Root=1".to_owned()),
+            group_id: Some("tenant".to_owned()),
+            delay_seconds: Some(900),
+            ..message("Hello".to_owned())
+        };
+        queue.send(vec![sent]).await.unwrap();
+        let page = Page { max: 1, state: Some(MessageState::Delayed), after: None };
+        let (messages, _) = look(&queue, &page).await.unwrap();
+        let shown = &messages[0];
+        let expected = json!({
+            "text": {"data_type": "Number.int", "text": "7"},
+            "blob": {"data_type": "Binary", "base64": "AP8="},
+        });
+        assert_eq!(shown["attributes"], expected);
+        for (key, value) in [
+            ("state", json!("delayed")),
+            ("receive_count", json!(0)),
+            ("first_received_unix_ms", Value::Null),
+            ("group_id", json!("tenant")),
+            ("trace_header", json!("Root=1")),
+            ("sequence_number", Value::Null),
+            ("md5_of_body", json!("8b1a9953c4611296a827abf8c47804d7")),
+            ("body", json!("Hello")),
+        ] {
+            assert_eq!(shown[key], value, "{key}");
+        }
+        let visible = Page { state: Some(MessageState::Visible), ..page };
+        assert_eq!(look(&queue, &visible).await.unwrap().0, Vec::<Value>::new());
+    }
 
     #[test]
     fn a_page_is_asked_for_in_words_that_are_known() {

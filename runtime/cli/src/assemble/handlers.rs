@@ -186,6 +186,7 @@ mod tests {
             listen: ([127, 0, 0, 1], 0).into(),
             data_dir: None,
             durability: config::Durability::Fsync,
+            allowed_origins: Vec::new(),
         };
         let base = Config::of_queue(local, ([127, 0, 0, 1], 0).into());
         Config { functions: vec![function], sandbox, ..base }

@@ -25,6 +25,9 @@ pub(super) async fn open(config: &Config, local: &config::LocalQueue, registry: 
     })
     .await
     .map_err(|error| open_error(&error))?;
+    if local.data_dir.is_none() {
+        tracing::info!("the queues are in memory: they and their messages are gone when the process ends");
+    }
     own(&broker, &config.queues).await?;
     Ok(broker)
 }

@@ -274,7 +274,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The worker that the demo runs: what a config file of twenty lines would say.
 fn config(folder: &Path) -> Config {
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let local_queue = LocalQueue { listen: any_port, data_dir: Some(folder.join("data")), durability: Durability::Os };
+    let local_queue = LocalQueue {
+        listen: any_port,
+        data_dir: Some(folder.join("data")),
+        durability: Durability::Os,
+        allowed_origins: Vec::new(),
+    };
     let base = Config::of_queue(local_queue, any_port);
     let redrive = RedriveSpec {
         dead_letter_queue: DEAD_LETTERS.to_owned(),

@@ -21,6 +21,11 @@ pub(crate) fn print_line(line: impl Display) -> Result<(), CliError> {
     write_line(&mut std::io::stdout().lock(), line)
 }
 
+/// Tells a person something beside the output, on stderr. That it cannot be written changes nothing.
+pub(crate) fn print_note(note: impl Display) {
+    let _ = writeln!(std::io::stderr().lock(), "note: {note}");
+}
+
 fn write_line(out: &mut impl Write, line: impl Display) -> Result<(), CliError> {
     writeln!(out, "{line}").map_err(|error| match error.kind() {
         std::io::ErrorKind::BrokenPipe => CliError::reader_gone(),

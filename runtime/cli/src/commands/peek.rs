@@ -10,7 +10,7 @@ use wasmill_queue::{Message, Queue, QueueError, ReceiveRequest};
 use crate::admin::attributes_json;
 use crate::args::{PeekArgs, StateArg};
 use crate::commands::queue::{connect, failed, find};
-use crate::commands::{admin_client, print_line};
+use crate::commands::{admin_client, print_line, print_note};
 use crate::error::CliError;
 
 /// The most that one receive of SQS hands out.
@@ -102,16 +102,10 @@ async fn receive(args: &PeekArgs) -> Result<Vec<Value>, CliError> {
     let receipts: Vec<_> = received.iter().map(|message| message.receipt.clone()).collect();
     let given_back = queue.release(&receipts).await.is_ok_and(|results| results.iter().all(Result::is_ok));
     if !received.is_empty() {
-        let visibility_s = args.visibility_timeout;
-        if given_back {
-            tracing::warn!("the messages were received and given back: the receive count of each went up by one");
-        } else {
-            tracing::warn!(
-                visibility_s,
-                "the messages were received and could not all be given back: they are hidden that long, and the receive \
-                 count of each went up by one"
-            );
-        }
+        let hidden = if given_back { String::new() } else { format!(", or hidden for {} s", args.visibility_timeout) };
+        print_note(format_args!(
+            "the messages were received and given back{hidden}: the receive count of each went up by one"
+        ));
     }
     Ok(received.iter().map(message_json).collect())
 }

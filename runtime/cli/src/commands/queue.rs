@@ -16,6 +16,9 @@ use crate::error::CliError;
 /// One MiB is the longest message; a little more is read to tell a long one from a cut one.
 const BODY_BYTES_MAX: u64 = (1 << 20) + 1;
 
+/// What an endpoint says to a request that was signed with the wrong key, or for the wrong region.
+const NOT_LET_IN: [&str; 3] = ["InvalidClientTokenId", "SignatureDoesNotMatch", "MissingAuthenticationToken"];
+
 /// Does one of the queue commands.
 pub(crate) async fn queue(command: QueueCommand) -> Result<ExitCode, CliError> {
     match command {
@@ -150,6 +153,12 @@ pub(super) fn failed(error: &QueueError, endpoint_url: &str, queue: Option<&str>
         }
         QueueError::Unavailable(_) => CliError::unavailable(error.to_string())
             .with_mend("start one with `wasmill queue serve` or `wasmill run`, or give its --endpoint-url"),
+        QueueError::Refused { code, .. } if NOT_LET_IN.contains(&code.as_str()) => {
+            CliError::failure(error.to_string()).with_mend(
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to a key that the endpoint knows, and AWS_REGION to its \
+                 region",
+            )
+        }
         _ => CliError::failure(error.to_string()),
     };
     error_here.at(place)

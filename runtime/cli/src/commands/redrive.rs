@@ -14,6 +14,8 @@ use crate::error::CliError;
 
 /// Between two looks at a task that is waited for.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// How long a cancelled task may take to stop before the command ends without it.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Starts a task, and with `--wait` stays with it; or cancels one.
 pub(super) async fn redrive(args: &RedriveArgs) -> Result<ExitCode, CliError> {
@@ -43,29 +45,42 @@ pub(super) async fn redrive(args: &RedriveArgs) -> Result<ExitCode, CliError> {
 }
 
 /// The newest task is the one that was just started: there is only one at a time.
+async fn newest(queue: &RemoteQueue) -> Result<RemoteMoveTask, QueueError> {
+    let newest = queue.move_tasks().await?.into_iter().next();
+    newest.ok_or_else(|| QueueError::Unavailable("the service tells no task any more".to_owned()))
+}
+
 async fn wait(queue: &RemoteQueue) -> Result<RemoteMoveTask, QueueError> {
     loop {
-        let newest = queue.move_tasks().await?.into_iter().next();
-        let newest = newest.ok_or_else(|| QueueError::Unavailable("the service tells no task any more".to_owned()))?;
-        if !newest.is_under_way() {
-            return Ok(newest);
+        let task = newest(queue).await?;
+        if !task.is_under_way() {
+            return Ok(task);
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 
+/// Tells the task to stop, and gives it a moment to do so: until then no other can be started.
 async fn cancel(queue: &RemoteQueue, args: &RedriveArgs) -> Result<(), CliError> {
     let at_queue = |error: QueueError| failed(&error, &args.endpoint.endpoint_url, Some(&args.queue));
     let tasks = queue.move_tasks().await.map_err(at_queue)?;
-    let Some(handle) = tasks.into_iter().find(RemoteMoveTask::is_under_way).and_then(|task| task.handle) else {
+    let Some(running) = tasks.into_iter().find(RemoteMoveTask::is_under_way) else {
         let what = "no task moves messages out of this queue, so there is nothing to cancel";
         return Err(CliError::failure(what).at(format!("queue {} at {}", args.queue, args.endpoint.endpoint_url)));
     };
-    let moved = queue.cancel_move_task(&handle).await.map_err(at_queue)?;
-    if args.endpoint.json {
-        return print_line(json!({ "moved": moved }));
+    // One that is told to stop already has no handle any more.
+    if let Some(handle) = &running.handle {
+        queue.cancel_move_task(handle).await.map_err(at_queue)?;
     }
-    print_line(format_args!("cancelled after {moved} messages"))
+    let stopped = tokio::time::timeout(CANCEL_PATIENCE, wait(queue)).await;
+    let task = match stopped {
+        Ok(stopped) => stopped.map_err(at_queue)?,
+        Err(_) => newest(queue).await.map_err(at_queue)?,
+    };
+    if args.endpoint.json {
+        return print_line(task_json(&task));
+    }
+    print_line(told(&task))
 }
 
 /// A task that is over. Only a completed one is a success.
@@ -73,12 +88,16 @@ fn print_task(task: &RemoteMoveTask, args: &RedriveArgs) -> Result<ExitCode, Cli
     if args.endpoint.json {
         print_line(task_json(task))?;
     } else {
-        let of = task.to_move.map(|to_move| format!(" of {to_move}")).unwrap_or_default();
-        let why = task.failure_reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        let status = task.status.to_ascii_lowercase();
-        print_line(format_args!("{status}, {}{of} messages moved{why}", task.moved))?;
+        print_line(told(task))?;
     }
     Ok(if task.status == "COMPLETED" { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// `completed, 3 of 3 messages moved`.
+fn told(task: &RemoteMoveTask) -> String {
+    let of = task.to_move.map(|to_move| format!(" of {to_move}")).unwrap_or_default();
+    let why = task.failure_reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("{}, {}{of} messages moved{why}", task.status.to_ascii_lowercase(), task.moved)
 }
 
 fn task_json(task: &RemoteMoveTask) -> Value {

@@ -1,7 +1,7 @@
 //! `[local_queue]` and `[admin]`: the two listeners, and where the built-in queue keeps its data.
 //!
-//! Both listeners stay on loopback. The AWS listener changes things, so it would need credentials elsewhere, and
-//! `[auth]` does not exist yet; the admin listener only reads and may leave loopback if told so in so many words.
+//! Both listeners stay on loopback unless told otherwise. The AWS listener changes things, so elsewhere it needs the
+//! credentials of `[auth]`; the admin listener only reads and may leave loopback if told so in so many words.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -34,6 +34,8 @@ pub(crate) struct LocalQueue {
     pub(crate) data_dir: Option<PathBuf>,
     /// Meaningless without `data_dir`.
     pub(crate) durability: Durability,
+    /// Whose pages may use the AWS APIs from a browser.
+    pub(crate) allowed_origins: Vec<String>,
 }
 
 /// The listener for people and monitors.
@@ -43,13 +45,13 @@ pub(crate) struct Admin {
     pub(crate) listen: SocketAddr,
 }
 
-/// Checks that the AWS listener stays on loopback. The error is a clause that fits after the address.
-pub(crate) fn check_aws_listen(address: SocketAddr) -> Result<(), &'static str> {
-    if is_loopback(address) {
+/// Checks that the AWS listener stays on loopback when nothing is asked of its clients. The error is a clause that fits
+/// after the address.
+pub(crate) fn check_aws_listen(address: SocketAddr, has_credentials: bool) -> Result<(), &'static str> {
+    if has_credentials || is_loopback(address) {
         return Ok(());
     }
-    Err("is not a loopback address. \
-         Not yet: what changes things elsewhere needs credentials, and this version has no [auth]")
+    Err("is not a loopback address, and what lets others change things needs credentials")
 }
 
 /// True for `127.0.0.0/8` and `::1`, also when written as IPv4 within IPv6.
@@ -61,7 +63,9 @@ pub(crate) fn is_loopback(address: SocketAddr) -> bool {
 /// the config file's.
 pub(super) fn read_listeners(root: &mut Section<'_, '_>, folder: &Path) -> (Option<LocalQueue>, Admin) {
     let source = root.source();
-    let local_queue = root.table("local_queue").map(|section| read_local_queue(section, folder));
+    // What is wrong within [auth] is said there.
+    let has_auth = root.has("auth");
+    let local_queue = root.table("local_queue").map(|section| read_local_queue(section, folder, has_auth));
     let admin_listen = match root.table("admin") {
         Some(section) => read_admin(section),
         None => Located::new(DEFAULT_ADMIN_LISTEN, root.place().clone()),
@@ -76,11 +80,11 @@ pub(super) fn read_listeners(root: &mut Section<'_, '_>, folder: &Path) -> (Opti
     (Some(local_queue), admin)
 }
 
-fn read_local_queue(mut section: Section<'_, '_>, folder: &Path) -> (LocalQueue, Located<SocketAddr>) {
+fn read_local_queue(mut section: Section<'_, '_>, folder: &Path, has_auth: bool) -> (LocalQueue, Located<SocketAddr>) {
     let source = section.source();
     let listen = read_listen(&mut section, DEFAULT_AWS_LISTEN, |address| {
-        let mend = "listen on 127.0.0.1, and let a proxy that authenticates stand in front";
-        check_aws_listen(address).err().map(|what| (what, mend))
+        let mend = "listen on 127.0.0.1, or add [auth] with the credentials that clients sign with";
+        check_aws_listen(address, has_auth).err().map(|what| (what, mend))
     });
     let has_data_dir = section.has("data_dir");
     let data_dir = paths::read(&mut section, "data_dir", folder, Expected::FolderOrNothing);
@@ -89,15 +93,23 @@ fn read_local_queue(mut section: Section<'_, '_>, folder: &Path) -> (LocalQueue,
         let what = "says how data_dir is kept, and without data_dir the queue is in memory";
         source.mistake(&durability.place, what, "add data_dir = \"data\", or remove durability");
     }
+    let mut allowed_origins = Vec::new();
+    for origin in section.strings("allowed_origins") {
+        if let Err(error) = wasmill_sqs::check_origin(&origin.value) {
+            let mend = "write what the browser's address bar shows up to the path, such as \"http://localhost:3000\"";
+            source.mistake(&origin.place, error.to_string(), mend);
+        }
+        allowed_origins.push(origin.value);
+    }
     section.finish();
     let durability = durability.map(|choice| choice.value).unwrap_or_default();
-    (LocalQueue { listen: listen.value, data_dir, durability }, listen)
+    (LocalQueue { listen: listen.value, data_dir, durability, allowed_origins }, listen)
 }
 
 fn read_admin(mut section: Section<'_, '_>) -> Located<SocketAddr> {
     let allow_non_loopback = section.boolean("allow_non_loopback", false).value;
     let listen = read_listen(&mut section, DEFAULT_ADMIN_LISTEN, |address| {
-        let what = "is not a loopback address, so anyone who reaches it can read metrics and health";
+        let what = "is not a loopback address, so anyone who reaches it can read metrics, health and every message";
         let mend = "listen on 127.0.0.1, or add allow_non_loopback = true to this section if that is meant";
         (!allow_non_loopback && !is_loopback(address)).then_some((what, mend))
     });
@@ -148,10 +160,12 @@ mod tests {
     #[test]
     fn loopback_in_all_its_spellings() {
         for inside in ["127.0.0.1:0", "127.9.9.9:1", "[::1]:9324", "[::ffff:127.0.0.1]:9324"] {
-            assert_eq!(check_aws_listen(inside.parse().unwrap()), Ok(()), "{inside}");
+            assert_eq!(check_aws_listen(inside.parse().unwrap(), false), Ok(()), "{inside}");
         }
         for outside in ["0.0.0.0:9324", "[::]:9324", "10.0.0.1:9324", "[::ffff:10.0.0.1]:1"] {
-            assert!(check_aws_listen(outside.parse().unwrap()).unwrap_err().contains("needs credentials"), "{outside}");
+            let outside = outside.parse().unwrap();
+            assert!(check_aws_listen(outside, false).unwrap_err().contains("needs credentials"), "{outside}");
+            assert_eq!(check_aws_listen(outside, true), Ok(()), "{outside}");
         }
     }
 }

@@ -6,6 +6,7 @@
 //! and environment of the process (`WASMILL_LOG`), which are `args.rs` and `telemetry.rs`.
 
 mod address;
+mod auth;
 mod aws;
 mod expand;
 mod finding;
@@ -27,6 +28,8 @@ use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use wasmill_sqs::AccessKey;
 
 pub(crate) use self::aws::Aws;
 pub(crate) use self::finding::{Finding, Mistakes};
@@ -74,6 +77,8 @@ pub(crate) struct Config {
     pub(crate) functions: Vec<FunctionSpec>,
     /// What feeds what, in the order of the file.
     pub(crate) mappings: Vec<MappingSpec>,
+    /// What clients of the AWS listener must sign with; empty: nothing is asked of them.
+    pub(crate) access_keys: Vec<AccessKey>,
     /// How Amazon SQS is reached.
     pub(crate) aws: Aws,
     /// Where compiled modules are kept, losing it costs time only; `None`: each start compiles.
@@ -101,6 +106,7 @@ impl Config {
             queues: Vec::new(),
             functions: Vec::new(),
             mappings: Vec::new(),
+            access_keys: Vec::new(),
             aws: Aws::default(),
             cache_dir: None,
             region: DEFAULT_REGION.to_owned(),
@@ -173,7 +179,7 @@ fn read(source: &Source<'_>, document: &toml::de::DeTable<'_>, folder: &Path, en
 
     let (local_queue, admin) = listener::read_listeners(&mut root, folder);
     root.not_yet("control", "control plane; mappings and functions come from this file");
-    root.not_yet("auth", "credentials; both listeners stay on loopback");
+    let access_keys = auth::read_auth(&mut root);
     let aws = aws::read_aws(&mut root);
     let queues = queue::read_queues(&mut root);
     let functions = function::read_functions(&mut root, folder);
@@ -198,6 +204,7 @@ fn read(source: &Source<'_>, document: &toml::de::DeTable<'_>, folder: &Path, en
         queues,
         functions,
         mappings,
+        access_keys,
         aws,
         cache_dir,
         region,

@@ -97,6 +97,11 @@ impl<'a> Source<'a> {
         self.mistakes.borrow_mut().push(self.finding(place, what.into(), mend.into()));
     }
 
+    /// How many mistakes there are by now: whether the last key that was read made one.
+    pub(super) fn mistakes_so_far(&self) -> usize {
+        self.mistakes.borrow().len()
+    }
+
     /// Records a warning: the config works, but probably not as its author thinks.
     pub(super) fn warning(&self, place: &Place, what: impl Into<String>, mend: impl Into<String>) {
         self.warnings.borrow_mut().push(self.finding(place, what.into(), mend.into()));

@@ -180,7 +180,8 @@ fn every_key_that_works_is_in_full_toml() {
     let text =
         std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../config/full.toml")).unwrap();
     // An unknown key makes each section list what it knows: the reader itself says which keys work.
-    let probe = "a_b_c = 1\n[local_queue]\na_b_c = 1\n[admin]\na_b_c = 1\n[aws]\na_b_c = 1\n[sandbox]\na_b_c = 1\n\
+    let probe = "a_b_c = 1\n[local_queue]\na_b_c = 1\n[auth]\na_b_c = 1\n\
+                 credentials = [{ a_b_c = 1 }]\n[admin]\na_b_c = 1\n[aws]\na_b_c = 1\n[sandbox]\na_b_c = 1\n\
                  [[queue]]\na_b_c = 1\nredrive_policy = { a_b_c = 1 }\n\
                  redrive_allow_policy = { a_b_c = 1 }\n[[function]]\na_b_c = 1\n\
                  [[event_source_mapping]]\na_b_c = 1\nscaling_config = { a_b_c = 1 }\n";
@@ -188,7 +189,7 @@ fn every_key_that_works_is_in_full_toml() {
         .into_iter()
         .filter_map(|found| Some(found.mend.strip_prefix("the keys here are ")?.to_owned()))
         .collect();
-    assert_eq!(lists.len(), 11, "one list per section");
+    assert_eq!(lists.len(), 13, "one list per section");
     for key in lists.iter().flat_map(|list| list.split(", ")) {
         let written = |line: &str| {
             if line.starts_with('#') {
@@ -208,7 +209,6 @@ fn keys_of_later_versions_are_refused_by_name() {
     for (text, key) in [
         ("state_dir = \"state\"".to_owned() + BASE, "state_dir"),
         (with_base("[control]\nlisten = \"127.0.0.1:1\""), "control"),
-        (with_base("[auth]"), "auth"),
         (with_base("handler = \"orders.handler\""), "function[0].handler"),
         (with_base("allowed_hosts = []"), "function[0].allowed_hosts"),
         (with_base("reuse = true"), "function[0].reuse"),
@@ -587,4 +587,67 @@ fn without_a_home_the_cache_must_be_named() {
         parse_homeless("cache_dir = \"cache\"").unwrap().cache_dir.as_deref(),
         Some(Path::new("/etc/wasmill/cache"))
     );
+}
+
+/// `[local_queue]` with `keys`, and `[auth]` with `credentials`.
+fn with_auth(keys: &str, credentials: &str) -> String {
+    format!("[local_queue]\n{keys}\n[auth]\ncredentials = {credentials}\n")
+}
+
+#[test]
+fn credentials_open_the_listener_and_never_print() {
+    let two = r#"[
+        { access_key_id = "AKIAONE", secret_access_key = "${SECRET}" },
+        { access_key_id = "AKIATWO", secret_access_key = "hunter2-with-enough-characters" },
+    ]"#;
+    let config = load_text(&with_auth("listen = \"0.0.0.0:9324\"", two)).unwrap();
+    let ids: Vec<&str> = config.access_keys.iter().map(AccessKey::id).collect();
+    assert_eq!(ids, ["AKIAONE", "AKIATWO"]);
+    assert_eq!(config.local_queue.as_ref().unwrap().listen.to_string(), "0.0.0.0:9324");
+    let weak: Vec<&str> = config.warnings.iter().map(|warning| warning.key.as_str()).collect();
+    assert_eq!(weak, ["auth.credentials[0].secret_access_key"]);
+    let printed = format!("{config:?} {}", config.warnings[0]);
+    assert!(!printed.contains("hunter2"), "{printed}");
+
+    let (key, _, said) = only_mistake("[local_queue]\nlisten = \"0.0.0.0:9324\"");
+    assert!(key == "local_queue.listen" && said.contains("needs credentials") && said.contains("[auth]"), "{said}");
+}
+
+#[test]
+fn credentials_that_cannot_work_are_named() {
+    let entry = |id: &str, secret: &str| format!("{{ access_key_id = \"{id}\", secret_access_key = \"{secret}\" }}");
+    let long = "hunter2-with-enough-characters";
+    for (text, key, part) in [
+        (with_auth("", "[]"), "auth.credentials", "holds no access key"),
+        ("[local_queue]\n[auth]".to_owned(), "auth.credentials", "holds no access key"),
+        (with_auth("", "\"hunter2\""), "auth.credentials", "found a string"),
+        (with_auth("", "[\"hunter2\"]"), "auth.credentials[0]", "found a string"),
+        (with_auth("", "[ { access_key_id = \"a\" } ]"), "auth.credentials[0].secret_access_key", "is missing"),
+        (with_auth("", &format!("[{}]", entry("a/b", long))), "auth.credentials[0].access_key_id", "letters, digits"),
+        (with_auth("", &format!("[{}]", entry("a", "hunter2 "))), "auth.credentials[0].secret_access_key", "no space"),
+        (
+            with_auth("", &format!("[{}, {}]", entry("a", long), entry("a", long))),
+            "auth.credentials[1].access_key_id",
+            "already, on line 4",
+        ),
+        (format!("[auth]\ncredentials = [{}]", entry("a", long)), "auth", "there is none"),
+        (
+            with_auth("", &format!("[{}]\nsession_token = \"hunter2\"", entry("a", long))),
+            "auth.session_token",
+            "unknown key",
+        ),
+    ] {
+        let (found, _, said) = only_mistake(&text);
+        assert!(found == key && said.contains(part), "{text}: {found}: {said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+}
+
+#[test]
+fn origins_are_what_browsers_write() {
+    let origins = |written: &str| format!("[local_queue]\nallowed_origins = {written}");
+    let config = load_text(&origins(r#"["http://localhost:3000"]"#)).unwrap();
+    assert_eq!(config.local_queue.unwrap().allowed_origins, ["http://localhost:3000"]);
+    let (key, _, said) = only_mistake(&origins(r#"["http://localhost:3000", "*"]"#));
+    assert!(key == "local_queue.allowed_origins[1]" && said.contains("scheme://host"), "{said}");
 }

@@ -14,21 +14,13 @@ impl Actions {
     ) -> Result<(), ActionError> {
         let queue = self.queue(caller, request.queue_url.as_deref())?;
         let label = required(request.label, LABEL)?;
-        let accounts = request.account_ids.unwrap_or_default().0;
-        if accounts.is_empty() {
-            return Err(ActionError::MissingParameter { name: "AWSAccountIds" });
-        }
-        if let Some(wrong) = accounts.iter().find(|account| !is_account(account)) {
-            let reason = "Unable to verify.";
-            return Err(ActionError::InvalidParameter {
-                name: "PrincipalId",
-                value: wrong.clone(),
-                reason: reason.into(),
-            });
-        }
-        let actions = request.actions.unwrap_or_default().0;
+        let (accounts, actions) = (request.account_ids.unwrap_or_default().0, request.actions.unwrap_or_default().0);
         if actions.is_empty() {
             return Err(ActionError::MissingParameter { name: "Actions" });
+        }
+        if accounts.is_empty() || !accounts.iter().all(|account| is_account(account)) {
+            let (value, reason) = (format!("[{}]", accounts.join(", ")), "Unable to verify.".into());
+            return Err(ActionError::InvalidParameter { name: "PrincipalId", value, reason });
         }
         if actions.len() > ACTIONS_MAX {
             return Err(ActionError::TooManyActions { count: actions.len() });

@@ -47,7 +47,8 @@ impl Actions {
         caller: Caller<'_>,
         request: CreateQueueRequest,
     ) -> Result<QueueUrlResponse, ActionError> {
-        let name = required(request.queue_name, "QueueName")?;
+        // An empty name is one, though no good one.
+        let name = request.queue_name.ok_or(ActionError::MissingParameter { name: "QueueName" })?;
         let (attributes, tags) = (plain(request.attributes), plain(request.tags));
         tags::check(&name, &tags, &[])?;
         let created = self.broker.create_queue(&name, &attributes, &tags).await;

@@ -1,7 +1,7 @@
 //! `SendMessage` and `SendMessageBatch`.
 
 use serde::de::IgnoredAny;
-use wasmill_queue::limits::DELAY_MAX_SECONDS;
+use wasmill_queue::limits::{DELAY_MAX_SECONDS, MESSAGE_MAX_BYTES};
 use wasmill_queue::{AttributeProblem, AttributeValue, MessageAttribute, MessageProblem, OutgoingMessage};
 use wasmill_queue::{LocalQueue, Queue, QueueError, Sent};
 
@@ -14,8 +14,6 @@ use crate::wire::{
 
 const TRACE_HEADER: &str = "AWSTraceHeader";
 const FIFO_SUFFIX: &str = ".fifo";
-/// The least `MaximumMessageSize` a queue can have: a batch within it needs no look at the queue's own.
-const SMALLEST_LIMIT_BYTES: u64 = 1024;
 
 impl Actions {
     pub(super) async fn send_message(
@@ -24,7 +22,8 @@ impl Actions {
         request: SendMessageRequest,
     ) -> Result<SendMessageResponse, ActionError> {
         let queue = self.queue(caller, request.queue_url.as_deref())?;
-        let message = outgoing(request)?;
+        let mut message = outgoing(request)?;
+        message.trace_header = message.trace_header.or_else(|| traced(caller));
         let deduplication_id = message.deduplication_id.clone();
         let mut results = queue.send(vec![message]).await?;
         let result = results.pop().unwrap_or_else(|| Err(batch::no_answer()));
@@ -40,13 +39,14 @@ impl Actions {
         let entries = batch::checked(request.entries, "SendMessageBatchRequestEntry", |entry| entry.id.take())?;
         let checked: Vec<(String, Result<OutgoingMessage, ActionError>)> =
             entries.into_iter().map(|(id, entry)| (id, outgoing(entry))).collect();
-        check_total_size(&queue, &checked).await?;
+        check_total_size(&checked)?;
         check_fifo(&queue, &checked)?;
 
         let mut to_send = Vec::with_capacity(checked.len());
         let mut outcomes = Vec::with_capacity(checked.len());
         for (id, message) in checked {
-            let slot = message.map(|message| {
+            let slot = message.map(|mut message| {
+                message.trace_header = message.trace_header.or_else(|| traced(caller));
                 let deduplication_id = message.deduplication_id.clone();
                 to_send.push(message);
                 deduplication_id
@@ -57,7 +57,7 @@ impl Actions {
         let outcomes = outcomes.into_iter().map(|(id, slot)| {
             let outcome = slot.and_then(|deduplication_id| {
                 let result = results.next().unwrap_or_else(|| Err(batch::no_answer()));
-                result.map_err(|error| send_error(error, deduplication_id))
+                result.map_err(|error| entry_error(error, deduplication_id))
             });
             (id, outcome)
         });
@@ -65,17 +65,12 @@ impl Actions {
     }
 }
 
-/// The limit of one message holds for a whole batch too (sqs-semantics §3).
-async fn check_total_size(
-    queue: &LocalQueue,
-    checked: &[(String, Result<OutgoingMessage, ActionError>)],
-) -> Result<(), ActionError> {
+/// SQS's limit of one message holds for a whole batch too. A queue's own `MaximumMessageSize` is a limit of each entry
+/// only, as recorded on AWS.
+fn check_total_size(checked: &[(String, Result<OutgoingMessage, ActionError>)]) -> Result<(), ActionError> {
     let messages = checked.iter().filter_map(|(_, message)| message.as_ref().ok());
     let sent_bytes = messages.map(OutgoingMessage::size_bytes).sum::<usize>() as u64;
-    if sent_bytes <= SMALLEST_LIMIT_BYTES {
-        return Ok(());
-    }
-    let max_bytes = u64::from(queue.attributes().await?.maximum_message_bytes);
+    let max_bytes = u64::from(MESSAGE_MAX_BYTES);
     if sent_bytes > max_bytes { Err(ActionError::BatchTooLong { max_bytes, sent_bytes }) } else { Ok(()) }
 }
 
@@ -147,6 +142,11 @@ fn user_attribute(name: String, sent: SentAttributeValue) -> Result<MessageAttri
     Ok(MessageAttribute { name, data_type, value })
 }
 
+/// What the request was traced by: it goes with its messages unless they name a trace of their own.
+fn traced(caller: Caller<'_>) -> Option<String> {
+    caller.trace_header.map(str::to_owned)
+}
+
 fn trace_header(pairs: Pairs<SentAttributeValue>) -> Result<Option<String>, ActionError> {
     let mut header = None;
     for (name, sent) in pairs.0 {
@@ -178,6 +178,13 @@ fn send_error(error: QueueError, deduplication_id: Option<String>) -> ActionErro
             reason: WRONG_QUEUE_TYPE.into(),
         },
         error => error.into(),
+    }
+}
+
+fn entry_error(error: QueueError, deduplication_id: Option<String>) -> ActionError {
+    match send_error(error, deduplication_id) {
+        ActionError::MessageTooLong { max_bytes } => ActionError::EntryTooLong { max_bytes },
+        error => error,
     }
 }
 

@@ -1,11 +1,44 @@
 //! The queue crate's facts as errors of the wire: one function or `From` per kind of fact.
 
 use wasmill_queue::{
-    CreateQueueError, MessageProblem, MoveTaskError, PermissionError, PurgeError, QueueError, SettingError,
-    StorageError,
+    AttributeProblem, CreateQueueError, MessageProblem, MoveTaskError, PermissionError, PurgeError, QueueError,
+    SettingError, StorageError,
 };
 
-use crate::error::ActionError;
+use crate::error::{ActionError, VALID_CHARACTERS};
+
+/// What is wrong with a user attribute, in words.
+pub(super) fn attribute_text(name: &str, problem: AttributeProblem) -> String {
+    match problem {
+        AttributeProblem::Name => format!(
+            "The message attribute name '{name}' is invalid. Attribute name can contain A-Z, a-z, 0-9, underscore (_), \
+             hyphen (-), and period (.) characters."
+        ),
+        AttributeProblem::ReservedName => format!(
+            "The message attribute name '{name}' is invalid. You can't use message attribute names beginning with \
+             'AWS.' or 'Amazon.'. These strings are reserved for internal use."
+        ),
+        AttributeProblem::DataType => format!(
+            "The message attribute '{name}' has an invalid message attribute type, the set of supported type prefixes \
+             is Binary, Number, and String."
+        ),
+        // The wire knows the type and answers `EmptyAttributeValue` before the queue sees the message.
+        AttributeProblem::EmptyValue => {
+            format!("Message (user) attribute '{name}' must contain a non-empty value.")
+        }
+        AttributeProblem::WrongValueKind => {
+            format!("The message (user) attribute '{name}' has a value that does not match its data type.")
+        }
+        AttributeProblem::Number => {
+            format!("Can't cast the value of message (user) attribute '{name}' to a number.")
+        }
+        AttributeProblem::Character => format!(
+            "Invalid characters found in the value of message (user) attribute '{name}'. Valid unicode characters are \
+             {VALID_CHARACTERS}"
+        ),
+        AttributeProblem::Duplicate => format!("Message (user) attribute '{name}' is given more than once."),
+    }
+}
 
 impl From<StorageError> for ActionError {
     fn from(error: StorageError) -> Self {
@@ -232,5 +265,85 @@ mod tests {
             "Value 43200 for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout for the message is \
              beyond the limit [43200 seconds]."
         );
+    }
+
+    #[test]
+    fn what_a_fifo_queue_refuses() {
+        let handle = || "h".to_owned();
+        for (error, code, text) in [
+            (
+                QueueError::ReceiptExpired { handle: handle() },
+                "InvalidParameterValue",
+                "Value h for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.",
+            ),
+            (
+                QueueError::NotInFlight { handle: handle() },
+                "InvalidParameterValue",
+                "Value h for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available for \
+                 visibility timeout change.",
+            ),
+            (
+                MessageProblem::MissingGroupId.into(),
+                "MissingParameter",
+                "The request must contain the parameter MessageGroupId.",
+            ),
+            (
+                MessageProblem::MissingDeduplicationId.into(),
+                "InvalidParameterValue",
+                "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided \
+                 explicitly",
+            ),
+            (
+                MessageProblem::DelayOnFifo(2).into(),
+                "InvalidParameterValue",
+                "Value 2 for parameter DelaySeconds is invalid. Reason: The request include parameter that is not valid \
+                 for this queue type.",
+            ),
+        ] {
+            let answer = ActionError::from(error).answer();
+            assert_eq!((answer.shape.query_code, &*answer.text), (code, text));
+        }
+    }
+
+    #[test]
+    fn move_tasks() {
+        for (error, code, status, text) in [
+            (
+                MoveTaskError::NoSuchDestination,
+                "ResourceNotFoundException",
+                404,
+                "The resource that you specified for the DestinationArn parameter doesn't exist.",
+            ),
+            (MoveTaskError::NoSuchTask, "ResourceNotFoundException", 404, "Task does not exist."),
+            (
+                MoveTaskError::NotADeadLetterQueue,
+                "InvalidParameterValue",
+                400,
+                "Source queue must be configured as a Dead Letter Queue.",
+            ),
+            (
+                MoveTaskError::AlreadyRunning,
+                "InvalidParameterValue",
+                400,
+                "There is already a task running. Only one active task is allowed for a source queue arn at a given time.",
+            ),
+            (
+                MoveTaskError::WrongDestination("it is the source"),
+                "InvalidParameterValue",
+                400,
+                "Value a for parameter DestinationArn is invalid. Reason: it is the source",
+            ),
+        ] {
+            let answer = ActionError::move_task(error, Some("a")).answer();
+            assert_eq!((answer.shape.query_code, answer.shape.status, &*answer.text), (code, status, text));
+        }
+    }
+
+    #[test]
+    fn a_queue_deleted_just_now() {
+        let answer = ActionError::creation(CreateQueueError::DeletedRecently, &[]).answer();
+        assert_eq!(answer.shape.query_code, "AWS.SimpleQueueService.QueueDeletedRecently");
+        let text = "You must wait 60 seconds after deleting a queue before you can create another with the same name.";
+        assert_eq!(answer.text, text);
     }
 }

@@ -61,7 +61,6 @@ pub(super) const UNSUPPORTED_OPERATION: Shape =
     Shape::sender("UnsupportedOperation", "AWS.SimpleQueueService.UnsupportedOperation", 400);
 pub(super) const RECEIPT_HANDLE_IS_INVALID: Shape =
     Shape::sender("ReceiptHandleIsInvalid", "ReceiptHandleIsInvalid", 404);
-pub(super) const INVALID_ADDRESS: Shape = Shape::sender("InvalidAddress", "InvalidAddress", 404);
 pub(super) const OVER_LIMIT: Shape = Shape::sender("OverLimit", "OverLimit", 403);
 pub(super) const INVALID_ATTRIBUTE_NAME: Shape = Shape::sender("InvalidAttributeName", "InvalidAttributeName", 400);
 pub(super) const INVALID_ATTRIBUTE_VALUE: Shape = Shape::sender("InvalidAttributeValue", "InvalidAttributeValue", 400);
@@ -78,6 +77,12 @@ pub(super) const UNKNOWN_OPERATION: Shape =
     Shape::sender("UnknownOperationException", "UnknownOperationException", 404);
 pub(super) const INVALID_ACTION: Shape = Shape::sender("InvalidAction", "InvalidAction", 400);
 pub(super) const MALFORMED_QUERY: Shape = Shape::sender("MalformedQueryString", "MalformedQueryString", 404);
+pub(super) const MISSING_AUTHENTICATION_TOKEN: Shape =
+    Shape::sender("MissingAuthenticationTokenException", "MissingAuthenticationToken", 403);
+pub(super) const INCOMPLETE_SIGNATURE: Shape =
+    Shape::sender("IncompleteSignatureException", "IncompleteSignature", 400);
+pub(super) const UNRECOGNIZED_CLIENT: Shape = Shape::sender("UnrecognizedClientException", "InvalidClientTokenId", 403);
+pub(super) const INVALID_SIGNATURE: Shape = Shape::sender("InvalidSignatureException", "SignatureDoesNotMatch", 403);
 pub(super) const ACCESS_DENIED: Shape = Shape::sender("AccessDeniedException", "AccessDenied", 403);
 pub(super) const REQUEST_TIMEOUT: Shape = Shape::sender("RequestTimeout", "RequestTimeout", 408);
 pub(super) const REQUEST_TOO_LARGE: Shape = Shape::sender("RequestEntityTooLarge", "RequestEntityTooLarge", 413);

@@ -3,10 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod auth;
 mod dead_letters;
 mod ends;
+mod fifo;
 mod http;
 mod messages;
+mod owners;
 mod protocols;
 mod query;
 mod queues;

@@ -147,7 +147,7 @@ async fn pages_are_refused_unless_configured() {
     assert_eq!(any_host.status, 200, "clients use many names");
     server.stop().await;
 
-    let options = SqsOptions { allowed_origins: vec!["http://localhost:3000".into()] };
+    let options = SqsOptions { allowed_origins: vec!["http://localhost:3000".into()], ..SqsOptions::default() };
     let server = Server::start(broker(None).await, options).await;
     let mut connection = Connection::open(&server).await;
     let origin = ("origin", "http://localhost:3000");
@@ -161,7 +161,7 @@ async fn pages_are_refused_unless_configured() {
     assert_eq!(other.status, 403);
     server.stop().await;
 
-    let options = SqsOptions { allowed_origins: vec!["*".into()] };
+    let options = SqsOptions { allowed_origins: vec!["*".into()], ..SqsOptions::default() };
     let error = SqsService::new(broker(None).await, &options).unwrap_err();
     assert!(error.to_string().contains("scheme://host"), "{error}");
 }

@@ -150,6 +150,7 @@ fn older_and_odd_spellings_are_understood() {
         ("Attribute.10.Name=J&Attribute.10.Value=10&Attribute.9.Name=I&Attribute.9.Value=9", "I=9 J=10", "by value"),
         ("Attribute.0.Name=A&Attribute.0.Value=1&&", "A=1", "an index of 0, and empty pairs"),
         ("Attribute.1.Name=A&Attribute.1.Value=1&Attribute.1.Value=2", "A=1", "the first of two counts"),
+        ("Attribute=x&Attribute.1=y&Attribute.1.Name=A&Attribute.1.Value=1", "A=1", "values where structures are"),
         ("AttributeX.1.Name=A&Attributes.1.Name=B&Attribute=C&Unheard.1.x=1", "", "other names are ignored"),
     ] {
         assert_eq!(attributes(form), expected, "{why}: {form}");
@@ -183,6 +184,8 @@ fn what_cannot_be_read_is_named() {
         ("Action=SendMessage&MessageBody=%4", "The value of MessageBody is not UTF-8 text."),
         ("Action=SendMessage&MessageBody=%ff", "The value of MessageBody is not UTF-8 text."),
         ("Action=SendMessage&%ff=x", "The name of a parameter is not UTF-8 text."),
+        ("Action=TagQueue&Tag.01.Key=a&Tag.01.Value=b", "The request must contain the parameter Tag.Key."),
+        ("Action=TagQueue&Tag.1=a", "The request must contain the parameter Tag.Key."),
         ("Action=TagQueue&Tag.1.Key=a", "The request must contain the parameter Tag.Value."),
         ("Action=TagQueue&Tag.1.Value=a", "The request must contain the parameter Tag.Key."),
         ("Action=SetQueueAttributes&Attribute.1.Name=a", "The request must contain the parameter Attribute.Value."),

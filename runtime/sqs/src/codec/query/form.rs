@@ -207,7 +207,8 @@ impl<'a> Scope<'_, 'a> {
         let Scope { parameters, at } = self.nested(name);
         let same = |a: &Parameter<'_>, b: &Parameter<'_>| a.index(at) == b.index(at);
         let elements = parameters.chunk_by_mut(same).map(|element| {
-            let inner = element.first().and_then(|first| first.index(at).and(first.step(at).1)).unwrap_or(at);
+            // The last has the longest path: before it there may be a value where a structure should be.
+            let inner = element.last().and_then(|last| last.index(at).and(last.step(at).1)).unwrap_or(at);
             read(&mut Scope { parameters: element, at: inner })
         });
         elements.collect()

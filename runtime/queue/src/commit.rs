@@ -318,7 +318,7 @@ impl<O: Observer> Writer<O> {
     }
 
     /// Sets aside the sends for which the disk has no room, and keeps everything else.
-    fn turn_away(&self, operations: Vec<Operation>) -> (Vec<Operation>, Vec<Operation>) {
+    fn turn_away(&mut self, operations: Vec<Operation>) -> (Vec<Operation>, Vec<Operation>) {
         let sends = |operation: &Operation| operation.effects.iter().any(is_send);
         if !operations.iter().any(sends) {
             return (operations, Vec::new());

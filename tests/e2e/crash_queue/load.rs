@@ -157,7 +157,7 @@ impl Caller {
 
     async fn consume_some(&mut self, queue: &'static str) -> Option<()> {
         let seconds = if self.chance.percent(5) { 0 } else { i32::try_from(self.chance.within(1, 3)).unwrap() };
-        let (span, holdings) = self.receive(queue, seconds, 1).await;
+        let (span, holdings) = self.receive(queue, 10, seconds, 1).await;
         self.goes_on(&span)?;
         let (mut deletes, mut changes) = (Vec::new(), Vec::new());
         for (holding, key) in holdings {
@@ -181,9 +181,28 @@ impl Caller {
         self.change(queue, changes).await
     }
 
-    /// Receives up to ten, and writes them down.
-    async fn receive(&self, queue: &'static str, seconds: i32, wait_seconds: i32) -> (Span, Vec<(Holding, String)>) {
-        let call = self.client().receive_message().queue_url(self.sqs.url(queue)).max_number_of_messages(10);
+    /// Keeps messages to itself by renewals, each in the last moment of a process for one of them.
+    pub(super) async fn hold_for_ever(mut self, queue: &'static str) {
+        loop {
+            let (span, holdings) = self.receive(queue, 1, 1, 1).await;
+            let holdings: Vec<_> = holdings.into_iter().map(|(holding, _)| (holding, HOLD_SECONDS)).collect();
+            self.desk.held.lock().unwrap().extend(holdings.iter().map(|(holding, _)| holding.clone()));
+            if self.goes_on(&span).is_none() || self.change(queue, holdings).await.is_none() {
+                return;
+            }
+            self.pause(15).await;
+        }
+    }
+
+    /// Receives up to `max`, and writes them down.
+    async fn receive(
+        &self,
+        queue: &'static str,
+        max: i32,
+        seconds: i32,
+        wait_seconds: i32,
+    ) -> (Span, Vec<(Holding, String)>) {
+        let call = self.client().receive_message().queue_url(self.sqs.url(queue)).max_number_of_messages(max);
         let call = call.visibility_timeout(seconds).wait_time_seconds(wait_seconds).message_attribute_names("All");
         let call = call.message_system_attribute_names(MessageSystemAttributeName::All);
         let (span, answer) = self.desk.timed(call.send()).await;
@@ -251,15 +270,18 @@ impl Caller {
         self.goes_on(&span)
     }
 
-    /// Settles what was held over a crash, by the handles of before it.
+    /// Settles most of what was held over a crash, by the handles of before it.
     pub(super) async fn settle_held(mut self) {
         let held = std::mem::take(&mut *self.desk.held.lock().unwrap());
         for holding in held {
             let queue = holding.queue;
-            let settled = if self.chance.percent(70) {
-                self.delete(queue, vec![holding]).await
-            } else {
-                self.change(queue, vec![(holding, 0)]).await
+            let settled = match self.chance.below(10) {
+                0..5 => self.delete(queue, vec![holding]).await,
+                5..7 => self.change(queue, vec![(holding, 0)]).await,
+                _ => {
+                    self.desk.held.lock().unwrap().push(holding);
+                    Some(())
+                }
             };
             if settled.is_none() {
                 return;
@@ -311,7 +333,7 @@ impl Caller {
     pub(super) async fn drain(&self, queues: &[&'static str]) {
         for queue in queues {
             loop {
-                let (span, holdings) = self.receive(queue, 30, 0).await;
+                let (span, holdings) = self.receive(queue, 10, 30, 0).await;
                 assert!(span.is_done(), "a receive of the drain failed");
                 if holdings.is_empty() {
                     break;

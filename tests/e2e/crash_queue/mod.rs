@@ -87,6 +87,7 @@ async fn campaign(seed: u64) {
         let mut caller = Caller::new(&desk, &server.endpoint(), chance.fork());
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(caller.another().settle_held());
+        tasks.spawn(caller.another().hold_for_ever("work"));
         for queue in ["work", "work", "orders.fifo", "orders.fifo", PURGED] {
             tasks.spawn(caller.another().send_for_ever(queue));
         }

@@ -33,7 +33,7 @@ async fn a_messages_delay_overrides_its_queues() {
 async fn a_delayed_message_comes_when_its_delay_is_over() {
     each(async |api| {
         let queue = Queue::plain(&api, "delay").await;
-        queue.ok("SendMessage", &json!({"MessageBody": "x", "DelaySeconds": 1})).await;
+        queue.ok("SendMessage", &json!({"MessageBody": "x", "DelaySeconds": 2})).await;
         assert_eq!(queue.take(1).await.len(), 0);
         assert_eq!(bodies(&queue.wait(5).await), ["x"]);
     })

@@ -20,11 +20,11 @@ const THREE: [(&str, &str); 3] = [("g", "m1"), ("g", "m2"), ("g", "m3")];
 async fn a_group_is_not_delivered_behind_its_invisible_head() {
     each(async |api| {
         let held = async |index: usize, expected: &[&str]| {
-            let queue = with_messages(&api, json!({"VisibilityTimeout": "1"}), &THREE).await;
+            let queue = with_messages(&api, json!({"VisibilityTimeout": "2"}), &THREE).await;
             let received = queue.take(5).await;
             assert_eq!(bodies(&received), ["m1", "m2", "m3"]);
             queue.change(&received[index], 30).await;
-            let again = queue.receive(&json!({"MaxNumberOfMessages": 5, "WaitTimeSeconds": 3})).await;
+            let again = queue.receive(&json!({"MaxNumberOfMessages": 5, "WaitTimeSeconds": 4})).await;
             assert_eq!(bodies(&again), expected, "message {} is held", index + 1);
         };
         tokio::join!(held(0, &[]), held(1, &["m1"]), held(2, &["m1", "m2"]));
@@ -162,9 +162,9 @@ async fn a_group_that_ran_empty_works_on() {
 #[tokio::test]
 async fn a_delayed_message_does_not_block_visible_ones() {
     each(async |api| {
-        let queue = Queue::fifo(&api, "delayed", &json!({"DelaySeconds": "1"})).await;
+        let queue = Queue::fifo(&api, "delayed", &json!({"DelaySeconds": "2"})).await;
         queue.send_to("g", "m1").await;
-        tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+        tokio::time::sleep(std::time::Duration::from_millis(1300)).await;
         queue.send_to("g", "m2").await;
         queue.send_to("other", "o1").await;
         let received = queue.wait(5).await;
@@ -241,10 +241,10 @@ async fn a_receive_packs_one_group_before_the_next() {
 async fn one_message_in_flight_locks_its_whole_group() {
     each(async |api| {
         let messages = [("1", "g1-m1"), ("1", "g1-m2"), ("1", "g1-m3"), ("1", "g1-m4"), ("2", "g2-m1"), ("3", "g3-m1")];
-        let queue = with_messages(&api, json!({"VisibilityTimeout": "1"}), &messages).await;
+        let queue = with_messages(&api, json!({"VisibilityTimeout": "2"}), &messages).await;
         assert_eq!(queue.bodies(2).await, ["g1-m1", "g1-m2"]);
         assert_eq!(queue.bodies(1).await, ["g2-m1"]);
-        tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+        tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
         let all = queue.receive(&json!({"MaxNumberOfMessages": 10, "VisibilityTimeout": 0})).await;
         let recorded = [
             ["g3-m1", "g1-m1", "g1-m2", "g1-m3", "g1-m4", "g2-m1"],

@@ -91,11 +91,11 @@ async fn a_receives_own_timeout_counts_once() {
         let queue = Queue::plain(&api, "timeout").await;
         queue.send("x").await;
         let first = queue.receive(&json!({"VisibilityTimeout": 0})).await;
-        let second = queue.receive(&json!({"VisibilityTimeout": 1})).await;
+        let second = queue.receive(&json!({"VisibilityTimeout": 2})).await;
         assert_eq!((first.len(), second.len()), (1, 1));
         assert_ne!(handle(&first[0]), handle(&second[0]), "each receive has a handle of its own");
         assert_eq!(queue.take(1).await.len(), 0);
-        assert_eq!(bodies(&queue.wait(5).await), ["x"], "after its second");
+        assert_eq!(bodies(&queue.wait(5).await), ["x"], "after its two seconds");
         // Now the queue's own 30 s.
         assert_eq!(queue.receive(&json!({"WaitTimeSeconds": 2})).await.len(), 0);
     })

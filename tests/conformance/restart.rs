@@ -184,11 +184,13 @@ async fn a_running_move_task_goes_on() {
     let dlq = Queue::plain(&api, "dlq").await;
     let queue = Queue::new(&api, "source", &redrive_to(&dlq, 1)).await;
     let entries: Value = (0..10).map(|id| json!({"Id": id.to_string(), "MessageBody": id.to_string()})).collect();
-    queue.ok("SendMessageBatch", &json!({"Entries": entries})).await;
     for _ in 0..2 {
+        queue.ok("SendMessageBatch", &json!({"Entries": entries})).await;
+    }
+    for _ in 0..4 {
         queue.receive(&json!({"MaxNumberOfMessages": 10, "VisibilityTimeout": 0})).await;
     }
-    assert_eq!(dlq.counts().await, Counts::visible(10));
+    assert_eq!(dlq.counts().await, Counts::visible(20));
     let slowly = json!({"SourceArn": dlq.arn(), "MaxNumberOfMessagesPerSecond": 2});
     let started = api.ok("StartMessageMoveTask", &slowly).await;
 
@@ -197,7 +199,7 @@ async fn a_running_move_task_goes_on() {
     let listed = api.ok("ListMessageMoveTasks", &json!({"SourceArn": dlq.arn()})).await;
     let task = &list(&listed, "Results")[0];
     assert_eq!((&task["Status"], &task["TaskHandle"]), (&json!("RUNNING"), &started["TaskHandle"]));
-    assert_eq!(task["ApproximateNumberOfMessagesToMove"], json!(10));
+    assert_eq!(task["ApproximateNumberOfMessagesToMove"], json!(20));
     support::eventually(support::PATIENCE, async || {
         let (moved, left) = (queue.counts().await.visible, dlq.counts().await.visible);
         support::wait::holds(moved >= 3, || format!("{moved} are back, {left} are left"))
@@ -211,5 +213,5 @@ async fn a_running_move_task_goes_on() {
         support::wait::holds(status == json!("CANCELLED"), || status.to_string())
     })
     .await;
-    assert_eq!(queue.counts().await.visible + dlq.counts().await.visible, 10, "none lost, none doubled");
+    assert_eq!(queue.counts().await.visible + dlq.counts().await.visible, 20, "none lost, none doubled");
 }

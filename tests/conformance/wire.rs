@@ -219,6 +219,53 @@ async fn the_root_lists_queues_by_get() {
     .await;
 }
 
+/// §1.2 [A:test_get_list_queues_with_query_auth, test_marker_serialization_json_protocol,
+/// test_get_queue_attributes_json_format, test_get_list_queues_fails_json_format]: a query client that accepts JSON gets
+/// the XML's elements in JSON, with the model's names of lists.
+#[tokio::test]
+async fn the_query_protocol_answers_in_json_where_that_is_accepted() {
+    only(Protocol::Query, async |api| {
+        let queue = Queue::plain(&api, "accepts-json").await;
+        queue.send("{\"foo\": \"ba\rr\"}").await;
+        let url = percent_encoded(&queue.url);
+        let ask = async |target: &str| {
+            let answer = get(&api, target, &[("accept", "application/json")]).await;
+            (answer.status, answer.json())
+        };
+        let (status, body) = ask(&format!("/?Action=ListQueues&QueueNamePrefix={}", queue.name)).await;
+        assert_eq!((status, &body["ListQueuesResponse"]["ListQueuesResult"]["queueUrls"]), (200, &json!([queue.url])));
+        let (status, body) = ask(&format!("{}?Action=GetQueueAttributes&AttributeName.1=QueueArn", path(&queue))).await;
+        let attributes = &body["GetQueueAttributesResponse"]["GetQueueAttributesResult"]["Attributes"];
+        assert_eq!((status, attributes), (200, &json!([{"Name": "QueueArn", "Value": queue.arn()}])));
+        let (status, body) = ask(&format!("/?Action=ReceiveMessage&QueueUrl={url}")).await;
+        let messages = &body["ReceiveMessageResponse"]["ReceiveMessageResult"]["messages"];
+        assert_eq!((status, &messages[0]["Body"]), (200, &json!("{\"foo\": \"ba\rr\"}")));
+        let (status, body) = ask(&format!("{}?Action=ListQueues", path(&queue))).await;
+        assert_eq!((status, &body["Error"]["Code"]), (400, &json!("InvalidAction")));
+        assert_eq!(body["Error"]["Message"], json!("The action ListQueues is not valid for this endpoint."));
+    })
+    .await;
+}
+
+/// §2: what is no number is the sender's mistake in either protocol, and nothing is done.
+#[tokio::test]
+async fn a_number_that_is_none_is_refused() {
+    each(async |api| {
+        let queue = Queue::plain(&api, "number").await;
+        queue.send("x").await;
+        for (action, member) in
+            [("ReceiveMessage", "MaxNumberOfMessages"), ("ListDeadLetterSourceQueues", "MaxResults")]
+        {
+            for bad in ["ten", "1.5", "99999999999999999999"] {
+                let refused = queue.refused(action, &json!({member: bad})).await;
+                assert_eq!((refused.status, refused.fault.as_str()), (400, "Sender"), "{action} {bad}: {refused:?}");
+            }
+        }
+        assert_eq!(queue.counts().await.visible, 1);
+    })
+    .await;
+}
+
 /// §2: what is none of SQS's actions.
 #[tokio::test]
 async fn an_unknown_action_is_refused_in_the_protocol_it_came_in() {

@@ -50,7 +50,8 @@ async fn queues_are_addressed_in_many_ways() {
     let missing = connection.action("/", "SendMessage", r#"{"MessageBody":"x"}"#).await;
     assert_eq!(missing.json()["message"], "The request must contain the parameter QueueUrl.");
     let nameless = connection.action("/", "SendMessage", r#"{"QueueUrl":"http://host/","MessageBody":"x"}"#).await;
-    assert_eq!((nameless.status, nameless.header("x-amzn-query-error")), (404, "InvalidAddress;Sender"));
+    let no_queue = "AWS.SimpleQueueService.NonExistentQueue;Sender";
+    assert_eq!((nameless.status, nameless.header("x-amzn-query-error")), (400, no_queue));
     for (host, expected) in [("queues.internal:9999", "queues.internal:9999"), ("evil\"host", "127.0.0.1:9324")] {
         let headers = [("host", host), ("x-amz-target", "AmazonSQS.GetQueueUrl")];
         let found = connection.exchange("POST", "/", &headers, r#"{"QueueName":"orders"}"#).await;

@@ -28,7 +28,7 @@ use crate::store::{self, Durability, OpenError, Store};
 const QUEUES_MAX: usize = 10_000;
 const QUEUE_NAME_MAX: usize = 80;
 /// Recently sent messages kept in memory beside the store.
-const CONTENTS_MAX_BYTES: usize = 16 << 20;
+const CONTENTS_MAX_BYTES: usize = 8 << 20;
 /// How to open the process's queues.
 #[derive(Debug)]
 pub struct BrokerOptions {

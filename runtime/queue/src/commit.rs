@@ -1,19 +1,19 @@
 //! Group commit: one thread that writes whatever has piled up in one transaction, then answers all who wait.
 //!
 //! No artificial delay for those who wait: groups arise by themselves while a commit is under way. What nobody waits for
-//! (a delivery) lingers a few milliseconds for company, and is not written at all when the message leaves in the same
-//! group. Decisions are absent; the outcome is reported to an `Observer`.
+//! (a delivery) lingers a few milliseconds while groups go by, and is not written at all when the message is handed out
+//! again or leaves meanwhile. Decisions are absent; the outcome is reported to an `Observer`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::clock::ClockMark;
-use crate::effect::{Effect, MoveKind, Seq};
+use crate::effect::{DeliveryState, Effect, MoveKind, Seq};
 use crate::error::StorageError;
 use crate::housekeeping;
 use crate::store::Store;
@@ -61,7 +61,14 @@ pub(crate) trait Observer: Send + 'static {
 #[derive(Debug, Default)]
 struct Inbox {
     operations: Vec<Operation>,
+    /// Some of the operations are waited for.
     urgent: bool,
+    /// The latest delivery of each message that nobody waits for.
+    lingering: HashMap<Seq, DeliveryState>,
+    /// When the first of what lingers came.
+    lingers_since: Option<Instant>,
+    /// The committing thread sleeps: without this every operation would cost a system call to wake it.
+    is_idle: bool,
     closed: bool,
     failed: Option<StorageError>,
 }
@@ -112,10 +119,13 @@ impl Committer {
         if let Some(reason) = refusal {
             return Err(Refused { effects: operation.effects, reason });
         }
-        inbox.urgent |= operation.urgent;
-        inbox.operations.push(operation);
+        let wakes = inbox.take_in(operation) && inbox.is_idle;
+        // Who comes next before it is awake need not wake it again.
+        inbox.is_idle &= !wakes;
         drop(inbox);
-        self.shared.wake.notify_one();
+        if wakes {
+            self.shared.wake.notify_one();
+        }
         Ok(())
     }
 
@@ -154,23 +164,88 @@ impl Shared {
     /// Waits for operations; none once closed and drained.
     fn next_group(&self) -> Option<Vec<Operation>> {
         let mut inbox = self.lock();
-        while inbox.operations.is_empty() && !inbox.closed {
-            inbox = self.wake.wait(inbox).unwrap_or_else(PoisonError::into_inner);
+        loop {
+            while !inbox.is_due() {
+                inbox.is_idle = true;
+                inbox = match inbox.lingers_since {
+                    None => self.wake.wait(inbox).unwrap_or_else(PoisonError::into_inner),
+                    Some(since) => {
+                        let left = LINGER.saturating_sub(since.elapsed());
+                        self.wake.wait_timeout(inbox, left).unwrap_or_else(PoisonError::into_inner).0
+                    }
+                };
+                inbox.is_idle = false;
+            }
+            let group = inbox.take_out();
+            // What lingered may all have left meanwhile.
+            if !group.is_empty() || inbox.closed {
+                return Some(group).filter(|group| !group.is_empty());
+            }
         }
-        let lingers =
-            |inbox: &mut Inbox| !inbox.urgent && !inbox.closed && inbox.operations.len() < GROUP_MAX_OPERATIONS;
-        let (mut inbox, _) =
-            self.wake.wait_timeout_while(inbox, LINGER, lingers).unwrap_or_else(PoisonError::into_inner);
-        if inbox.operations.is_empty() {
-            return None;
+    }
+}
+
+impl Inbox {
+    /// Adds an operation. True when the committing thread must hear of it.
+    fn take_in(&mut self, operation: Operation) -> bool {
+        let may_linger = !operation.urgent && operation.waiter.is_none();
+        if may_linger && operation.effects.iter().all(|effect| matches!(effect, Effect::Delivery { .. })) {
+            for effect in operation.effects {
+                if let Effect::Delivery { seq, state } = effect {
+                    self.lingering.insert(seq, state);
+                }
+            }
+            return self.begin_to_linger();
         }
-        let taken = group_length(&inbox.operations);
-        if taken == inbox.operations.len() {
-            inbox.urgent = false;
-            return Some(std::mem::take(&mut inbox.operations));
+        let mut overtakes = Vec::new();
+        for effect in &operation.effects {
+            match effect {
+                // The later one counts, or none does any more.
+                Effect::Delivery { seq, .. } | Effect::Remove { seq, .. } => {
+                    self.lingering.remove(seq);
+                }
+                // What it carries to the other queue must be written before it.
+                Effect::Move(step) => overtakes.extend(self.lingering.remove_entry(&step.seq)),
+                _ => {}
+            }
         }
-        let later = inbox.operations.split_off(taken);
-        Some(std::mem::replace(&mut inbox.operations, later))
+        self.operations.extend(deliveries(overtakes));
+        self.urgent |= operation.urgent;
+        self.operations.push(operation);
+        self.urgent || self.begin_to_linger()
+    }
+
+    /// True when nothing lingered before.
+    fn begin_to_linger(&mut self) -> bool {
+        let is_first = self.lingers_since.is_none();
+        self.lingers_since.get_or_insert_with(Instant::now);
+        is_first
+    }
+
+    fn has_lingered(&self) -> bool {
+        self.lingers_since.is_some_and(|since| since.elapsed() >= LINGER)
+    }
+
+    fn is_due(&self) -> bool {
+        self.urgent || self.closed || self.operations.len() >= GROUP_MAX_OPERATIONS || self.has_lingered()
+    }
+
+    /// The next group.
+    fn take_out(&mut self) -> Vec<Operation> {
+        if self.closed || self.has_lingered() {
+            self.lingers_since = None;
+            let lingered = deliveries(self.lingering.drain());
+            self.operations.extend(lingered);
+        }
+        let taken = group_length(&self.operations);
+        if taken == self.operations.len() {
+            self.urgent = false;
+            return std::mem::take(&mut self.operations);
+        }
+        // What is left over has waited long enough.
+        self.urgent = true;
+        let later = self.operations.split_off(taken);
+        std::mem::replace(&mut self.operations, later)
     }
 }
 
@@ -181,7 +256,13 @@ fn group_length(operations: &[Operation]) -> usize {
         effects += operation.effects.len();
         effects <= GROUP_MAX_EFFECTS
     });
-    fitting.count().max(1)
+    fitting.count().max(operations.len().min(1))
+}
+
+/// Deliveries as one operation; none of none.
+fn deliveries(of: impl IntoIterator<Item = (Seq, DeliveryState)>) -> Option<Operation> {
+    let effects: Vec<Effect> = of.into_iter().map(|(seq, state)| Effect::Delivery { seq, state }).collect();
+    (!effects.is_empty()).then_some(Operation { effects, waiter: None, urgent: false, _room: None })
 }
 
 /// Answers everybody should the committing thread panic: nobody may wait for a thread that is not there.
@@ -237,7 +318,7 @@ impl<O: Observer> Writer<O> {
     }
 
     /// Sets aside the sends for which the disk has no room, and keeps everything else.
-    fn turn_away(&self, operations: Vec<Operation>) -> (Vec<Operation>, Vec<Operation>) {
+    fn turn_away(&mut self, operations: Vec<Operation>) -> (Vec<Operation>, Vec<Operation>) {
         let sends = |operation: &Operation| operation.effects.iter().any(is_send);
         if !operations.iter().any(sends) {
             return (operations, Vec::new());
@@ -340,7 +421,7 @@ fn answer(operation: Operation, answer: &Answer) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::effect::DeliveryState;
+    use crate::effect::Move;
 
     fn lazy(effects: Vec<Effect>) -> Operation {
         Operation { effects, waiter: None, urgent: false, _room: None }
@@ -348,6 +429,54 @@ mod tests {
 
     fn delivery(seq: Seq) -> Effect {
         Effect::Delivery { seq, state: DeliveryState::default() }
+    }
+
+    fn inbox_with(operations: impl IntoIterator<Item = Operation>) -> Inbox {
+        let mut inbox = Inbox::default();
+        for operation in operations {
+            inbox.take_in(operation);
+        }
+        inbox
+    }
+
+    fn urgent(effects: Vec<Effect>) -> Operation {
+        Operation { urgent: true, ..lazy(effects) }
+    }
+
+    #[test]
+    fn deliveries_stay_behind_when_a_group_leaves_and_vanish_with_their_message() {
+        let mut inbox = inbox_with([lazy(vec![delivery(1), delivery(2), delivery(1)])]);
+        assert!(!inbox.is_due(), "nobody waits for a delivery");
+        inbox.take_in(urgent(vec![Effect::Remove { queue: 1, seq: 1 }]));
+        assert!(inbox.is_due());
+        let group = inbox.take_out();
+        assert!(matches!(group.as_slice(), [one] if matches!(one.effects[..], [Effect::Remove { seq: 1, .. }])));
+        assert!(!inbox.is_due(), "the rest goes on lingering");
+        inbox.closed = true;
+        let last = inbox.take_out();
+        assert!(matches!(last.as_slice(), [one] if matches!(one.effects[..], [Effect::Delivery { seq: 2, .. }])));
+    }
+
+    #[test]
+    fn what_moves_takes_its_delivery_along_first() {
+        let kind = MoveKind::DeadLetter { source_arn: String::new(), reason: None, renewal: None };
+        let step = Move { seq: 1, from: 1, to: 2, kind };
+        let mut inbox = inbox_with([lazy(vec![delivery(1), delivery(2)]), urgent(vec![Effect::Move(step)])]);
+        let group = inbox.take_out();
+        assert!(matches!(
+            group.as_slice(),
+            [before, after] if matches!(before.effects[..], [Effect::Delivery { seq: 1, .. }])
+                && matches!(after.effects[..], [Effect::Move(_)])
+        ));
+        assert_eq!(inbox.lingering.len(), 1);
+    }
+
+    #[test]
+    fn only_the_first_of_many_wakes_a_sleeper_for_what_lingers() {
+        let mut inbox = Inbox::default();
+        assert!(inbox.take_in(lazy(vec![delivery(1)])), "it must set its alarm");
+        assert!(!inbox.take_in(lazy(vec![delivery(2)])));
+        assert!(inbox.take_in(urgent(vec![Effect::Remove { queue: 1, seq: 1 }])));
     }
 
     #[test]

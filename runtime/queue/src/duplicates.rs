@@ -146,6 +146,15 @@ mod tests {
     }
 
     #[test]
+    fn what_a_purge_forgot_was_stored_all_the_same() {
+        let mut duplicates = Duplicates::default();
+        duplicates.note([1; 16], original(7, 0), true);
+        duplicates.forget_through(7);
+        assert_eq!(duplicates.find(&[1; 16], 0), None);
+        assert!(duplicates.was_forgotten(7) && !duplicates.was_forgotten(8));
+    }
+
+    #[test]
     fn the_scope_is_the_queue_or_the_group() {
         let in_queue = FifoSettings::default();
         let in_group = FifoSettings { created_scope: DeduplicationScope::MessageGroup, ..in_queue };

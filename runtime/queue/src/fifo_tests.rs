@@ -149,6 +149,18 @@ async fn a_group_that_was_touched_goes_behind_those_that_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn groups_come_back_in_the_order_in_which_their_timeouts_ended() {
+    let broker = in_memory().await;
+    let queue = create_fifo(&broker, "q.fifo", &[]).await;
+    send_all(&queue, &["1-1", "1-2", "2-1", "3-1"]).await;
+    assert_eq!(bodies(&take(&queue, 2).await), ["1-1", "1-2"]);
+    advance(seconds(1)).await;
+    assert_eq!(bodies(&take(&queue, 1).await), ["2-1"]);
+    advance(seconds(60)).await;
+    assert_eq!(bodies(&take(&queue, 10).await), ["3-1", "1-1", "1-2", "2-1"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn looking_with_a_visibility_timeout_of_zero_goes_on_with_the_next_group() {
     let broker = in_memory().await;
     let queue = create_fifo(&broker, "q.fifo", &[]).await;

@@ -13,8 +13,9 @@ use crate::room::log_bytes;
 const QUIET: Duration = Duration::from_secs(2);
 /// Between two steps of giving room back, for commits to come in between.
 const BETWEEN_STEPS: Duration = Duration::from_millis(5);
-/// A log that outgrew this is cut at the price of one pause.
-const LOG_MAX_BYTES: u64 = 64 << 20;
+/// A log with so many pages in use is begun anew at the price of one pause. It keeps its length, so that what follows
+/// writes over it: new pages would cost the system more.
+const LOG_PAGES_MAX: i64 = 8192;
 /// Free pages that are not worth giving back.
 const FREE_PAGES_KEPT: i64 = 1024;
 /// Pages given back between two looks at the nudges.
@@ -38,7 +39,7 @@ pub(crate) fn run(path: &Path, nudges: &Receiver<()>, may_write: impl Fn() -> bo
         let step = match event {
             Err(RecvTimeoutError::Disconnected) if !may_write() => return,
             Err(RecvTimeoutError::Disconnected) => {
-                if let Err(error) = checkpoint(&connection, true) {
+                if let Err(error) = empty_log(&connection) {
                     tracing::warn!(%error, "last checkpoint failed: the next start does it");
                 }
                 return;
@@ -46,7 +47,7 @@ pub(crate) fn run(path: &Path, nudges: &Receiver<()>, may_write: impl Fn() -> bo
             _ if !may_write() => Ok(QUIET),
             Ok(()) => {
                 tidy = false;
-                checkpoint(&connection, log_bytes(path) > LOG_MAX_BYTES).map(|()| QUIET)
+                keep_log_short(&connection).map(|()| QUIET)
             }
             // Small writes do not nudge: an empty log says that there were none either.
             Err(RecvTimeoutError::Timeout) if tidy && log_bytes(path) == 0 => Ok(QUIET),
@@ -68,17 +69,25 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Copies the log into the file. `cut` waits for the writer and empties the log.
-fn checkpoint(connection: &Connection, cut: bool) -> rusqlite::Result<()> {
-    let pragma = if cut { "PRAGMA wal_checkpoint(TRUNCATE)" } else { "PRAGMA wal_checkpoint(PASSIVE)" };
-    connection.query_row(pragma, [], |_| Ok(()))
+/// Copies the log into the file as far as nobody is in the way. A log that is long all the same waits for the writer.
+fn keep_log_short(connection: &Connection) -> rusqlite::Result<()> {
+    let pages: i64 = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1))?;
+    if pages > LOG_PAGES_MAX {
+        connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()))?;
+    }
+    Ok(())
+}
+
+/// Copies the whole log into the file and gives its room back.
+fn empty_log(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }
 
 /// Shrinks the file by a step, and empties the log when no room is left to give back. True when that is all.
 fn give_room_back(connection: &Connection) -> rusqlite::Result<bool> {
     let free_pages: i64 = connection.query_row("PRAGMA freelist_count", [], |row| row.get(0))?;
     if free_pages <= FREE_PAGES_KEPT {
-        checkpoint(connection, true)?;
+        empty_log(connection)?;
         return Ok(true);
     }
     // Each row that is stepped over frees one page.

@@ -18,6 +18,7 @@ use crate::contract::{
 use crate::duplicates::{self, DuplicateKey};
 use crate::effect::{Content, DeliveryState, Effect, QueueId, QueueRow, Seq};
 use crate::error::{PermissionError, PurgeError, QueueError, SettingError, StorageError};
+use crate::ids::random_uuid;
 use crate::limits::{self, VISIBILITY_MAX_SECONDS};
 use crate::message::{Message, MessageAttribute, MessageId, OutgoingMessage, ReceiptHandle, Sent, SystemAttributes};
 use crate::peek::{PeekRequest, Peeked};
@@ -82,7 +83,8 @@ impl LocalQueue {
     /// How long a receive waits that does not say so itself.
     #[must_use]
     pub fn default_wait(&self) -> Duration {
-        Duration::from_secs(self.settings().map_or(0, |settings| u64::from(settings.receive_wait_s)))
+        let state = self.inner.lock_state();
+        Duration::from_secs(state.queue(self.shared.id).map_or(0, |queue| u64::from(queue.settings.receive_wait_s)))
     }
 
     pub(crate) fn settings(&self) -> Result<Settings, QueueError> {
@@ -619,7 +621,7 @@ impl Queue for LocalQueue {
 impl LocalQueue {
     /// What is answered for a message and what is stored of it; its send time and number are still to come.
     fn prepare(&self, message: OutgoingMessage, fifo: Option<FifoSettings>) -> (Sent, Outgoing) {
-        let id = MessageId::new(uuid::Uuid::new_v4().to_string());
+        let id = MessageId::new(random_uuid().to_string());
         let body_md5 = md5(message.body.as_bytes());
         let sent = Sent {
             id: id.clone(),

@@ -20,17 +20,18 @@ impl Room {
         Self { file: file.to_owned() }
     }
 
-    /// Whether `bytes` of new messages fit. `reusable_bytes` of the file itself are free.
+    /// How much room is left once `bytes` of new messages are stored; none when they do not fit. `reusable_bytes` of the
+    /// file itself are free.
     ///
     /// The log grows by the messages at once; the checkpoint then needs room in the file for them and for all that the
     /// log holds already, before the log gives its own back. A disk that cannot be asked counts as having room: the
     /// write itself will tell.
-    pub(crate) fn fits(&self, bytes: u64, reusable_bytes: u64) -> bool {
-        let Ok(disk) = rustix::fs::statvfs(&self.file) else { return true };
+    pub(crate) fn spare_bytes(&self, bytes: u64, reusable_bytes: u64) -> Option<u64> {
+        let Ok(disk) = rustix::fs::statvfs(&self.file) else { return Some(0) };
         let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
         let for_the_log = bytes.saturating_add(HEADROOM_BYTES);
         let for_the_file = log_bytes(&self.file).saturating_add(bytes).saturating_sub(reusable_bytes);
-        free_bytes >= for_the_log.saturating_add(for_the_file)
+        free_bytes.checked_sub(for_the_log.saturating_add(for_the_file))
     }
 }
 
@@ -48,8 +49,11 @@ mod tests {
     #[test]
     fn a_send_fits_as_long_as_its_log_and_its_place_in_the_file_do() {
         let room = Room::of(&std::env::temp_dir());
-        assert!(room.fits(0, 0), "this test needs a few MiB of disk");
-        assert!(!room.fits(u64::MAX / 4, u64::MAX), "the log is never reusable space");
-        assert!(Room::of(Path::new("/nowhere/at/all")).fits(u64::MAX, 0), "an unknown disk is left to the write");
+        assert!(room.spare_bytes(0, 0).is_some(), "this test needs a few MiB of disk");
+        assert!(room.spare_bytes(u64::MAX / 4, u64::MAX).is_none(), "the log is never reusable space");
+        assert!(
+            Room::of(Path::new("/nowhere/at/all")).spare_bytes(u64::MAX, 0).is_some(),
+            "an unknown disk is left to the write"
+        );
     }
 }

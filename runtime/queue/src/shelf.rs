@@ -178,6 +178,8 @@ impl Shelf {
     /// Lets hidden messages whose time has come become visible.
     pub(crate) fn advance(&mut self, tick_ms: u64) {
         let mut first_returns = Vec::new();
+        // A FIFO queue has its own order, and its groups come back in the order in which their timeouts ended.
+        let is_fair = matches!(self.line, Line::Fair(_));
         while let Some(Reverse((due_ms, seq))) = self.hidden.peek().copied() {
             if due_ms > tick_ms {
                 break;
@@ -189,7 +191,7 @@ impl Shelf {
                 continue;
             }
             let delivery = &entry.delivery;
-            if delivery.receive_count == 1 && delivery.received_tick_ms < due_ms {
+            if is_fair && delivery.receive_count == 1 && delivery.received_tick_ms < due_ms {
                 first_returns.push(seq);
             } else {
                 self.set_phase(seq, Phase::Ready);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::types::Null;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
 use serde_json::{Value, json};
 
 use crate::arn::QueueArn;
@@ -30,7 +30,11 @@ const LOCK: &str = "lock";
 /// SQLite's default page.
 const PAGE_BYTES: u64 = 4096;
 /// Page cache of the writer; the reader gets SQLite's default.
-const WRITER_CACHE_KIB: i64 = 8192;
+const WRITER_CACHE_KIB: i64 = 4096;
+/// Of the room that a look at the disk found, this part is stored before the next look: a message takes its room twice,
+/// in the log and in the file, and others write there too.
+const ROOM_CREDIT_SHARE: u64 = 8;
+const ROOM_CREDIT_MAX_BYTES: u64 = 32 << 20;
 /// How long the writer waits for another connection that writes, before it says so in the log and waits again.
 const BUSY_WAIT: Duration = Duration::from_secs(10);
 const BUSY_WAITS_MAX: u32 = 6;
@@ -91,6 +95,8 @@ pub(crate) struct Store {
     connection: Connection,
     path: PathBuf,
     room: Room,
+    /// So much more may be stored before the disk is asked again.
+    room_credit_bytes: u64,
     _lock: File,
 }
 
@@ -127,7 +133,7 @@ pub(crate) fn open(directory: &Path, durability: Durability, fresh_id: [u8; 16])
     let mark = read_mark(&connection).map_err(in_sql)?;
     let reader = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .map_err(in_sql)?;
-    let writer = Store { connection, room: Room::of(&path), path, _lock: lock };
+    let writer = Store { connection, room: Room::of(&path), room_credit_bytes: 0, path, _lock: lock };
     Ok(Opened { writer, reader: Reader { connection: reader }, store_id, queues, next_queue, next_seq, mark })
 }
 
@@ -212,10 +218,16 @@ impl Store {
     }
 
     /// Whether the disk has room for so much more in new messages.
-    pub(crate) fn has_room_for(&self, bytes: u64) -> bool {
+    pub(crate) fn has_room_for(&mut self, bytes: u64) -> bool {
+        if let Some(left) = self.room_credit_bytes.checked_sub(bytes) {
+            self.room_credit_bytes = left;
+            return true;
+        }
         // Bounded by the file's size, and a page count of a file that SQLite has open: no error is to be expected.
         let free_pages: i64 = self.connection.pragma_query_value(None, "freelist_count", |row| row.get(0)).unwrap_or(0);
-        self.room.fits(bytes, free_pages.cast_unsigned() * PAGE_BYTES)
+        let spare_bytes = self.room.spare_bytes(bytes, free_pages.cast_unsigned() * PAGE_BYTES);
+        self.room_credit_bytes = spare_bytes.map_or(0, |spare| (spare / ROOM_CREDIT_SHARE).min(ROOM_CREDIT_MAX_BYTES));
+        spare_bytes.is_some()
     }
 
     /// Reads every message's index row, by number.
@@ -311,33 +323,48 @@ impl Store {
         effects: impl Iterator<Item = &'a Effect>,
         mark: Option<(&ClockMark, Seq)>,
     ) -> rusqlite::Result<()> {
-        let transaction = begin(&self.connection)?;
-        for effect in effects {
-            apply(&transaction, effect)?;
+        begin(&self.connection)?;
+        let written = apply_all(&self.connection, effects, mark)
+            .and_then(|()| self.connection.prepare_cached("COMMIT")?.execute([]).map(drop));
+        if written.is_err() && !self.connection.is_autocommit() {
+            // A failure of the whole transaction has rolled it back already.
+            self.connection.prepare_cached("ROLLBACK")?.execute([])?;
         }
-        if let Some((mark, next_seq)) = mark {
-            let clock = json!({"tick_ms": mark.tick_ms, "unix_ms": mark.unix_ms,
-                "boot_id": mark.boot_id, "since_boot_ms": mark.since_boot_ms});
-            let mut upsert = transaction.prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2)")?;
-            upsert.execute(params!["clock", clock.to_string()])?;
-            upsert.execute(params!["next_seq", next_seq.cast_signed()])?;
-        }
-        transaction.commit()
+        written
     }
+}
+
+fn apply_all<'a>(
+    connection: &Connection,
+    effects: impl Iterator<Item = &'a Effect>,
+    mark: Option<(&ClockMark, Seq)>,
+) -> rusqlite::Result<()> {
+    for effect in effects {
+        apply(connection, effect)?;
+    }
+    if let Some((mark, next_seq)) = mark {
+        let clock = json!({"tick_ms": mark.tick_ms, "unix_ms": mark.unix_ms,
+            "boot_id": mark.boot_id, "since_boot_ms": mark.since_boot_ms});
+        let mut upsert = connection.prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2)")?;
+        upsert.execute(params!["clock", clock.to_string()])?;
+        upsert.execute(params!["next_seq", next_seq.cast_signed()])?;
+    }
+    Ok(())
 }
 
 /// Begins to write. Whoever holds the file meanwhile (a long checkpoint, a person with `sqlite3`) is waited for: that is
 /// no reason to give the store up.
-fn begin(connection: &Connection) -> rusqlite::Result<Transaction<'_>> {
+fn begin(connection: &Connection) -> rusqlite::Result<()> {
     let mut waits = 1;
     loop {
-        match Transaction::new_unchecked(connection, TransactionBehavior::Immediate) {
+        // A kept statement: to parse it anew for each group would cost more than to run it.
+        match connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]) {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && waits < BUSY_WAITS_MAX => {
                 let waited_s = BUSY_WAIT.as_secs() * u64::from(waits);
                 tracing::warn!(waited_s, "another connection keeps the queue's store locked: nothing is acknowledged");
                 waits += 1;
             }
-            begun => return begun,
+            begun => return begun.map(drop),
         }
     }
 }

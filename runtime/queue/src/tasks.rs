@@ -147,3 +147,34 @@ impl State {
         moved
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arn::Identity;
+    use crate::settled::Settled;
+
+    #[test]
+    fn what_is_over_stays_as_it_ended_when_it_is_told_to_stop_in_the_same_moment() {
+        let now = Now { tick_ms: 0, unix_ms: 0 };
+        let mut state = State::new(Identity::default(), 1);
+        state.restore_task(TaskRow {
+            id: "t".to_owned(),
+            source: 1,
+            destination: None,
+            max_per_second: None,
+            status: MoveTaskStatus::Running,
+            moved: 0,
+            to_move: 0,
+            started_unix_ms: 0,
+            below: 1,
+            failure_reason: None,
+        });
+        for status in [MoveTaskStatus::Completed, MoveTaskStatus::Cancelling] {
+            let effect = Effect::TaskStatus { id: "t".to_owned(), status, failure_reason: None };
+            state.committed(&effect, now, &mut Settled::default());
+        }
+        assert_eq!(state.task("t").map(|task| task.status), Some(MoveTaskStatus::Completed));
+        assert!(state.active_tasks().is_empty(), "its source takes another");
+    }
+}

@@ -31,6 +31,10 @@ pub(crate) fn run(layout: &Layout) -> Result<(), String> {
         step::run(install.arg("--root").arg(&tools).env("CARGO_TARGET_DIR", tools.join("build")))?;
     }
     let folder = layout.root.join("tests/fuzz");
+    // The same dependencies as everything else has; cargo adds the fuzzer's own.
+    let lock = folder.join("Cargo.lock");
+    fs::copy(layout.root.join("Cargo.lock"), &lock)
+        .map_err(|error| format!("cannot write {}: {error}", lock.display()))?;
     for target in TARGETS {
         step::step(&format!("fuzzing {target} for {SECONDS_PER_TARGET} s"));
         let corpus = make(&layout.target.join("fuzz/corpus").join(target))?;

@@ -162,26 +162,24 @@ impl<'a> Checker<'a> {
     /// Until when a delivery certainly hides its message from a receive that is under way in `from..=to`.
     pub(super) fn held_until(&self, message: &Message<'_>, got: &Got<'_>, from: At, to: At) -> At {
         let mut until = got.span().asked + got.receive.visibility;
+        // On a standard queue an older handle still changes the visibility of a message that was received again since.
+        let by_any_handle = !self.history.queue(got.receive.queue).is_fifo;
         for (delivery, change) in &message.changes {
             if !change.span.may_be_done() || change.span.asked >= to {
                 continue;
             }
             let changed = change.span.asked + change.visibility;
             let is_its_own = *delivery == got.number;
-            let is_certain = change.span.is_done() && change.span.ended <= from;
+            // One that came when the time may have been over is of no use: somebody else may have got the message first.
+            let in_time = change.span.ended + CLOCK_SLACK < until;
+            let is_certain = change.span.is_done() && change.span.ended <= from && in_time;
             if is_its_own && is_certain {
                 until = changed;
-            } else if is_its_own || self.is_ambiguous(*delivery, from) {
+            } else if is_its_own || by_any_handle {
                 until = until.min(changed);
             }
         }
         until.saturating_sub(CLOCK_SLACK)
-    }
-
-    /// Whether the handle of a delivery may be that of a later one, too: a crash made the queue forget the first.
-    fn is_ambiguous(&self, delivery: usize, until: At) -> bool {
-        let receive = self.history.receive_of(&self.history.deliveries[delivery]);
-        self.forgotten(receive.queue, &receive.span, until)
     }
 
     fn check_message(&mut self, key: &str, message: &Message<'_>) {
@@ -217,7 +215,14 @@ impl<'a> Checker<'a> {
         let mut gone_since: Vec<(At, &str)> = Vec::new();
         for (number, delete) in message.deletes.iter().filter(|(_, delete)| delete.span.is_done()) {
             let Some(got) = message.deliveries.iter().find(|got| got.number == *number) else { continue };
-            // Too late, or forgotten: somebody else may hold it, and as on SQS the old handle then deletes nothing.
+            // Too late, forgotten or given away: somebody else may hold it, and as on SQS the old handle then deletes nothing.
+            let span = got.span();
+            let is_another = |other: &Got<'_>| {
+                other.number != got.number && other.span().ended > span.asked && other.span().asked < delete.span.ended
+            };
+            if message.deliveries.iter().any(is_another) {
+                continue;
+            }
             let in_time = delete.span.ended < self.held_until(message, got, delete.span.asked, delete.span.ended);
             if in_time && !self.forgotten(got.receive.queue, got.span(), delete.span.ended) {
                 gone_since.push((delete.span.ended, "deleted"));

@@ -157,14 +157,19 @@ fn a_handle_that_came_too_late_deletes_nothing_and_one_of_before_a_crash_still_d
         .delete(2210, "a")
         .get(2220, "b", 1)
         .delete(2230, "b")
-        .but(lift_policy)
+        .but(lift_policies)
         .holds();
+    // By a handle whose message was given to somebody else, who then deletes nothing either.
+    let given_away = told().send(0, "a").get(10, "a", 1).hide(20, "a", 0).get(30, "a", 2).delete_by(40, 0);
+    given_away.get(1100, "a", 3).delete(1110, "a").but(lift_policies).holds();
     let held_over = told().send(0, "a").get(10, "a", 1).send(20, "b").get(30, "b", 1).delete(40, "b").crash(50);
     held_over.delete_by(100, 0).get(1500, "a", 2).breaks(Rule::Revived);
 }
 
-fn lift_policy(history: &mut History) {
-    history.queues[0].dead_letters = None;
+fn lift_policies(history: &mut History) {
+    for queue in &mut history.queues {
+        queue.dead_letters = None;
+    }
 }
 
 #[test]
@@ -224,13 +229,14 @@ fn a_crash_may_make_a_standard_queue_forget_its_last_receives_and_no_others() {
 }
 
 #[test]
-fn a_forgotten_receives_handle_may_speak_for_the_next_one() {
-    let forgotten = told().send(0, "a").get(10, "a", 1).crash(15).get(100, "a", 1);
+fn an_older_handle_may_change_the_visibility_of_a_standard_queues_message_and_of_no_other() {
     let by_old_handle = |history: &mut History| last(&mut history.changes).delivery = 0;
+    let forgotten = told().send(0, "a").get(10, "a", 1).crash(15).get(100, "a", 1);
     forgotten.hide(200, "a", 0).but(by_old_handle).get(300, "a", 2).delete(400, "a").holds();
-    let remembered = told().send(0, "a").get(10, "a", 1).get(1100, "a", 2);
-    let odd = remembered.hide(1200, "a", 0).but(by_old_handle).but(lift_policy);
-    odd.get(1300, "a", 3).delete(1400, "a").breaks(Rule::Shared);
+    let twice = |key: &str| told().send(0, key).get(10, key, 1).get(1100, key, 2).but(lift_policies);
+    let shown = |key: &str| twice(key).hide(1200, key, 0).but(by_old_handle).get(1300, key, 3).delete(1400, key);
+    shown("a").holds();
+    shown("f").breaks(Rule::Shared);
 }
 
 // --- counts and dead letters

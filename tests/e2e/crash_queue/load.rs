@@ -1,24 +1,20 @@
 //! Clients that use a queue as many programs at once would, and write down all that they ask and are answered.
-//!
-//! What outlives a killed process (handles that are still held, sends without an answer) waits on the `Desk` for the
-//! clients of the next round.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::error::SdkError;
 use aws_sdk_sqs::types::{
-    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message, MessageAttributeValue,
-    MessageSystemAttributeName, SendMessageBatchRequestEntry,
+    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageSystemAttributeName,
 };
 use support::Sqs;
 use support::seed::Chance;
-use support::sqs::{arn, receive_count, system};
+use support::sqs::arn;
 
-use super::history::{At, Change, Delete, Delivery, Fate, History, MoveTask, Purge, Receive, Send, Span, TaskEnd};
+use super::desk::{Desk, Holding, KEY_ATTRIBUTE, Outgoing, attribute, delay, delivery, entry, number_of};
+use super::history::{At, Change, Delete, Fate, MoveTask, Purge, Receive, Send, Span, TaskEnd};
 
 const GROUPS: u64 = 5;
 /// Senders pause while more than so many messages wait.
@@ -27,82 +23,6 @@ const BACKLOG_MAX: i64 = 800;
 const HOLD_SECONDS: i32 = 4;
 /// The queue that is purged now and then.
 pub(super) const PURGED: &str = "scratch";
-/// The message attribute that repeats the key.
-const KEY_ATTRIBUTE: &str = "key";
-
-/// What the clients of all rounds share.
-pub(super) struct Desk {
-    begun: Instant,
-    history: Mutex<History>,
-    serial: AtomicU64,
-    /// How many messages wait, about, but for those that a purge may take.
-    backlog: AtomicI64,
-    held: Mutex<Vec<Holding>>,
-    /// Sends to FIFO queues without an answer, to be tried again.
-    unanswered: Mutex<Vec<Outgoing>>,
-}
-
-/// A delivery that a client keeps.
-#[derive(Clone)]
-struct Holding {
-    delivery: usize,
-    queue: &'static str,
-    handle: String,
-}
-
-#[derive(Clone)]
-struct Outgoing {
-    queue: &'static str,
-    key: String,
-    group: Option<String>,
-    delay_seconds: i32,
-}
-
-impl Outgoing {
-    /// The key, and as much behind it as it says.
-    fn body(&self) -> String {
-        body_of(&self.key)
-    }
-}
-
-fn body_of(key: &str) -> String {
-    let padding = key.rsplit('-').next().and_then(|length| length.parse().ok()).unwrap_or(0);
-    format!("{key} {}", "x".repeat(padding))
-}
-
-impl Desk {
-    pub(super) fn new(history: History) -> Arc<Self> {
-        Arc::new(Self {
-            begun: Instant::now(),
-            history: Mutex::new(history),
-            serial: AtomicU64::new(0),
-            backlog: AtomicI64::new(0),
-            held: Mutex::default(),
-            unanswered: Mutex::default(),
-        })
-    }
-
-    pub(super) fn now(&self) -> At {
-        u64::try_from(self.begun.elapsed().as_micros()).unwrap()
-    }
-
-    pub(super) fn history(&self) -> MutexGuard<'_, History> {
-        self.history.lock().unwrap()
-    }
-
-    /// Waits for a call, and tells when it was under way and how it ended.
-    async fn timed<T, E>(&self, call: impl Future<Output = Result<T, SdkError<E>>>) -> (Span, Option<T>) {
-        let asked = self.now();
-        let outcome = call.await;
-        let ended = self.now();
-        let fate = match &outcome {
-            Ok(_) => Fate::Done,
-            Err(SdkError::ServiceError(error)) if error.raw().status().as_u16() < 500 => Fate::Refused,
-            Err(_) => Fate::Unknown,
-        };
-        (Span { asked, ended, fate }, outcome.ok())
-    }
-}
 
 /// One client of one round. It ends at the first call without an answer, or when it is told to.
 #[derive(Clone)]
@@ -237,7 +157,7 @@ impl Caller {
 
     async fn consume_some(&mut self, queue: &'static str) -> Option<()> {
         let seconds = if self.chance.percent(5) { 0 } else { i32::try_from(self.chance.within(1, 3)).unwrap() };
-        let (span, holdings) = self.receive(queue, seconds, 1).await;
+        let (span, holdings) = self.receive(queue, 10, seconds, 1).await;
         self.goes_on(&span)?;
         let (mut deletes, mut changes) = (Vec::new(), Vec::new());
         for (holding, key) in holdings {
@@ -261,9 +181,28 @@ impl Caller {
         self.change(queue, changes).await
     }
 
-    /// Receives up to ten, and writes them down.
-    async fn receive(&self, queue: &'static str, seconds: i32, wait_seconds: i32) -> (Span, Vec<(Holding, String)>) {
-        let call = self.client().receive_message().queue_url(self.sqs.url(queue)).max_number_of_messages(10);
+    /// Keeps messages to itself by renewals, each in the last moment of a process for one of them.
+    pub(super) async fn hold_for_ever(mut self, queue: &'static str) {
+        loop {
+            let (span, holdings) = self.receive(queue, 1, 1, 1).await;
+            let holdings: Vec<_> = holdings.into_iter().map(|(holding, _)| (holding, HOLD_SECONDS)).collect();
+            self.desk.held.lock().unwrap().extend(holdings.iter().map(|(holding, _)| holding.clone()));
+            if self.goes_on(&span).is_none() || self.change(queue, holdings).await.is_none() {
+                return;
+            }
+            self.pause(15).await;
+        }
+    }
+
+    /// Receives up to `max`, and writes them down.
+    async fn receive(
+        &self,
+        queue: &'static str,
+        max: i32,
+        seconds: i32,
+        wait_seconds: i32,
+    ) -> (Span, Vec<(Holding, String)>) {
+        let call = self.client().receive_message().queue_url(self.sqs.url(queue)).max_number_of_messages(max);
         let call = call.visibility_timeout(seconds).wait_time_seconds(wait_seconds).message_attribute_names("All");
         let call = call.message_system_attribute_names(MessageSystemAttributeName::All);
         let (span, answer) = self.desk.timed(call.send()).await;
@@ -331,15 +270,18 @@ impl Caller {
         self.goes_on(&span)
     }
 
-    /// Settles what was held over a crash, by the handles of before it.
+    /// Settles most of what was held over a crash, by the handles of before it.
     pub(super) async fn settle_held(mut self) {
         let held = std::mem::take(&mut *self.desk.held.lock().unwrap());
         for holding in held {
             let queue = holding.queue;
-            let settled = if self.chance.percent(70) {
-                self.delete(queue, vec![holding]).await
-            } else {
-                self.change(queue, vec![(holding, 0)]).await
+            let settled = match self.chance.below(10) {
+                0..5 => self.delete(queue, vec![holding]).await,
+                5..7 => self.change(queue, vec![(holding, 0)]).await,
+                _ => {
+                    self.desk.held.lock().unwrap().push(holding);
+                    Some(())
+                }
             };
             if settled.is_none() {
                 return;
@@ -391,7 +333,7 @@ impl Caller {
     pub(super) async fn drain(&self, queues: &[&'static str]) {
         for queue in queues {
             loop {
-                let (span, holdings) = self.receive(queue, 30, 0).await;
+                let (span, holdings) = self.receive(queue, 10, 30, 0).await;
                 assert!(span.is_done(), "a receive of the drain failed");
                 if holdings.is_empty() {
                     break;
@@ -412,45 +354,5 @@ impl Caller {
             ends.extend(tasks.into_iter().map(|task| end(task.status)));
         }
         ends
-    }
-}
-
-fn attribute(text: &str) -> MessageAttributeValue {
-    MessageAttributeValue::builder().data_type("String").string_value(text).build().unwrap()
-}
-
-fn delay(one: &Outgoing) -> Option<i32> {
-    (one.delay_seconds > 0).then_some(one.delay_seconds)
-}
-
-fn entry(place: usize, one: &Outgoing) -> SendMessageBatchRequestEntry {
-    let entry = SendMessageBatchRequestEntry::builder().id(place.to_string()).message_body(one.body());
-    let entry = entry.message_attributes(KEY_ATTRIBUTE, attribute(&one.key));
-    let entry = entry.set_message_group_id(one.group.clone()).set_delay_seconds(delay(one));
-    entry.set_message_deduplication_id(one.group.as_ref().map(|_| one.key.clone())).build().unwrap()
-}
-
-fn number_of(failed: &aws_sdk_sqs::types::BatchResultErrorEntry) -> usize {
-    failed.id().parse().unwrap()
-}
-
-/// What was received, beside what was sent.
-fn delivery(history: &History, receive: usize, message: &Message) -> Delivery {
-    let body = message.body.as_deref().unwrap_or_default();
-    let key = body.split(' ').next().unwrap_or_default().to_owned();
-    let named = message.message_attributes.as_ref().and_then(|attributes| attributes.get(KEY_ATTRIBUTE));
-    let group = system(message, &MessageSystemAttributeName::MessageGroupId);
-    let sent = history.sends.iter().find(|send| send.key == key);
-    // One that is being sent right now is not in the history yet.
-    let sent_group = sent.map_or(group, |send| send.group.as_deref().unwrap_or_default());
-    let is_intact =
-        body == body_of(&key) && named.and_then(|value| value.string_value()) == Some(&key) && group == sent_group;
-    Delivery {
-        receive,
-        message_id: message.message_id.clone().unwrap(),
-        receive_count: receive_count(message).parse().unwrap(),
-        sequence: system(message, &MessageSystemAttributeName::SequenceNumber).parse().ok(),
-        is_intact,
-        key,
     }
 }

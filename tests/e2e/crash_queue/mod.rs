@@ -1,11 +1,12 @@
 //! SIGKILL at random moments while many clients use the built-in queue: everything that was acknowledged is held against
 //! everything that was received.
 //!
-//! `load.rs` are the clients, `history.rs` what they wrote down, `checker.rs` and `groups.rs` what must not be found in
+//! `load.rs` are the clients, `desk.rs` is what they share, `history.rs` what they wrote down, `checker.rs` and `groups.rs` what must not be found in
 //! it. When the process is killed is chance: the printed seed repeats what the clients do, not what the machine does.
 
 mod checker;
 mod checker_tests;
+mod desk;
 mod groups;
 mod history;
 mod load;
@@ -14,8 +15,9 @@ use std::io::Write;
 use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName::{FifoQueue, RedrivePolicy};
+use desk::Desk;
 use history::{Crash, DeadLetters, History, QueueSpec};
-use load::{Caller, Desk, PURGED};
+use load::{Caller, PURGED};
 use serde_json::json;
 use support::seed::{Chance, seed};
 use support::sqs::arn;
@@ -85,6 +87,7 @@ async fn campaign(seed: u64) {
         let mut caller = Caller::new(&desk, &server.endpoint(), chance.fork());
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(caller.another().settle_held());
+        tasks.spawn(caller.another().hold_for_ever("work"));
         for queue in ["work", "work", "orders.fifo", "orders.fifo", PURGED] {
             tasks.spawn(caller.another().send_for_ever(queue));
         }

@@ -16,16 +16,19 @@ mod tasks;
 mod verbs;
 mod world;
 
+use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
 
 use world::World;
 
 /// Beside the sources, wherever the test is run from: a seed that is written here is committed with its mend.
 const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/proptest-regressions/model.txt");
+const FAIR_SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/proptest-regressions/fair_model.txt");
 
-/// More than this many cases are asked for with `WASMILL_TEST_LONG`.
+/// So many cases in every run, and twenty times as many where `WASMILL_TEST_LONG` is set.
 const CASES: u32 = 10_000;
-const CASES_LONG: u32 = 200_000;
+const FAIR_CASES: u32 = 200;
+const LONG: u32 = 20;
 
 /// What must have happened in that many cases, or they prove less than they seem to.
 const MUST_BE_SEEN: [&str; 12] = [
@@ -43,12 +46,11 @@ const MUST_BE_SEEN: [&str; 12] = [
     "a receive",
 ];
 
-#[test]
-fn the_machine_does_what_the_model_does() {
-    let cases = if std::env::var_os("WASMILL_TEST_LONG").is_some() { CASES_LONG } else { CASES };
-    let kept = FileFailurePersistence::Direct(SEEDS);
+fn run(cases: u32, seeds: &'static str, strategy: &impl Strategy<Value = Vec<ops::Op>>) {
+    let cases = if std::env::var_os("WASMILL_TEST_LONG").is_some() { LONG * cases } else { cases };
+    let kept = FileFailurePersistence::Direct(seeds);
     let config = Config { cases, failure_persistence: Some(Box::new(kept)), ..Config::default() };
-    let outcome = TestRunner::new(config).run(&ops::ops(), |ops| {
+    let outcome = TestRunner::new(config).run(strategy, |ops| {
         let mut world = World::new();
         ops.iter().for_each(|op| world.step(op));
         world.come_to_rest();
@@ -57,8 +59,18 @@ fn the_machine_does_what_the_model_does() {
     if let Err(failure) = outcome {
         panic!("{failure}");
     }
+}
+
+#[test]
+fn the_machine_does_what_the_model_does() {
+    run(CASES, SEEDS, &ops::ops());
     let seen = world::seen();
     for what in MUST_BE_SEEN {
         assert!(seen.contains_key(what), "{what} did not happen once: {seen:?}");
     }
+}
+
+#[test]
+fn no_tenant_of_a_fair_queue_is_starved_by_others_that_come_and_go() {
+    run(FAIR_CASES, FAIR_SEEDS, &ops::rounds());
 }

@@ -145,3 +145,23 @@ fn op() -> impl Strategy<Value = Op> {
 pub(super) fn ops() -> impl Strategy<Value = Vec<Op>> {
     prop::collection::vec(op(), 1..120)
 }
+
+/// Tenants that come and go beside one with a backlog, on a queue that gives nothing up: each round one message comes,
+/// one is received, and mostly deleted at once.
+pub(super) fn rounds() -> impl Strategy<Value = Vec<Op>> {
+    const QUEUE: QueueId = 3;
+    let send = |group: u8, count: usize| {
+        let entries = vec![Entry { delay_s: None, group, deduplication: 0 }; count];
+        [Op::Send { queue: QUEUE, entries }, Op::Commit]
+    };
+    let round = move |(group, is_deleted): (u8, bool)| {
+        let mut ops = send(group, 1).to_vec();
+        ops.extend([Op::Receive { queue: QUEUE, max: 1, visibility_s: None, attempt: None }, Op::Commit]);
+        if is_deleted {
+            ops.extend([Op::Delete { receipts: vec![0] }, Op::Commit]);
+        }
+        ops
+    };
+    prop::collection::vec((prop_oneof![Just(0u8), Just(2), Just(3)], prop::bool::weighted(0.8)), 1..40)
+        .prop_map(move |rounds| send(1, 20).into_iter().chain(rounds.into_iter().flat_map(round)).collect())
+}

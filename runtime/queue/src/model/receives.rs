@@ -156,7 +156,7 @@ impl World {
         let attempt = attempt.filter(|_| known.is_fifo);
         if let Some(known) = attempt.and_then(|attempt| self.naive.repeatable(queue, attempt).cloned()) {
             saw("a receive attempt repeated");
-            self.repeat(known, &handed_out, until_ms);
+            self.repeat(&known, &handed_out, until_ms);
         } else {
             let receivable = self.naive.receivable(queue);
             let taken = taken(&effects);
@@ -208,7 +208,7 @@ impl World {
                 Effect::Delivery { seq, state } => {
                     let message = self.naive.message_mut(*seq).unwrap();
                     let before = message.delivery;
-                    assert!(!target.is_some_and(|(_, max)| before.receive_count >= max), "handed out too often");
+                    assert!(target.is_none_or(|(_, max)| before.receive_count < max), "handed out too often");
                     let first_ms =
                         if before.first_received_unix_ms == 0 { now.unix_ms } else { before.first_received_unix_ms };
                     message.delivery = DeliveryState {
@@ -240,7 +240,7 @@ impl World {
         assert!(renewal.is_none_or(|new| (new.enqueued_tick_ms, new.sent_unix_ms) == (now.tick_ms, now.unix_ms)));
     }
 
-    fn repeat(&mut self, known: KnownAttempt, handed_out: &[HandedOut], until_ms: u64) {
+    fn repeat(&mut self, known: &KnownAttempt, handed_out: &[HandedOut], until_ms: u64) {
         let given: Vec<(Seq, u32)> = handed_out.iter().map(|one| (one.receipt.seq, one.receipt.issue)).collect();
         let expected: Vec<(Seq, u32)> = known.messages.iter().map(|(seq, issue, _)| (*seq, *issue)).collect();
         assert_eq!(given, expected, "the same messages and handles");

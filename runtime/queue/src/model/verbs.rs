@@ -164,7 +164,7 @@ impl World {
         }
         delivery.visible_tick_ms = until_ms;
         let expected = *delivery;
-        delivered(receipt.seq, changed.unwrap(), expected, effects);
+        delivered(receipt.seq, changed.unwrap().as_ref(), expected, effects);
     }
 
     pub(super) fn release(&mut self, receipt: Receipt, effects: &mut Vec<Effect>) {
@@ -182,7 +182,7 @@ impl World {
         delivery.visible_tick_ms = now_ms;
         delivery.received_tick_ms = 0;
         let expected = *delivery;
-        delivered(receipt.seq, released, expected, effects);
+        delivered(receipt.seq, released.as_ref(), expected, effects);
     }
 
     pub(super) fn dead_letter(&mut self, receipt: Receipt, effects: &mut Vec<Effect>) {
@@ -257,8 +257,8 @@ impl World {
     }
 }
 
-fn delivered(seq: Seq, effect: Option<Effect>, expected: DeliveryState, effects: &mut Vec<Effect>) {
+fn delivered(seq: Seq, effect: Option<&Effect>, expected: DeliveryState, effects: &mut Vec<Effect>) {
     let Some(Effect::Delivery { seq: of, state }) = effect else { panic!("{effect:?}") };
-    assert_eq!((of, state), (seq, expected));
-    effects.push(Effect::Delivery { seq: of, state });
+    assert_eq!((*of, *state), (seq, expected));
+    effects.push(Effect::Delivery { seq, state: expected });
 }

@@ -174,7 +174,7 @@ impl World {
     }
 
     async fn check(&self) {
-        for queue in 0..QUEUES.len() {
+        for (queue, name) in QUEUES.into_iter().enumerate() {
             let of_it = self.known.iter().filter(|known| known.queue == queue);
             let expected: BTreeMap<String, Shown> = of_it
                 .map(|known| {
@@ -183,7 +183,7 @@ impl World {
                     (known.body.clone(), Shown { id, state, count, group, is_dead })
                 })
                 .collect();
-            assert_eq!(self.shown(queue).await, expected, "{}", QUEUES[queue]);
+            assert_eq!(self.shown(queue).await, expected, "{name}");
             let visible = expected.values().filter(|shown| shown.state == MessageState::Visible).count() as u64;
             let told = self.queue(queue).describe().unwrap();
             assert_eq!((told.visible, told.in_flight, told.delayed), (visible, expected.len() as u64 - visible, 0));

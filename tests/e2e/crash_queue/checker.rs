@@ -12,7 +12,9 @@ use super::history::{At, Change, Crash, Delete, Delivery, History, Receive, Send
 
 /// Readings of the queue's clock are whole milliseconds, and a restart may cost it one or two.
 const CLOCK_SLACK: At = 20_000;
-/// What nobody waits for is written within milliseconds; a loaded machine may take this long.
+/// What nobody waits for may be left out of a commit for 10 ms: twice that, for whoever asks late.
+const LINGER: At = 20_000;
+/// By then it is written even where there are no other commits; a loaded machine may take this long.
 const COMMIT_WINDOW_MAX: At = 2_000_000;
 /// Sends of one deduplication id are one message for five minutes.
 const DEDUPLICATION_WINDOW: At = 300_000_000;
@@ -88,7 +90,7 @@ impl Got<'_> {
 pub(super) struct Checker<'a> {
     pub(super) history: &'a History,
     pub(super) messages: BTreeMap<&'a str, Message<'a>>,
-    /// For each crash, the last moment at which something was asked that is certainly on disk.
+    /// For each crash, when the last thing was asked for that is certainly on disk.
     sealed: Vec<(Crash, At)>,
     violations: Vec<Violation>,
 }
@@ -135,8 +137,8 @@ impl<'a> Checker<'a> {
         checker
     }
 
-    /// Everything asked until then is on disk at a crash: the log has one order, and something asked later was
-    /// acknowledged. Only what certainly wrote something counts: a first send.
+    /// When the last commit before a crash was asked for that certainly was one: it has everything that did not linger.
+    /// Only what certainly wrote something counts: a first send.
     fn sealed_before(&self, crash: Crash) -> At {
         let sends = self.history.sends.iter().filter(|send| send.span.is_done() && send.span.ended <= crash.gone);
         let first_tries = sends.filter(|send| self.messages[send.key.as_str()].sends.len() == 1);
@@ -155,7 +157,7 @@ impl<'a> Checker<'a> {
         }
         let crash = self.sealed.iter().find(|(crash, _)| crash.gone >= span.ended);
         crash.is_some_and(|(crash, sealed)| {
-            crash.killed < until && *sealed < span.ended && crash.killed < span.ended + COMMIT_WINDOW_MAX
+            crash.killed < until && *sealed < span.ended + LINGER && crash.killed < span.ended + COMMIT_WINDOW_MAX
         })
     }
 

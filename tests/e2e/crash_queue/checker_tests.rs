@@ -162,7 +162,7 @@ fn a_handle_that_came_too_late_deletes_nothing_and_one_of_before_a_crash_still_d
     // By a handle whose message was given to somebody else, who then deletes nothing either.
     let given_away = told().send(0, "a").get(10, "a", 1).hide(20, "a", 0).get(30, "a", 2).delete_by(40, 0);
     given_away.get(1100, "a", 3).delete(1110, "a").but(lift_policies).holds();
-    let held_over = told().send(0, "a").get(10, "a", 1).send(20, "b").get(30, "b", 1).delete(40, "b").crash(50);
+    let held_over = told().send(0, "a").get(10, "a", 1).send(40, "b").get(42, "b", 1).delete(45, "b").crash(50);
     held_over.delete_by(100, 0).get(1500, "a", 2).breaks(Rule::Revived);
 }
 
@@ -207,7 +207,7 @@ fn a_change_of_visibility_counts_when_it_is_acknowledged_and_may_before() {
     told().send(0, "a").get(10, "a", 1).hide(900, "a", 500).get(1200, "a", 2).delete(1300, "a").breaks(Rule::Shared);
     let unknown = |history: &mut History| last(&mut history.changes).span.fate = Fate::Unknown;
     told().send(0, "a").get(10, "a", 1).hide(900, "a", 500).but(unknown).get(1200, "a", 2).delete(1300, "a").holds();
-    let kept = told().send(0, "a").get(10, "a", 1).send(12, "b").get(15, "b", 1).delete(16, "b").hide(900, "a", 500);
+    let kept = told().send(0, "a").get(10, "a", 1).send(40, "b").get(45, "b", 1).delete(46, "b").hide(900, "a", 500);
     kept.crash(902).get(1200, "a", 2).delete(1300, "a").breaks(Rule::Shared);
     let refused = |history: &mut History| last(&mut history.changes).span.fate = Fate::Refused;
     let early = told().send(0, "a").get(10, "a", 1).hide(20, "a", 0).but(refused);
@@ -217,8 +217,10 @@ fn a_change_of_visibility_counts_when_it_is_acknowledged_and_may_before() {
 #[test]
 fn a_crash_may_make_a_standard_queue_forget_its_last_receives_and_no_others() {
     told().send(0, "a").get(10, "a", 1).crash(15).get(100, "a", 1).delete(200, "a").holds();
-    // A send that was acknowledged after the receive: the receive was written before it.
-    let sealed = || told().send(0, "a").get(10, "a", 1).send(12, "b").crash(15).get(90, "b", 1).delete(95, "b");
+    // A send that was acknowledged some time after the receive: the receive was written with it, or before.
+    let sealed = || told().send(0, "a").get(10, "a", 1).send(40, "b").crash(45).get(90, "b", 1).delete(95, "b");
+    let too_early = told().send(0, "a").get(10, "a", 1).send(20, "b").crash(25).get(90, "b", 1).delete(95, "b");
+    too_early.get(100, "a", 1).delete(200, "a").holds();
     sealed().get(100, "a", 2).delete(200, "a").breaks(Rule::Shared);
     sealed().get(1100, "a", 1).delete(1200, "a").breaks(Rule::Counted);
     // So long ago that it must have been written.

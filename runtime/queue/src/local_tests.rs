@@ -580,3 +580,19 @@ async fn metrics_count_what_happened_and_forget_a_deleted_queue() {
     broker.delete_queue("q").await.unwrap();
     assert!(shown().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_queues_name_is_free_at_once_and_blocked_for_a_minute_where_that_is_wanted() {
+    let broker = in_memory().await;
+    create(&broker, "q", &[]).await;
+    broker.delete_queue("q").await.unwrap();
+    create(&broker, "q", &[]).await;
+
+    broker.block_deleted_names();
+    broker.delete_queue("q").await.unwrap();
+    advance(ms(59_999)).await;
+    assert_eq!(broker.create_queue("q", &[], &[]).await.unwrap_err(), CreateQueueError::DeletedRecently);
+    create(&broker, "another", &[]).await;
+    advance(ms(1)).await;
+    create(&broker, "q", &[]).await;
+}

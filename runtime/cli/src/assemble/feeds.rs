@@ -151,8 +151,13 @@ mod tests {
     /// Mappings from local queues to one function of five seconds.
     fn config(sources: &[&str], strict_lambda: bool) -> Config {
         let any_port = ([127, 0, 0, 1], 0).into();
-        let local =
-            LocalQueue { listen: any_port, data_dir: None, durability: Durability::Fsync, allowed_origins: Vec::new() };
+        let local = LocalQueue {
+            listen: any_port,
+            data_dir: None,
+            durability: Durability::Fsync,
+            allowed_origins: Vec::new(),
+            blocks_deleted_names: false,
+        };
         let function = FunctionSpec { timeout: Duration::from_secs(5), ..FunctionSpec::new("f", "f.wasm".into()) };
         let mapping = |(index, source): (usize, &&str)| MappingSpec {
             key: format!("event_source_mapping[{index}]"),

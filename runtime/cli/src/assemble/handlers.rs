@@ -187,6 +187,7 @@ mod tests {
             data_dir: None,
             durability: config::Durability::Fsync,
             allowed_origins: Vec::new(),
+            blocks_deleted_names: false,
         };
         let base = Config::of_queue(local, ([127, 0, 0, 1], 0).into());
         Config { functions: vec![function], sandbox, ..base }

@@ -28,6 +28,9 @@ pub(super) async fn open(config: &Config, local: &config::LocalQueue, registry: 
     if local.data_dir.is_none() {
         tracing::info!("the queues are in memory: they and their messages are gone when the process ends");
     }
+    if local.blocks_deleted_names {
+        broker.block_deleted_names();
+    }
     own(&broker, &config.queues).await?;
     Ok(broker)
 }

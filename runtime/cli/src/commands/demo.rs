@@ -279,6 +279,7 @@ fn config(folder: &Path) -> Config {
         data_dir: Some(folder.join("data")),
         durability: Durability::Os,
         allowed_origins: Vec::new(),
+        blocks_deleted_names: false,
     };
     let base = Config::of_queue(local_queue, any_port);
     let redrive = RedriveSpec {

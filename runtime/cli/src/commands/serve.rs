@@ -34,6 +34,7 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<ExitCode, CliError> {
             DurabilityArg::Os => Durability::Os,
         },
         allowed_origins: Vec::new(),
+        blocks_deleted_names: false,
     };
     let signals = Signals::install().map_err(|error| CliError::internal(format!("no signals: {error}")))?;
     let config = Config { access_keys: access_key.into_iter().collect(), ..Config::of_queue(local, args.admin_listen) };

@@ -36,6 +36,8 @@ pub(crate) struct LocalQueue {
     pub(crate) durability: Durability,
     /// Whose pages may use the AWS APIs from a browser.
     pub(crate) allowed_origins: Vec<String>,
+    /// A deleted queue's name is blocked for 60 s, as on SQS.
+    pub(crate) blocks_deleted_names: bool,
 }
 
 /// The listener for people and monitors.
@@ -101,9 +103,14 @@ fn read_local_queue(mut section: Section<'_, '_>, folder: &Path, has_auth: bool)
         }
         allowed_origins.push(origin.value);
     }
+    let blocks_deleted_names = section.table("strict").is_some_and(|mut strict| {
+        let deleted_recently = strict.boolean("deleted_recently", false).value;
+        strict.finish();
+        deleted_recently
+    });
     section.finish();
     let durability = durability.map(|choice| choice.value).unwrap_or_default();
-    (LocalQueue { listen: listen.value, data_dir, durability, allowed_origins }, listen)
+    (LocalQueue { listen: listen.value, data_dir, durability, allowed_origins, blocks_deleted_names }, listen)
 }
 
 fn read_admin(mut section: Section<'_, '_>) -> Located<SocketAddr> {

@@ -180,7 +180,7 @@ fn every_key_that_works_is_in_full_toml() {
     let text =
         std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../config/full.toml")).unwrap();
     // An unknown key makes each section list what it knows: the reader itself says which keys work.
-    let probe = "a_b_c = 1\n[local_queue]\na_b_c = 1\n[auth]\na_b_c = 1\n\
+    let probe = "a_b_c = 1\n[local_queue]\na_b_c = 1\nstrict = { a_b_c = 1 }\n[auth]\na_b_c = 1\n\
                  credentials = [{ a_b_c = 1 }]\n[admin]\na_b_c = 1\n[aws]\na_b_c = 1\n[sandbox]\na_b_c = 1\n\
                  [[queue]]\na_b_c = 1\nredrive_policy = { a_b_c = 1 }\n\
                  redrive_allow_policy = { a_b_c = 1 }\n[[function]]\na_b_c = 1\n\
@@ -189,7 +189,7 @@ fn every_key_that_works_is_in_full_toml() {
         .into_iter()
         .filter_map(|found| Some(found.mend.strip_prefix("the keys here are ")?.to_owned()))
         .collect();
-    assert_eq!(lists.len(), 13, "one list per section");
+    assert_eq!(lists.len(), 14, "one list per section");
     for key in lists.iter().flat_map(|list| list.split(", ")) {
         let written = |line: &str| {
             if line.starts_with('#') {

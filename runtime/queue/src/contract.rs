@@ -129,7 +129,8 @@ pub trait Queue: Send + Sync + 'static {
     /// Sets when deliveries become visible again, counted from now.
     ///
     /// # Errors
-    /// As the trait says; per entry `NotInFlight` when the delivery is over.
+    /// As the trait says; per entry `NotInFlight` when the delivery is over. On a standard queue the receipt of an earlier
+    /// delivery is taken too while somebody has the message, as on SQS.
     async fn change_visibility(&self, changes: &[VisibilityChange]) -> Result<EntryResults<()>, QueueError>;
 
     /// Gives deliveries back at once, as if they had not been received where the queue can do that

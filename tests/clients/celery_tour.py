@@ -18,22 +18,33 @@ results.touch()
 os.environ["TOUR_BROKER"] = f"sqs://test:test@{urlsplit(endpoint).netloc}"
 os.environ["TOUR_RESULTS"] = str(results)
 
+import boto3  # noqa: E402
 import celery_tasks as tasks  # noqa: E402: it reads the environment
 from celery import chain  # noqa: E402
 
 HERE = pathlib.Path(__file__).parent
 MANY = 40
+sqs = boto3.client("sqs", endpoint_url=endpoint, region_name="us-east-1")
 
 
 def noted():
     return [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
 
 
+def left():
+    """How many messages there are, in hand or not."""
+    counters = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed"]
+    urls = [sqs.get_queue_url(QueueName=name)["QueueUrl"] for name in ("celery-tour", "celery-other")]
+    found = [sqs.get_queue_attributes(QueueUrl=url, AttributeNames=counters)["Attributes"] for url in urls]
+    return sum(int(count) for attributes in found for count in attributes.values())
+
+
 def wait_for(count, worker):
+    """Until so many tasks have run and all are acknowledged, which a late acknowledgement is a little later."""
     until = time.monotonic() + 90
-    while len(noted()) < count:
+    while len(noted()) < count or left():
         assert worker.poll() is None, "the worker has ended"
-        assert time.monotonic() < until, f"{len(noted())} of {count} tasks: {noted()}"
+        assert time.monotonic() < until, f"{len(noted())} of {count} tasks, {left()} messages: {noted()}"
         time.sleep(0.1)
 
 
@@ -55,7 +66,6 @@ worker = subprocess.Popen(command, cwd=folder, stdout=sys.stderr)
 try:
     expected = MANY + 6
     wait_for(expected, worker)
-    # A warm shutdown gives back what was prefetched, and loses nothing.
     worker.terminate()
     assert worker.wait(60) == 0, worker.returncode
 finally:

@@ -654,3 +654,18 @@ fn noted(directory: &TempDir) -> Vec<(String, String, u32)> {
     };
     whole.lines().map(parse).collect()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_finds_a_queue_empty_finds_what_it_gave_up_in_the_dead_letter_queue() {
+    let directory = TempDir::new().unwrap();
+    let broker = open(&directory).await;
+    let (queue, dead) = create_with_dead(&broker, "q", 1).await;
+    for round in 1..=20 {
+        send(&queue, vec![text("poison")]).await;
+        let receipt = take_one(&queue).await.receipt;
+        hide(&queue, &receipt, 0).await.unwrap();
+        assert!(take(&queue, 1).await.is_empty());
+        assert_eq!(counts(&dead).0, round);
+    }
+    broker.close().await;
+}

@@ -329,15 +329,20 @@ impl LocalQueue {
         };
         // A group has one holder, across crashes too: a FIFO delivery is on disk before anybody hears of it.
         let wait = if self.shared.is_fifo { Wait::Durable } else { Wait::Lazy };
-        let ((handed_out, more, upcoming), ack) = self.inner.plan(wait, |state, now, effects| {
+        let ((handed_out, more, upcoming, gave_up), ack) = self.inner.plan(wait, |state, now, effects| {
             let handed_out = state.receive(id, receiving, now, effects)?;
-            Ok::<_, QueueError>((handed_out, state.is_ready(id), state.next_visible_tick_ms(id)))
+            let gave_up = effects.iter().any(|effect| matches!(effect, Effect::Move(_)));
+            Ok::<_, QueueError>((handed_out, state.is_ready(id), state.next_visible_tick_ms(id), gave_up))
         })?;
         self.inner.alarm.set_if_awaited(&self.shared.signal, upcoming);
         if more && !handed_out.is_empty() {
             self.shared.signal.wake_one();
         }
         ack.durable().await?;
+        if gave_up {
+            // Who finds the queue empty may look into the dead-letter queue next.
+            self.inner.submit(vec![Effect::Barrier]).await?;
+        }
         if handed_out.is_empty() {
             return Ok(Vec::new());
         }

@@ -110,6 +110,10 @@ impl Duplicates {
     /// Forgets all that was sent up to `through`.
     pub(crate) fn forget_through(&mut self, through: Seq) {
         self.forgotten_through = self.forgotten_through.max(through);
+        // What expired was taken out one by one already, and there is a lot that has not.
+        if self.by_age.front().is_none_or(|(_, oldest, _)| *oldest > through) {
+            return;
+        }
         self.by_age.retain(|(_, seq, _)| *seq > through);
         self.known.retain(|_, known| known.original.seq > through);
     }

@@ -12,6 +12,9 @@ use super::queue::Queue;
 use super::server::{Kind, Server};
 use crate::step;
 
+/// More connections than so many make one step of a slow server take longer than a round.
+const SLOW_CONNECTIONS_MAX: usize = 16;
+
 /// The cells' medians.
 pub(super) type Table = BTreeMap<(Work, usize, Kind), Outcome>;
 
@@ -28,6 +31,9 @@ pub(super) fn measure(options: &Options, servers: &[Server]) -> Result<Table, St
             for turn in 0..servers.len() {
                 // Nobody is always the first after the pause.
                 let server = &servers[(turn + round) % servers.len()];
+                if server.kind.is_slow() && *connections > SLOW_CONNECTIONS_MAX {
+                    continue;
+                }
                 let name = format!("bench-{round}-{connections}");
                 for (work, outcome) in visit(server, *connections, options.round, &name)? {
                     rounds.entry((work, *connections, server.kind)).or_default().push(outcome);

@@ -339,7 +339,7 @@ impl LocalQueue {
             self.shared.signal.wake_one();
         }
         ack.durable().await?;
-        if gave_up {
+        if gave_up && !self.shared.is_fifo {
             // Who finds the queue empty may look into the dead-letter queue next.
             self.inner.submit(vec![Effect::Barrier]).await?;
         }

@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use crate::clock::ClockMark;
 use crate::effect::{DeliveryState, Effect, MoveKind, Seq};
 use crate::error::StorageError;
-use crate::housekeeping;
+use crate::housekeeping::{self, Nudge};
 use crate::store::Store;
 
 const GROUP_MAX_OPERATIONS: usize = 4096;
@@ -26,8 +26,9 @@ const LINGER: Duration = Duration::from_millis(10);
 const MARK_EVERY_MS: u64 = 1000;
 /// More messages than can be sent until the next mark: a number is never given twice, even after a crash.
 const NUMBERS_PER_MARK: u64 = 10_000_000;
-/// Pages' worth of effects between two nudges to the housekeeper.
-const PAGES_PER_NUDGE: usize = 1000;
+/// By so much the log grows between two nudges to the housekeeper. A checkpoint costs two syncs, and what was changed
+/// many times since the last one is copied once.
+const LOG_PAGES_PER_NUDGE: u64 = 4000;
 const PAGE_BYTES: usize = 4096;
 
 pub(crate) type Answer = Result<(), StorageError>;
@@ -98,7 +99,7 @@ impl Committer {
         let loop_shared = Arc::clone(&shared);
         let thread = thread::Builder::new().name("queue-commit".into()).spawn(move || {
             let _last_will = LastWill(Arc::clone(&loop_shared));
-            let mut writer = Writer { store, observer, nudge: Some(nudge), since_nudge: 0, marked_tick_ms: 0 };
+            let mut writer = Writer { store, observer, nudge: Some(nudge), nudged_at_pages: 0, marked_tick_ms: 0 };
             while let Some(operations) = loop_shared.next_group() {
                 writer.commit(operations, &loop_shared);
             }
@@ -286,8 +287,9 @@ struct Writer<O> {
     store: Store,
     observer: O,
     /// Dropped at the end, which ends the housekeeper.
-    nudge: Option<SyncSender<()>>,
-    since_nudge: usize,
+    nudge: Option<SyncSender<Nudge>>,
+    /// How long the log was at the last nudge.
+    nudged_at_pages: u64,
     marked_tick_ms: u64,
 }
 
@@ -327,6 +329,7 @@ impl<O: Observer> Writer<O> {
         if self.store.has_room_for((pages * PAGE_BYTES) as u64) {
             return (operations, Vec::new());
         }
+        self.nudge(Nudge::RoomIsShort);
         operations.into_iter().partition(|operation| !sends(operation))
     }
 
@@ -339,14 +342,21 @@ impl<O: Observer> Writer<O> {
         if let Some((mark, _)) = mark {
             self.marked_tick_ms = mark.tick_ms;
         }
-        let effects = operations.iter().flat_map(|operation| &operation.effects);
-        self.since_nudge += effects.map(pages).sum::<usize>();
-        if self.since_nudge >= PAGES_PER_NUDGE {
-            self.since_nudge = 0;
-            // A full channel means that a nudge is already waiting.
-            let _ = self.nudge.as_ref().map(|nudge| nudge.try_send(()));
+        let log_pages = self.store.log_pages();
+        if log_pages < self.nudged_at_pages {
+            // It was begun anew meanwhile.
+            self.nudged_at_pages = 0;
+        }
+        if log_pages - self.nudged_at_pages >= LOG_PAGES_PER_NUDGE {
+            self.nudged_at_pages = log_pages;
+            self.nudge(Nudge::LogIsLong);
         }
         Ok(())
+    }
+
+    fn nudge(&self, why: Nudge) {
+        // A full channel means that a nudge is already waiting.
+        let _ = self.nudge.as_ref().map(|nudge| nudge.try_send(why));
     }
 
     fn give_up(&self, operations: Vec<Operation>, error: &StorageError, shared: &Shared) {

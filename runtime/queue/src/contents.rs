@@ -1,7 +1,8 @@
 //! The messages' unchanging parts that are kept in memory: all of them without a store, else as many as fit.
 //!
 //! A message that was just sent is usually received next, so what is sent is kept while there is room; what is not here
-//! is read from the store. Nothing is evicted: room comes back as messages leave.
+//! is read from the store, and what stands behind it with it (`bodies.rs`). Nothing is evicted: room comes back as
+//! messages leave.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,6 +11,9 @@ use crate::effect::{Content, Move, Seq};
 
 /// What a kept message costs beyond its texts: the map's slot, the strings' and the allocations' overhead.
 const OVERHEAD_BYTES: usize = 320;
+/// One part of the room is kept from what is sent, for what is read ahead: a long backlog would be read one by one
+/// otherwise.
+const AHEAD_SHARE: usize = 8;
 
 #[derive(Debug)]
 pub(crate) struct Contents {
@@ -33,9 +37,26 @@ impl Contents {
         self.kept.get(&seq).cloned()
     }
 
+    /// Keeps what was sent, if there is room.
     pub(crate) fn insert(&mut self, seq: Seq, content: Arc<Content>) {
+        // Without a store nothing is read.
+        let for_what_is_read = if self.max_bytes == usize::MAX { 0 } else { self.max_bytes / AHEAD_SHARE };
+        self.insert_up_to(self.max_bytes - for_what_is_read, seq, content);
+    }
+
+    /// Keeps what was read before anybody asked for it, if there is room.
+    pub(crate) fn insert_ahead(&mut self, seq: Seq, content: Arc<Content>) {
+        self.insert_up_to(self.max_bytes, seq, content);
+    }
+
+    /// How many bytes of bodies that are like the kept ones may be read ahead.
+    pub(crate) fn room_bytes(&self) -> usize {
+        self.max_bytes - self.bytes.min(self.max_bytes)
+    }
+
+    fn insert_up_to(&mut self, max_bytes: usize, seq: Seq, content: Arc<Content>) {
         let cost = cost_bytes(&content);
-        if self.bytes.saturating_add(cost) > self.max_bytes {
+        if self.bytes.saturating_add(cost) > max_bytes {
             return;
         }
         self.bytes += cost;
@@ -93,19 +114,26 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_not_kept_and_room_comes_back() {
-        let mut contents = Contents::new(2 * (100 + OVERHEAD_BYTES));
-        for seq in 1..=3 {
+        let one = 100 + OVERHEAD_BYTES;
+        let mut contents = Contents::new(AHEAD_SHARE * one);
+        for seq in 1..=8 {
             contents.insert(seq, content(100));
         }
-        assert!(contents.get(2).is_some());
-        assert!(contents.get(3).is_none());
+        assert!(contents.get(7).is_some());
+        assert!(contents.get(8).is_none(), "the last part is for what is read ahead");
+        contents.insert_ahead(8, content(100));
+        contents.insert_ahead(9, content(100));
+        assert!(contents.get(8).is_some());
+        assert!(contents.get(9).is_none());
         contents.remove(1);
-        contents.insert(4, content(100));
-        assert!(contents.get(4).is_some());
         contents.remove(2);
-        contents.remove(4);
-        contents.remove(4);
-        assert_eq!(contents.bytes, 0);
+        contents.insert(10, content(100));
+        assert!(contents.get(10).is_some());
+        for seq in 0..=10 {
+            contents.remove(seq);
+        }
+        contents.remove(10);
+        assert_eq!((contents.bytes(), contents.room_bytes()), (0, AHEAD_SHARE * one));
     }
 
     #[test]

@@ -13,17 +13,26 @@ use crate::room::log_bytes;
 const QUIET: Duration = Duration::from_secs(2);
 /// Between two steps of giving room back, for commits to come in between.
 const BETWEEN_STEPS: Duration = Duration::from_millis(5);
-/// A log with so many pages in use is begun anew at the price of one pause. It keeps its length, so that what follows
-/// writes over it: new pages would cost the system more.
-const LOG_PAGES_MAX: i64 = 8192;
+/// A log with so many pages in use is begun anew at the price of one pause: at the second nudge that finds it busy. It
+/// keeps its length, so that what follows writes over it: new pages would cost the system more.
+const LOG_PAGES_MAX: i64 = 7000;
 /// Free pages that are not worth giving back.
 const FREE_PAGES_KEPT: i64 = 1024;
 /// Pages given back between two looks at the nudges.
 const FREE_PAGES_PER_STEP: usize = 256;
 
+/// Why the housekeeper is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nudge {
+    /// The log has grown by as much as one checkpoint should copy.
+    LogIsLong,
+    /// A send was refused: the room that the log takes is wanted.
+    RoomIsShort,
+}
+
 /// Runs until the sender of nudges is dropped; a last checkpoint then leaves one file. `may_write` turns false when the
 /// store has failed: what is in the log then is for the next start to judge, by its checksums.
-pub(crate) fn run(path: &Path, nudges: &Receiver<()>, may_write: impl Fn() -> bool) {
+pub(crate) fn run(path: &Path, nudges: &Receiver<Nudge>, may_write: impl Fn() -> bool) {
     let connection = match open(path) {
         Ok(connection) => connection,
         Err(error) => {
@@ -45,9 +54,14 @@ pub(crate) fn run(path: &Path, nudges: &Receiver<()>, may_write: impl Fn() -> bo
                 return;
             }
             _ if !may_write() => Ok(QUIET),
-            Ok(()) => {
+            Ok(nudge) => {
                 tidy = false;
-                keep_log_short(&connection).map(|()| QUIET)
+                let tidied = match nudge {
+                    Nudge::LogIsLong => keep_log_short(&connection),
+                    Nudge::RoomIsShort if log_bytes(path) == 0 => Ok(()),
+                    Nudge::RoomIsShort => empty_log(&connection),
+                };
+                tidied.map(|()| QUIET)
             }
             // Small writes do not nudge: an empty log says that there were none either.
             Err(RecvTimeoutError::Timeout) if tidy && log_bytes(path) == 0 => Ok(QUIET),

@@ -11,6 +11,7 @@ mod alarm;
 mod arn;
 mod attempts;
 mod attributes;
+mod bodies;
 mod broker;
 pub mod checksum;
 mod clock;

@@ -140,6 +140,11 @@ impl Shelf {
         }
     }
 
+    /// Whether a message is here, also while it is leaving.
+    pub(crate) fn holds(&self, seq: Seq) -> bool {
+        self.entries.contains_key(&seq)
+    }
+
     /// How many messages are held in all, leaving ones included.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()

@@ -460,6 +460,11 @@ impl State {
         Ok(queue.shelf.look(request.after.unwrap_or(0), request.state, request.max_messages as usize))
     }
 
+    /// Whether a message is in a queue, in whatever state.
+    pub(crate) fn holds(&self, id: QueueId, seq: Seq) -> bool {
+        self.queue(id).is_some_and(|queue| queue.shelf.holds(seq))
+    }
+
     /// True when a receive would find something.
     pub(crate) fn is_ready(&self, id: QueueId) -> bool {
         self.queue(id).is_some_and(|queue| queue.shelf.is_ready() && queue.shelf.counts().in_flight < IN_FLIGHT_MAX)

@@ -2,26 +2,26 @@
 //!
 //! Decisions are absent: what is written was decided by the state machine, when to write it by the committer.
 
+mod forms;
+mod load;
+mod reader;
+
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rusqlite::types::Null;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
-use serde_json::{Value, json};
+use rusqlite::{Connection, ErrorCode, OpenFlags, params};
+use serde_json::json;
 
+use self::forms::{attempted_to_json, attributes_to_json, pairs_to_json};
+pub(crate) use self::reader::Reader;
 use crate::arn::QueueArn;
-use crate::attempts::{Attempt, Attempted};
-use crate::checksum::md5;
 use crate::clock::ClockMark;
-use crate::duplicates::Original;
-use crate::effect::{
-    AttemptRow, Content, DeliveryState, Effect, IndexRow, Move, MoveKind, OriginalRow, QueueId, QueueRow, Renewal, Seq,
-    TaskRow,
-};
+use crate::effect::{Effect, Move, MoveKind, QueueId, QueueRow, Renewal, Seq};
 use crate::error::StorageError;
-use crate::message::{AttributeValue, MessageAttribute, MessageId};
-use crate::move_task::MoveTaskStatus;
 use crate::room::Room;
 use crate::schema;
 
@@ -97,13 +97,8 @@ pub(crate) struct Store {
     room: Room,
     /// So much more may be stored before the disk is asked again.
     room_credit_bytes: u64,
+    log_pages: Arc<AtomicU64>,
     _lock: File,
-}
-
-/// The reading connection.
-#[derive(Debug)]
-pub(crate) struct Reader {
-    connection: Connection,
 }
 
 /// Opens a data directory, making it where it is not there. `fresh_id` becomes the id of a store that is new.
@@ -127,14 +122,15 @@ pub(crate) fn open(directory: &Path, durability: Durability, fresh_id: [u8; 16])
     let store_id = store_id(&connection, fresh_id).map_err(in_sql)?;
     // A purge may have come between a receive and its being written.
     connection.execute("DELETE FROM deliveries WHERE seq NOT IN (SELECT seq FROM messages)", []).map_err(in_sql)?;
-    let queues = read_queues(&connection).map_err(in_sql)?;
-    let next_seq = read_next_seq(&connection).map_err(in_sql)?;
-    let next_queue = read_next_queue(&connection).map_err(in_sql)?;
-    let mark = read_mark(&connection).map_err(in_sql)?;
+    let queues = load::read_queues(&connection).map_err(in_sql)?;
+    let next_seq = load::read_next_seq(&connection).map_err(in_sql)?;
+    let next_queue = load::read_next_queue(&connection).map_err(in_sql)?;
+    let mark = load::read_mark(&connection).map_err(in_sql)?;
     let reader = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .map_err(in_sql)?;
-    let writer = Store { connection, room: Room::of(&path), room_credit_bytes: 0, path, _lock: lock };
-    Ok(Opened { writer, reader: Reader { connection: reader }, store_id, queues, next_queue, next_seq, mark })
+    let log_pages = count_log_pages(&mut connection).map_err(in_sql)?;
+    let writer = Store { connection, room: Room::of(&path), room_credit_bytes: 0, log_pages, path, _lock: lock };
+    Ok(Opened { writer, reader: Reader::new(reader), store_id, queues, next_queue, next_seq, mark })
 }
 
 fn lock(directory: &Path) -> Result<File, OpenError> {
@@ -166,55 +162,31 @@ fn configure(connection: &Connection, durability: Durability) -> rusqlite::Resul
     Ok(journal_mode)
 }
 
+/// Counts the pages in the log: SQLite tells after each commit.
+fn count_log_pages(connection: &mut Connection) -> rusqlite::Result<Arc<AtomicU64>> {
+    let log_pages = Arc::new(AtomicU64::new(0));
+    let told = Arc::clone(&log_pages);
+    connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: std::ffi::c_int| {
+        told.store(u64::try_from(pages).unwrap_or(0), Ordering::Relaxed);
+        Ok(())
+    }))?;
+    Ok(log_pages)
+}
+
 fn store_id(connection: &Connection, fresh: [u8; 16]) -> rusqlite::Result<[u8; 16]> {
     connection.execute("INSERT OR IGNORE INTO meta VALUES ('store_id', ?1)", [fresh])?;
     connection.query_row("SELECT value FROM meta WHERE key = 'store_id'", [], |row| row.get(0))
-}
-
-fn read_queues(connection: &Connection) -> rusqlite::Result<Vec<QueueRow>> {
-    let mut statement = connection
-        .prepare("SELECT id, name, settings, tags, created_unix_s, modified_unix_s FROM queues ORDER BY id")?;
-    let rows = statement.query_map([], |row| {
-        Ok(QueueRow {
-            id: row.get(0)?,
-            name: row.get(1)?,
-            settings: pairs_from_json(&row.get::<_, String>(2)?),
-            tags: pairs_from_json(&row.get::<_, String>(3)?),
-            created_unix_s: unsigned(row, 4)?,
-            modified_unix_s: unsigned(row, 5)?,
-        })
-    })?;
-    rows.collect()
-}
-
-fn read_next_queue(connection: &Connection) -> rusqlite::Result<QueueId> {
-    let greatest = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'queues'";
-    connection.query_row(greatest, [], |row| row.get::<_, QueueId>(0)).map(|greatest| greatest + 1)
-}
-
-fn read_next_seq(connection: &Connection) -> rusqlite::Result<Seq> {
-    let reserved: Option<i64> =
-        connection.query_row("SELECT value FROM meta WHERE key = 'next_seq'", [], |row| row.get(0)).optional()?;
-    let greatest: i64 = connection.query_row("SELECT coalesce(max(seq), 0) FROM messages", [], |row| row.get(0))?;
-    Ok(reserved.unwrap_or(1).max(greatest + 1).cast_unsigned())
-}
-
-fn read_mark(connection: &Connection) -> rusqlite::Result<Option<ClockMark>> {
-    let text: Option<String> =
-        connection.query_row("SELECT value FROM meta WHERE key = 'clock'", [], |row| row.get(0)).optional()?;
-    let mark = text.and_then(|text| serde_json::from_str::<Value>(&text).ok());
-    Ok(mark.map(|mark| ClockMark {
-        tick_ms: mark["tick_ms"].as_u64().unwrap_or(0),
-        unix_ms: mark["unix_ms"].as_u64().unwrap_or(0),
-        boot_id: mark["boot_id"].as_str().unwrap_or_default().to_owned(),
-        since_boot_ms: mark["since_boot_ms"].as_u64().unwrap_or(0),
-    }))
 }
 
 impl Store {
     /// The file, for opening another connection to it.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Pages in the log since it was last begun anew.
+    pub(crate) fn log_pages(&self) -> u64 {
+        self.log_pages.load(Ordering::Relaxed)
     }
 
     /// Whether the disk has room for so much more in new messages.
@@ -228,85 +200,6 @@ impl Store {
         let spare_bytes = self.room.spare_bytes(bytes, free_pages.cast_unsigned() * PAGE_BYTES);
         self.room_credit_bytes = spare_bytes.map_or(0, |spare| (spare / ROOM_CREDIT_SHARE).min(ROOM_CREDIT_MAX_BYTES));
         spare_bytes.is_some()
-    }
-
-    /// Reads every message's index row, by number.
-    pub(crate) fn load_index(&self, mut each: impl FnMut(IndexRow)) -> rusqlite::Result<()> {
-        let mut statement = self.connection.prepare(
-            "SELECT m.seq, m.queue, m.enqueued_tick_ms, m.visible_tick_ms,
-                    d.issued, d.receive_count, d.visible_tick_ms, d.received_tick_ms, d.first_received_unix_ms,
-                    m.group_id
-             FROM messages m LEFT JOIN deliveries d ON d.seq = m.seq ORDER BY m.seq",
-        )?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let never_delivered = row.get::<_, Option<i64>>(4)?.is_none();
-            let delivery = if never_delivered {
-                DeliveryState { visible_tick_ms: unsigned(row, 3)?, ..DeliveryState::default() }
-            } else {
-                DeliveryState {
-                    issued: row.get(4)?,
-                    receive_count: row.get(5)?,
-                    visible_tick_ms: unsigned(row, 6)?,
-                    received_tick_ms: unsigned(row, 7)?,
-                    first_received_unix_ms: unsigned(row, 8)?,
-                }
-            };
-            let enqueued_tick_ms = unsigned(row, 2)?;
-            let group = row.get(9)?;
-            each(IndexRow { seq: unsigned(row, 0)?, queue: row.get(1)?, enqueued_tick_ms, group, delivery });
-        }
-        Ok(())
-    }
-
-    /// Reads the sends that may be repeated, the oldest first.
-    pub(crate) fn load_originals(&self, mut each: impl FnMut(OriginalRow)) -> rusqlite::Result<()> {
-        let mut statement = self
-            .connection
-            .prepare("SELECT queue, seq, key, message_id, sent_tick_ms FROM originals ORDER BY queue, seq")?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let original = Original { seq: unsigned(row, 1)?, id: row.get(3)?, sent_tick_ms: unsigned(row, 4)? };
-            each(OriginalRow { queue: row.get(0)?, key: row.get(2)?, original });
-        }
-        Ok(())
-    }
-
-    /// Reads the receives that may be repeated.
-    pub(crate) fn load_attempts(&self, mut each: impl FnMut(AttemptRow)) -> rusqlite::Result<()> {
-        let mut statement = self
-            .connection
-            .prepare("SELECT queue, attempt_id, made_tick_ms, messages FROM attempts ORDER BY made_tick_ms")?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let messages = attempted_from_json(&row.get::<_, String>(3)?);
-            let attempt = Attempt { made_tick_ms: unsigned(row, 2)?, messages };
-            each(AttemptRow { queue: row.get(0)?, attempt_id: row.get(1)?, attempt });
-        }
-        Ok(())
-    }
-
-    /// Reads the move tasks.
-    pub(crate) fn load_tasks(&self) -> rusqlite::Result<Vec<TaskRow>> {
-        let mut statement = self.connection.prepare(
-            "SELECT id, source, destination, max_per_second, status, moved, to_move, started_unix_ms, below,
-                    failure_reason FROM move_tasks",
-        )?;
-        let rows = statement.query_map([], |row| {
-            Ok(TaskRow {
-                id: row.get(0)?,
-                source: row.get(1)?,
-                destination: row.get::<_, Option<String>>(2)?.and_then(|arn| QueueArn::parse(&arn).ok()),
-                max_per_second: row.get(3)?,
-                status: MoveTaskStatus::parse(&row.get::<_, String>(4)?).unwrap_or(MoveTaskStatus::Failed),
-                moved: unsigned(row, 5)?,
-                to_move: unsigned(row, 6)?,
-                started_unix_ms: unsigned(row, 7)?,
-                below: unsigned(row, 8)?,
-                failure_reason: row.get(9)?,
-            })
-        })?;
-        rows.collect()
     }
 
     /// Writes effects, the clock's mark and the number of the next message in one transaction.
@@ -549,118 +442,9 @@ fn apply_move(connection: &Connection, step: &Move) -> rusqlite::Result<()> {
     Ok(())
 }
 
-impl Reader {
-    /// Reads messages' content by number. Those that are gone are left out.
-    pub(crate) fn read(&self, seqs: &[Seq]) -> Result<Vec<(Seq, Content)>, StorageError> {
-        let mut found = Vec::with_capacity(seqs.len());
-        for seq in seqs {
-            let content = self.read_one(*seq).map_err(|error| storage_error(&error))?;
-            found.extend(content.map(|content| (*seq, content)));
-        }
-        Ok(found)
-    }
-
-    /// The ARN of the queue that gave a message up. None for a message that is gone; none within for one that was sent
-    /// here.
-    pub(crate) fn dead_letter_source(&self, seq: Seq) -> Result<Option<Option<String>>, StorageError> {
-        let read = |connection: &Connection| {
-            let mut statement =
-                connection.prepare_cached("SELECT dead_letter_source_arn FROM messages WHERE seq = ?1")?;
-            statement.query_row([seq.cast_signed()], |row| row.get(0)).optional()
-        };
-        read(&self.connection).map_err(|error| storage_error(&error))
-    }
-
-    fn read_one(&self, seq: Seq) -> rusqlite::Result<Option<Content>> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT message_id, sender_id, sent_unix_ms, group_id, deduplication_id, trace_header,
-                    dead_letter_source_arn, dead_letter_reason, attributes, body FROM messages WHERE seq = ?1",
-        )?;
-        statement
-            .query_row([seq.cast_signed()], |row| {
-                Ok(Content {
-                    id: MessageId::new(row.get::<_, String>(0)?),
-                    sender_id: row.get(1)?,
-                    sent_unix_ms: unsigned(row, 2)?,
-                    group_id: row.get(3)?,
-                    deduplication_id: row.get(4)?,
-                    trace_header: row.get(5)?,
-                    dead_letter_source_arn: row.get(6)?,
-                    dead_letter_reason: row.get(7)?,
-                    attributes: attributes_from_json(row.get::<_, Option<String>>(8)?.as_deref()),
-                    body_md5: md5(row.get_ref(9)?.as_bytes()?),
-                    body: row.get(9)?,
-                })
-            })
-            .optional()
-    }
-}
-
 fn storage_error(error: &rusqlite::Error) -> StorageError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StorageError::Full,
         _ => StorageError::Failed(error.to_string()),
     }
-}
-
-fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    Ok(row.get::<_, i64>(column)?.cast_unsigned())
-}
-
-/// `[[seq, issue, visible tick], …]`.
-fn attempted_to_json(messages: &[Attempted]) -> String {
-    let rows: Vec<Value> = messages.iter().map(|one| json!([one.seq, one.issue, one.visible_tick_ms])).collect();
-    Value::Array(rows).to_string()
-}
-
-fn attempted_from_json(text: &str) -> Vec<Attempted> {
-    let rows: Vec<(Seq, u32, u64)> = serde_json::from_str(text).unwrap_or_default();
-    rows.into_iter().map(|(seq, issue, visible_tick_ms)| Attempted { seq, issue, visible_tick_ms }).collect()
-}
-
-fn pairs_to_json(pairs: &[(String, String)]) -> String {
-    let object: serde_json::Map<String, Value> =
-        pairs.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))).collect();
-    Value::Object(object).to_string()
-}
-
-fn pairs_from_json(text: &str) -> Vec<(String, String)> {
-    let Ok(Value::Object(object)) = serde_json::from_str(text) else { return Vec::new() };
-    object.into_iter().filter_map(|(name, value)| Some((name, value.as_str()?.to_owned()))).collect()
-}
-
-fn attributes_to_json(attributes: &[MessageAttribute]) -> Option<String> {
-    if attributes.is_empty() {
-        return None;
-    }
-    let rows: Vec<Value> = attributes
-        .iter()
-        .map(|attribute| match &attribute.value {
-            AttributeValue::Text(text) => json!([attribute.name, attribute.data_type, text]),
-            AttributeValue::Binary(bytes) => {
-                let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-                json!([attribute.name, attribute.data_type, null, hex])
-            }
-        })
-        .collect();
-    Some(Value::Array(rows).to_string())
-}
-
-fn attributes_from_json(text: Option<&str>) -> Vec<MessageAttribute> {
-    let Some(Ok(Value::Array(rows))) = text.map(serde_json::from_str) else { return Vec::new() };
-    rows.iter()
-        .filter_map(|row| {
-            let value = match row.get(3) {
-                None => AttributeValue::Text(row.get(2)?.as_str()?.to_owned()),
-                Some(hex) => AttributeValue::Binary(bytes_from_hex(hex.as_str()?)),
-            };
-            let name = row.get(0)?.as_str()?.to_owned();
-            Some(MessageAttribute { name, data_type: row.get(1)?.as_str()?.to_owned(), value })
-        })
-        .collect()
-}
-
-fn bytes_from_hex(hex: &str) -> Vec<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).unwrap_or(0) as u8;
-    hex.as_bytes().chunks_exact(2).map(|pair| (digit(pair[0]) << 4) | digit(pair[1])).collect()
 }

@@ -1,27 +1,26 @@
-//! The lease on a batch: renews its messages' visibility for as long as it is held.
+//! The lease on what a mapping holds: from the moment of receive until it is settled, also while it waits in a window.
 //!
-//! It is a future that runs beside the handler and dies with it. Nothing is renewed before half the visibility timeout
-//! has passed, so a message that fails early returns exactly when it would have without us. A renewal's deadline is counted
-//! from before the request, a receive's from when its answer was there (a long poll waits an unknown time before that).
+//! A lease lives inside its batch; `renewal.rs` renews all of a mapping's together. Nothing is renewed before half the
+//! visibility timeout has passed, so a message that fails early returns exactly when it would have without us. A renewal's
+//! deadline is counted from before the request, a receive's from when its answer was there (a long poll waits an unknown
+//! time before that).
 //!
-//! Margins: a renewal is due when half the timeout is left, 0.5 s for a timeout of 1 s and 1 s for one of 2 s. A queue
-//! whose timeout is 0 would give each message to the next poll at once; its messages are received under
-//! [`LEASE_OF_ZERO`] instead and given back at once when they fail.
+//! Margins: a renewal is due between a half and five eighths of the timeout: 0.5 s after the receive for a timeout of 1 s, 1 s
+//! for one of 2 s. A queue whose timeout is 0 would give each message to the next poll at once; its messages are received
+//! under [`LEASE_OF_ZERO`] instead and given back at once when they fail.
 
-use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
-use wasmill_queue::{Queue, QueueError, ReceiptHandle, VisibilityChange};
+use tokio::time::Instant;
+use wasmill_queue::ReceiptHandle;
 
-use crate::metrics::MappingMetrics;
+use crate::renewal::Leases;
 
 /// The visibility asked for where the queue's own is 0.
 pub(crate) const LEASE_OF_ZERO: Duration = Duration::from_secs(2);
 /// SQS holds no message longer than this, counted from the receive (sqs-semantics §5.3).
 const HELD_MAX: Duration = Duration::from_secs(12 * 3600);
-/// The first pause after a renewal that could not reach the service; it doubles.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// When and how a receive was made.
 #[derive(Debug, Clone, Copy)]
@@ -34,25 +33,64 @@ pub(crate) struct Terms {
     pub(crate) lease_visibility: Duration,
 }
 
-/// The lease on the messages of one batch.
+impl Terms {
+    /// What is left of the queue's own visibility timeout, counted from the receive.
+    pub(crate) fn queue_visibility_left(&self) -> Duration {
+        (self.received_at + self.queue_visibility).saturating_duration_since(Instant::now())
+    }
+
+    /// The longest that a message may still be kept hidden.
+    pub(crate) fn longest_hide(&self) -> Duration {
+        (self.received_at + HELD_MAX).saturating_duration_since(Instant::now())
+    }
+}
+
+/// The leases of a batch's messages, in the order of its records. Dropped, it renews nothing more.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    messages: Vec<Leased>,
-    terms: Terms,
-    renew_at: Instant,
-    pause: Duration,
-    /// True once the messages are being removed: that a renewal does not find one is then no loss.
-    settling: bool,
+    leases: Leases,
+    /// What came together is renewed together.
+    units: Vec<Arc<Unit>>,
+    /// Per record: its unit, and its place in it.
+    places: Vec<(Arc<Unit>, usize)>,
+}
+
+/// The messages of one receive.
+#[derive(Debug)]
+pub(crate) struct Unit {
+    pub(crate) terms: Terms,
+    state: Mutex<UnitState>,
 }
 
 #[derive(Debug)]
-struct Leased {
-    receipt: ReceiptHandle,
+pub(crate) struct UnitState {
+    pub(crate) messages: Vec<Leased>,
+    /// Where it stands on the wheel.
+    pub(crate) slot: Option<(Instant, u64)>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Leased {
+    pub(crate) receipt: ReceiptHandle,
     /// Until when the message is ours as far as the service has confirmed.
-    confirmed_until: Instant,
+    pub(crate) confirmed_until: Instant,
     /// True once a renewal was sent for it, answered or not: its visibility is no longer what the receive set.
-    touched: bool,
-    lost: bool,
+    pub(crate) touched: bool,
+    /// True while a renewal is under way.
+    pub(crate) in_call: bool,
+    pub(crate) state: Hold,
+}
+
+/// Whether a message is renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hold {
+    Held,
+    /// It is being removed: renewed until it is, and that it is not found is no loss.
+    Removing,
+    /// It is settled, or goes back.
+    LetGo,
+    /// Somebody else may have it by now.
+    Lost,
 }
 
 /// How a message stands when its verdict is in.
@@ -64,156 +102,117 @@ pub(crate) struct Standing {
     pub(crate) lost: bool,
 }
 
-impl Standing {
-    const GONE: Self = Self { touched: false, lost: true };
+impl Unit {
+    pub(crate) fn new(receipts: impl IntoIterator<Item = ReceiptHandle>, terms: Terms) -> Self {
+        let confirmed_until = terms.received_at + terms.lease_visibility;
+        let touched = terms.lease_visibility != terms.queue_visibility;
+        let leased =
+            |receipt| Leased { receipt, confirmed_until, touched, in_call: false, state: Hold::Held };
+        let messages = receipts.into_iter().map(leased).collect();
+        Self { terms, state: Mutex::new(UnitState { messages, slot: None }) }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, UnitState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Lease {
-    pub(crate) fn new(receipts: Vec<ReceiptHandle>, terms: Terms) -> Self {
-        let confirmed_until = terms.received_at + terms.lease_visibility;
-        let overridden = terms.lease_visibility != terms.queue_visibility;
-        let messages = receipts
-            .into_iter()
-            .map(|receipt| Leased { receipt, confirmed_until, touched: overridden, lost: false })
+    /// Begins to lease the messages of one receive.
+    pub(crate) fn begin(leases: &Leases, receipts: impl IntoIterator<Item = ReceiptHandle>, terms: Terms) -> Self {
+        let unit = Arc::new(Unit::new(receipts, terms));
+        let places = (0..unit.lock().messages.len()).map(|index| (Arc::clone(&unit), index)).collect();
+        leases.add(&unit, terms.received_at + terms.lease_visibility / 2);
+        Self { leases: leases.clone(), units: vec![unit], places }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Takes over another's messages, behind its own.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.places.append(&mut other.places);
+        for unit in std::mem::take(&mut other.units) {
+            if !self.units.iter().any(|known| Arc::ptr_eq(known, &unit)) {
+                self.units.push(unit);
+            }
+        }
+    }
+
+    /// Splits off those of the records that `goes` says, by index; both keep the order.
+    pub(crate) fn split(&mut self, goes: impl Fn(usize) -> bool) -> Self {
+        let mut index = 0;
+        let gone: Vec<(Arc<Unit>, usize)> = self
+            .places
+            .extract_if(.., |_| {
+                index += 1;
+                goes(index - 1)
+            })
             .collect();
-        let renew_at = terms.received_at + terms.lease_visibility / 2;
-        Self { messages, terms, renew_at, pause: FIRST_PAUSE, settling: false }
-    }
-
-    /// Renews for ever. To be run beside whatever holds the messages, and dropped with it; what a renewal that was under
-    /// way has done is then unknown, and its messages count as touched.
-    pub(crate) async fn keep(&mut self, queue: &dyn Queue, metrics: &MappingMetrics) -> Infallible {
-        loop {
-            sleep_until(self.renew_at).await;
-            self.renew(queue, metrics).await;
-            if self.messages.iter().all(|message| message.lost) {
-                return std::future::pending().await;
-            }
-        }
-    }
-
-    /// Lets go of all messages but those that `keeps` names, which are about to be removed.
-    pub(crate) fn keep_only(&mut self, mut keeps: impl FnMut(&ReceiptHandle) -> bool) {
-        self.messages.retain(|message| keeps(&message.receipt));
-        self.settling = true;
-    }
-
-    async fn renew(&mut self, queue: &dyn Queue, metrics: &MappingMetrics) {
-        let asked_at = Instant::now();
-        let left = (self.terms.received_at + HELD_MAX).saturating_duration_since(asked_at);
-        let timeout = self.terms.lease_visibility.min(left);
-        let timeout_seconds = u32::try_from(timeout.as_secs()).unwrap_or(u32::MAX);
-        if timeout_seconds == 0 {
-            // Twelve hours: the queue takes the messages back, whatever we do.
-            self.lose_all(metrics);
-            tracing::warn!("held for 12 h, the longest that SQS allows: the messages return to the queue");
-            return;
-        }
-        let mut changes = Vec::with_capacity(self.messages.len());
-        for message in self.messages.iter_mut().filter(|message| !message.lost) {
-            message.touched = true;
-            changes.push(VisibilityChange { receipt: message.receipt.clone(), timeout_seconds });
-        }
-        match queue.change_visibility(&changes).await {
-            Ok(results) => {
-                let confirmed_until = asked_at + Duration::from_secs(u64::from(timeout_seconds));
-                let settling = self.settling;
-                let leased = self.messages.iter_mut().filter(|message| !message.lost);
-                for (message, result) in leased.zip(results) {
-                    message.renewed(result, confirmed_until, settling, metrics);
+        let of = |places: &[(Arc<Unit>, usize)]| {
+            let mut units: Vec<Arc<Unit>> = Vec::new();
+            for (unit, _) in places {
+                if !units.last().is_some_and(|last| Arc::ptr_eq(last, unit)) {
+                    units.push(Arc::clone(unit));
                 }
-                self.renew_at = asked_at + timeout / 2;
-                self.pause = FIRST_PAUSE;
             }
-            Err(error @ (QueueError::NoSuchQueue | QueueError::Refused { .. })) => {
-                tracing::error!(%error, messages = changes.len(), "leases lost: the queue refuses to renew them");
-                self.lose_all(metrics);
-            }
-            Err(error) => {
-                tracing::warn!(%error, messages = changes.len(), "lease renewal failed, trying again");
-                self.renew_at = Instant::now() + self.pause;
-                self.pause *= 2;
-            }
-        }
-        self.give_up_expired(metrics);
-        // A renewal that failed for some is tried again for all, well before their time is up.
-        let earliest =
-            self.messages.iter().filter(|message| !message.lost).map(|message| message.confirmed_until).min();
-        if let Some(earliest) = earliest {
-            let in_time = Instant::now() + earliest.saturating_duration_since(Instant::now()) / 2;
-            self.renew_at = self.renew_at.min(in_time.max(asked_at + FIRST_PAUSE));
-        }
-    }
-
-    fn lose_all(&mut self, metrics: &MappingMetrics) {
-        for message in self.messages.iter_mut().filter(|message| !message.lost) {
-            message.lost = true;
-            metrics.lease_lost();
-        }
-    }
-
-    /// What no renewal reached in time is lost: the service may have given it to somebody else.
-    fn give_up_expired(&mut self, metrics: &MappingMetrics) {
-        let now = Instant::now();
-        for message in &mut self.messages {
-            if !message.lost && message.confirmed_until <= now {
-                message.lost = true;
-                metrics.lease_lost();
-                tracing::error!(receipt = message.receipt.as_str(), "lease lost: not renewed in time");
-            }
-        }
+            units
+        };
+        self.units = of(&self.places);
+        Self { leases: self.leases.clone(), units: of(&gone), places: gone }
     }
 
     /// How the message at `index` of the batch stands now.
     pub(crate) fn standing(&self, index: usize) -> Standing {
-        self.messages.get(index).map_or(Standing::GONE, Leased::standing)
+        let Some((unit, place)) = self.places.get(index) else { return Standing { touched: false, lost: true } };
+        let state = unit.lock();
+        let message = &state.messages[*place];
+        let expired = message.confirmed_until <= Instant::now();
+        Standing { touched: message.touched, lost: message.state == Hold::Lost || expired }
     }
 
-    /// How a message that is still held stands now, by its receipt.
-    pub(crate) fn standing_of(&self, receipt: &ReceiptHandle) -> Standing {
-        let message = self.messages.iter().find(|message| message.receipt == *receipt);
-        message.map_or(Standing::GONE, Leased::standing)
+    /// When and how the message at `index` was received.
+    pub(crate) fn terms(&self, index: usize) -> Option<Terms> {
+        self.places.get(index).map(|(unit, _)| unit.terms)
     }
 
-    /// What is left of the queue's own visibility timeout, counted from the receive.
-    pub(crate) fn queue_visibility_left(&self) -> Duration {
-        (self.terms.received_at + self.terms.queue_visibility).saturating_duration_since(Instant::now())
-    }
-
-    /// The longest that a message may still be kept hidden.
-    pub(crate) fn longest_hide(&self) -> Duration {
-        (self.terms.received_at + HELD_MAX).saturating_duration_since(Instant::now())
+    /// From here on the messages that `removes` names, by index, are renewed only until they are removed, and the others not at
+    /// all. Waits for a renewal that is under way, so that none comes after what is said of a message next.
+    pub(crate) async fn settle(&self, removes: impl Fn(usize) -> bool) {
+        let mut must_wait = false;
+        for (index, (unit, place)) in self.places.iter().enumerate() {
+            let mut state = unit.lock();
+            let message = &mut state.messages[*place];
+            if message.state == Hold::Held {
+                message.state = if removes(index) { Hold::Removing } else { Hold::LetGo };
+            }
+            must_wait |= message.in_call && message.state == Hold::LetGo;
+        }
+        while must_wait {
+            let mut called = std::pin::pin!(self.leases.called());
+            called.as_mut().enable();
+            must_wait = self.places.iter().any(|(unit, place)| {
+                let state = unit.lock();
+                state.messages[*place].in_call && state.messages[*place].state == Hold::LetGo
+            });
+            if must_wait {
+                called.await;
+            }
+        }
     }
 }
 
-impl Leased {
-    fn standing(&self) -> Standing {
-        let expired = self.confirmed_until <= Instant::now();
-        Standing { touched: self.touched, lost: self.lost || expired }
-    }
-
-    fn renewed(
-        &mut self,
-        result: Result<(), QueueError>,
-        confirmed_until: Instant,
-        settling: bool,
-        metrics: &MappingMetrics,
-    ) {
-        match result {
-            Ok(()) => {
-                self.confirmed_until = confirmed_until;
-                metrics.lease_renewed();
+impl Drop for Lease {
+    fn drop(&mut self) {
+        for (unit, place) in &self.places {
+            let mut state = unit.lock();
+            if state.messages[*place].state != Hold::Lost {
+                state.messages[*place].state = Hold::LetGo;
             }
-            Err(
-                error @ (QueueError::NotInFlight { .. } | QueueError::InvalidReceipt { .. } | QueueError::NoSuchQueue),
-            ) => {
-                self.lost = true;
-                if !settling {
-                    metrics.lease_lost();
-                    tracing::error!(receipt = self.receipt.as_str(), %error, "lease lost: the queue says so");
-                }
-            }
-            Err(error) => tracing::warn!(%error, "lease renewal refused, trying again"),
+        }
+        for unit in &self.units {
+            self.leases.forget_if_over(unit);
         }
     }
 }

@@ -1,92 +1,425 @@
 //! Permits: the right to run one invocation, taken before anything is received for it.
 //!
-//! A function has as many as its reserved concurrency; a mapping may be held to fewer. Nothing is received that cannot
-//! start, so the receive count means attempts that ran.
+//! A function has as many as its reserved concurrency, shared out among its mappings by weight; a mapping may be held to
+//! fewer. A permit that waits for a remote queue to answer is only reserved: it is taken away for whoever has work in
+//! hand, so no idle poll keeps one. Nothing is received that cannot start, so the receive count means attempts that ran.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::oneshot;
 
 /// The permits of one function, shared by its mappings.
 #[derive(Debug, Clone)]
 pub struct Permits {
-    function: Arc<Semaphore>,
-    /// How many mappings draw from them.
-    mappings: Arc<AtomicUsize>,
+    pool: Arc<Pool>,
+}
+
+#[derive(Debug)]
+struct Pool {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    limit: usize,
+    held: usize,
+    members: BTreeMap<u64, Member>,
+    next_member: u64,
+    /// Counts grants, so that equals take turns.
+    grants: u64,
+}
+
+/// One mapping's part.
+#[derive(Debug)]
+struct Member {
+    weight: u64,
+    /// `maximum_concurrency`.
+    most: usize,
+    /// What a failing function is held to for now, at most `most`.
+    allowed: usize,
+    held: usize,
+    waiting: VecDeque<Waiting>,
+    /// Those among the held ones that wait for a queue's answer.
+    reserved: Vec<Arc<Reserved>>,
+    last_grant: u64,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    grant: oneshot::Sender<Permit>,
+    /// It holds messages already: an idle poll makes way, even one of its own mapping.
+    in_hand: bool,
+}
+
+#[derive(Debug, Default)]
+struct Reserved {
+    taken_away: AtomicBool,
 }
 
 impl Permits {
     /// `invocations` at a time, at least one.
     #[must_use]
     pub fn new(invocations: u32) -> Self {
-        let function = Arc::new(Semaphore::new(invocations.max(1) as usize));
-        Self { function, mappings: Arc::default() }
+        let limit = invocations.max(1) as usize;
+        let state = State { limit, held: 0, members: BTreeMap::new(), next_member: 0, grants: 0 };
+        Self { pool: Arc::new(Pool { state: Mutex::new(state) }) }
     }
 
-    /// One mapping's view: the function's permits, and at most `maximum_concurrency` of them at a time.
-    pub(crate) fn of_mapping(&self, maximum_concurrency: Option<u32>) -> MappingPermits {
-        let own = maximum_concurrency.map(|most| Arc::new(Semaphore::new(most.max(1) as usize)));
-        self.mappings.fetch_add(1, Ordering::Relaxed);
-        MappingPermits { own, function: Arc::clone(&self.function), mappings: Arc::clone(&self.mappings) }
+    /// One mapping's view: its share of the function's permits by `weight` while others want them too, and at most
+    /// `maximum_concurrency` of them at a time.
+    pub(crate) fn of_mapping(&self, maximum_concurrency: Option<u32>, weight: u32) -> MappingPermits {
+        let mut state = self.pool.lock();
+        let most = maximum_concurrency.map_or(state.limit, |most| (most.max(1) as usize).min(state.limit));
+        let member = Member {
+            weight: u64::from(weight.max(1)),
+            most,
+            allowed: most,
+            held: 0,
+            waiting: VecDeque::new(),
+            reserved: Vec::new(),
+            last_grant: 0,
+        };
+        let id = state.next_member;
+        state.next_member += 1;
+        state.members.insert(id, member);
+        MappingPermits { membership: Arc::new(Membership { pool: Arc::clone(&self.pool), id }) }
+    }
+}
+
+impl Pool {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Hands out what can be handed out. Grants are sent by the caller, who holds no lock then.
+    fn grants(&mut self, pool: &Arc<Pool>) -> Vec<(oneshot::Sender<Permit>, Permit)> {
+        let mut granted = Vec::new();
+        while let Some(id) = self.next_in_turn() {
+            if self.held >= self.limit && !self.take_one_away(id) {
+                break;
+            }
+            self.grants += 1;
+            let grants = self.grants;
+            let Some(member) = self.members.get_mut(&id) else { break };
+            let Some(waiting) = member.waiting.pop_front() else { break };
+            member.held += 1;
+            member.last_grant = grants;
+            self.held += 1;
+            granted.push((waiting.grant, Permit { pool: Arc::clone(pool), member: id }));
+        }
+        granted
+    }
+
+    /// The mapping that gets the next permit: the one with the fewest for its weight, among equals the one that waited
+    /// longest.
+    fn next_in_turn(&mut self) -> Option<u64> {
+        for member in self.members.values_mut() {
+            // Whoever stopped waiting is passed over.
+            member.waiting.retain(|waiting| !waiting.grant.is_closed());
+            if member.held >= member.allowed && member.waiting.iter().any(|waiting| waiting.in_hand) {
+                member.give_up_reserved();
+            }
+        }
+        self.held = self.members.values().map(|member| member.held).sum();
+        let in_turn = self.members.iter().filter(|(_, member)| !member.waiting.is_empty() && member.held < member.allowed);
+        let share = |member: &Member| (member.held as u64 * SHARE_SCALE) / member.weight;
+        in_turn.min_by_key(|(_, member)| (share(member), member.last_grant)).map(|(id, _)| *id)
+    }
+
+    /// Takes a reserved permit from an idle poll, for `wanting`. False when there is none.
+    fn take_one_away(&mut self, wanting: u64) -> bool {
+        let in_hand = self
+            .members
+            .get(&wanting)
+            .is_some_and(|member| member.waiting.front().is_some_and(|waiting| waiting.in_hand));
+        let others = self.members.iter_mut().filter(|(id, member)| (**id != wanting || in_hand) && !member.reserved.is_empty());
+        let Some((_, richest)) = others.max_by_key(|(_, member)| (member.held as u64 * SHARE_SCALE) / member.weight) else {
+            return false;
+        };
+        richest.give_up_reserved();
+        self.held -= 1;
+        true
+    }
+}
+
+/// Shares are compared as whole numbers.
+const SHARE_SCALE: u64 = 1 << 20;
+
+impl Member {
+    fn give_up_reserved(&mut self) {
+        if let Some(reserved) = self.reserved.pop() {
+            reserved.taken_away.store(true, Ordering::Relaxed);
+            self.held -= 1;
+        }
     }
 }
 
 /// The permits that one mapping draws from.
 #[derive(Debug, Clone)]
 pub(crate) struct MappingPermits {
-    own: Option<Arc<Semaphore>>,
-    function: Arc<Semaphore>,
-    mappings: Arc<AtomicUsize>,
+    membership: Arc<Membership>,
+}
+
+#[derive(Debug)]
+struct Membership {
+    pool: Arc<Pool>,
+    id: u64,
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        // Its permits may outlive it: they count until they are dropped.
+        let mut state = self.pool.lock();
+        if let Some(member) = state.members.get_mut(&self.id) {
+            member.waiting.clear();
+            if member.held == 0 {
+                state.members.remove(&self.id);
+            }
+        }
+    }
+}
+
+impl MappingPermits {
+    /// Waits for a permit to receive with. Cancel-safe.
+    pub(crate) async fn acquire(&self) -> Permit {
+        self.wait(false).await
+    }
+
+    /// Waits for a permit for messages that are here already. Cancel-safe.
+    pub(crate) async fn acquire_in_hand(&self) -> Permit {
+        self.wait(true).await
+    }
+
+    /// A permit, if one is free and nobody waits for it.
+    pub(crate) fn try_acquire(&self) -> Option<Permit> {
+        let (pool, id) = (&self.membership.pool, self.membership.id);
+        let mut state = pool.lock();
+        let free = state.held < state.limit && state.members.values().all(|member| member.waiting.is_empty());
+        let member = state.members.get_mut(&id).filter(|member| free && member.held < member.allowed)?;
+        member.held += 1;
+        state.held += 1;
+        Some(Permit { pool: Arc::clone(pool), member: id })
+    }
+
+    async fn wait(&self, in_hand: bool) -> Permit {
+        let (grant, granted) = oneshot::channel();
+        {
+            let mut state = self.membership.pool.lock();
+            if let Some(member) = state.members.get_mut(&self.membership.id) {
+                let waiting = Waiting { grant, in_hand };
+                // Those with messages in hand come before those that would receive more.
+                let place = if in_hand { member.waiting.iter().take_while(|one| one.in_hand).count() } else { member.waiting.len() };
+                member.waiting.insert(place, waiting);
+            }
+        }
+        hand_out(&self.membership.pool);
+        granted.await.expect("a membership outlives those who wait by it")
+    }
+
+    /// Notes that the function failed: it gets half as many at a time, one at least (esm-semantics §7).
+    pub(crate) fn shrink(&self) {
+        self.adjust(|member| member.allowed = (member.allowed.min(member.held.max(1)) / 2).max(1));
+    }
+
+    /// Notes that the function succeeded: one more at a time, until all are allowed again.
+    pub(crate) fn grow(&self) {
+        self.adjust(|member| member.allowed = (member.allowed + 1).min(member.most));
+    }
+
+    fn adjust(&self, change: impl FnOnce(&mut Member)) {
+        let grew = {
+            let mut state = self.membership.pool.lock();
+            let Some(member) = state.members.get_mut(&self.membership.id) else { return };
+            let before = member.allowed;
+            change(member);
+            member.allowed > before
+        };
+        if grew {
+            hand_out(&self.membership.pool);
+        }
+    }
+
+    /// How many this mapping may hold now.
+    pub(crate) fn allowed(&self) -> usize {
+        self.membership.pool.lock().members.get(&self.membership.id).map_or(0, |member| member.allowed)
+    }
+}
+
+/// Sends grants outside the lock: one that finds nobody waiting any more comes back through its drop.
+fn hand_out(pool: &Arc<Pool>) {
+    let granted = pool.lock().grants(pool);
+    for (grant, permit) in granted {
+        let _ = grant.send(permit);
+    }
 }
 
 /// The right to run one invocation, until dropped.
 #[derive(Debug)]
 pub(crate) struct Permit {
-    _own: Option<OwnedSemaphorePermit>,
-    _function: OwnedSemaphorePermit,
+    pool: Arc<Pool>,
+    member: u64,
 }
 
-impl MappingPermits {
-    /// Waits for a permit. The mapping's own comes first: whoever waits for the function's holds a place of its own, and
-    /// mappings that are full do not stand in the function's line. Cancel-safe.
-    pub(crate) async fn acquire(&self) -> Permit {
-        let own = match &self.own {
-            Some(own) => Some(take(own).await),
-            None => None,
-        };
-        Permit { _own: own, _function: take(&self.function).await }
-    }
-
-    /// Whether a permit that is held is one that another mapping may be waiting for.
-    pub(crate) fn are_contended(&self) -> bool {
-        self.mappings.load(Ordering::Relaxed) > 1 && self.function.available_permits() == 0
+impl Permit {
+    /// Sets the permit aside for a poll: it is taken away when it is wanted before the poll has something.
+    pub(crate) fn reserve(self) -> Reservation {
+        let reserved = Arc::new(Reserved::default());
+        if let Some(member) = self.pool.lock().members.get_mut(&self.member) {
+            member.reserved.push(Arc::clone(&reserved));
+        }
+        hand_out(&self.pool);
+        Reservation { permit: Some(self), reserved }
     }
 }
 
-async fn take(semaphore: &Arc<Semaphore>) -> OwnedSemaphorePermit {
-    Arc::clone(semaphore).acquire_owned().await.expect("these semaphores are never closed")
+impl Drop for Permit {
+    fn drop(&mut self) {
+        {
+            let mut state = self.pool.lock();
+            if let Some(member) = state.members.get_mut(&self.member) {
+                member.held = member.held.saturating_sub(1);
+                state.held = state.held.saturating_sub(1);
+            }
+        }
+        hand_out(&self.pool);
+    }
+}
+
+/// A permit that may be taken away.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    permit: Option<Permit>,
+    reserved: Arc<Reserved>,
+}
+
+impl Reservation {
+    /// The permit, unless it was taken away meanwhile.
+    pub(crate) fn claim(mut self) -> Option<Permit> {
+        self.settle()
+    }
+
+    fn settle(&mut self) -> Option<Permit> {
+        let permit = self.permit.take()?;
+        let mut state = permit.pool.lock();
+        if let Some(member) = state.members.get_mut(&permit.member) {
+            member.reserved.retain(|reserved| !Arc::ptr_eq(reserved, &self.reserved));
+        }
+        let taken_away = self.reserved.taken_away.load(Ordering::Relaxed);
+        if taken_away && let Some(member) = state.members.get_mut(&permit.member) {
+            // It does not count any more: dropping it must not count it off again.
+            member.held += 1;
+            state.held += 1;
+        }
+        drop(state);
+        (!taken_away).then_some(permit)
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        drop(self.settle());
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use futures::FutureExt;
+    use tokio::time::timeout;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn a_mapping_gets_no_more_than_its_own_and_the_functions_permits() {
         let function = Permits::new(3);
-        let narrow = function.of_mapping(Some(2));
-        let wide = function.of_mapping(None);
+        let narrow = function.of_mapping(Some(2), 1);
+        let wide = function.of_mapping(None, 1);
         let held = [narrow.acquire().await, narrow.acquire().await];
-        let third = tokio::time::timeout(Duration::from_secs(9), narrow.acquire()).await;
-        assert!(third.is_err(), "the mapping's cap");
+        assert!(timeout(Duration::from_secs(9), narrow.acquire()).await.is_err(), "the mapping's cap");
         let last = wide.acquire().await;
-        let beyond = tokio::time::timeout(Duration::from_secs(9), wide.acquire()).await;
-        assert!(beyond.is_err(), "the function's permits");
+        assert!(timeout(Duration::from_secs(9), wide.acquire()).await.is_err(), "the function's permits");
         drop(held);
         drop(last);
         let _again = wide.acquire().await;
+    }
+
+    #[tokio::test]
+    async fn contending_mappings_share_by_weight() {
+        let function = Permits::new(4);
+        let (light, heavy) = (function.of_mapping(None, 1), function.of_mapping(None, 3));
+        let mut all = vec![light.acquire().await, light.acquire().await, light.acquire().await, light.acquire().await];
+        let mut light_waits: Vec<_> = (0..4).map(|_| Box::pin(light.acquire())).collect();
+        let mut heavy_waits: Vec<_> = (0..4).map(|_| Box::pin(heavy.acquire())).collect();
+        assert!(light_waits.iter_mut().chain(&mut heavy_waits).all(|wait| wait.now_or_never().is_none()));
+        all.clear();
+        let light_held: Vec<_> = light_waits.iter_mut().filter_map(|wait| wait.now_or_never()).collect();
+        let heavy_held: Vec<_> = heavy_waits.iter_mut().filter_map(|wait| wait.now_or_never()).collect();
+        assert_eq!((light_held.len(), heavy_held.len()), (1, 3));
+    }
+
+    #[tokio::test]
+    async fn an_idle_polls_permit_goes_to_a_sibling_that_wants_it_and_to_nobody_twice() {
+        let function = Permits::new(1);
+        let (idle, busy) = (function.of_mapping(None, 1), function.of_mapping(None, 1));
+        let reservation = idle.acquire().await.reserve();
+        let permit = busy.acquire().now_or_never();
+        assert!(permit.is_some(), "taken away from the idle poll");
+        assert!(reservation.claim().is_none());
+        assert!(idle.acquire_in_hand().now_or_never().is_none(), "a permit that runs is not taken away");
+        drop(permit);
+        let _again = idle.acquire_in_hand().await;
+        assert!(busy.try_acquire().is_none());
+    }
+
+    #[tokio::test]
+    async fn messages_in_hand_take_the_permit_of_their_own_mappings_idle_poll_and_polls_do_not() {
+        let function = Permits::new(1);
+        let mapping = function.of_mapping(None, 1);
+        let reservation = mapping.acquire().await.reserve();
+        assert!(mapping.acquire().now_or_never().is_none());
+        let permit = mapping.acquire_in_hand().now_or_never();
+        assert!(permit.is_some());
+        assert!(reservation.claim().is_none());
+        drop(permit);
+        assert!(mapping.acquire().now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_permit_that_came_too_late_for_who_waited_goes_on_to_the_next() {
+        let function = Permits::new(1);
+        let mapping = function.of_mapping(None, 1);
+        let held = mapping.acquire().await;
+        let mut gone = Box::pin(mapping.acquire());
+        assert!((&mut gone).now_or_never().is_none());
+        let mut next = Box::pin(mapping.acquire());
+        assert!((&mut next).now_or_never().is_none());
+        drop(gone);
+        drop(held);
+        assert!((&mut next).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_failing_function_gets_half_as_many_each_time_and_one_more_for_each_success() {
+        let function = Permits::new(8);
+        let mapping = function.of_mapping(None, 1);
+        let held: Vec<_> = futures::future::join_all((0..8).map(|_| mapping.acquire())).await;
+        for allowed in [4, 2, 1, 1] {
+            mapping.shrink();
+            assert_eq!(mapping.allowed(), allowed);
+        }
+        drop(held);
+        let _one = mapping.acquire().await;
+        assert!(mapping.acquire().now_or_never().is_none());
+        mapping.grow();
+        assert!(mapping.acquire().now_or_never().is_some());
+        for _ in 0..20 {
+            mapping.grow();
+        }
+        assert_eq!(mapping.allowed(), 8);
     }
 }

@@ -248,8 +248,6 @@ impl World {
             let message = self.naive.message_mut(one.receipt.seq).unwrap();
             message.delivery.visible_tick_ms = until_ms;
             assert_eq!(one.delivery, message.delivery);
-            let group = message.group;
-            self.turns.touched.insert((known.queue, group));
         }
         self.note_attempt(known.queue, known.attempt, known.made_ms, handed_out);
     }

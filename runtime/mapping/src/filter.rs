@@ -1,17 +1,20 @@
 //! Filter criteria: which messages a mapping's handler is to see (esm-semantics §5).
 //!
 //! ```text
-//! pattern texts ──pattern.rs, operators.rs──▶ conditions by path ──plan.rs──▶ one tree ──matching.rs── record ──▶ first filter
+//! pattern texts ──pattern.rs, operators.rs──▶ conditions by path ──plan.rs──▶ one tree of fields
+//!                                                                record ──matching.rs──▶ first filter that matches
 //! ```
-//! The language is EventBridge's as Lambda applies it: fields are joined by "and", the members of a list by "or", filters by "or", `$or`
-//! anywhere; what is asked of several fields of an array's elements must hold in one element. Patterns are checked when they are
-//! loaded. A record is looked through once for all filters, its body is read as it stands and only if a pattern asks about it;
-//! no event is built. Not here: what becomes of a message that no filter matches.
+//! The language is EventBridge's as Lambda applies it: fields are joined by "and", the members of a list by "or",
+//! filters by "or", `$or` anywhere; what is asked of several fields of an array's elements must hold in one element.
+//! Patterns are checked when they are loaded. A record is looked through once for all filters, its body is read as it
+//! stands and only if a pattern asks about it; no event is built. Not here: what becomes of a message that no filter
+//! matches.
 //!
-//! **Bounds.** Nothing searches or goes back, so crafted messages cost what their length costs: every byte is read once (a body that is
-//! no JSON after all, once more as a text), every value is put to each condition on its own field, and every object to the rows of
-//! bits of `plan.rs`, whose number is the alternatives that the `$or`s multiply to. Patterns are held to 4096 characters, 100
-//! levels, 1000 alternatives each, and conditions × alternatives of all together to 250,000.
+//! **Bounds.** Nothing searches or goes back, so crafted messages cost what their length costs: every byte is read
+//! once (a body that is no JSON after all, once more as a text), every value is put to each condition on its own
+//! field, and every object to the rows of bits of `plan.rs`, whose number is the alternatives that the `$or`s
+//! multiply to. Patterns are held to 4096 characters, 100 levels, 1000 alternatives each, and conditions ×
+//! alternatives of all together to 250,000.
 
 mod condition;
 mod json;
@@ -29,7 +32,6 @@ use std::fmt;
 
 use wasmill_event::Record;
 
-use condition::Condition;
 use operators::Problem;
 use pattern::Pattern;
 use plan::Plan;
@@ -123,15 +125,15 @@ impl Filters {
         self.count
     }
 
-    /// The first filter that matches the record, by index; none when none does: the message is not for the handler. Without
-    /// filters everything matches, which is then said as 0.
+    /// The first filter that matches the record, by index; none when none does: the message is not for the handler.
+    /// Without filters everything matches, which is then said as 0.
     #[must_use]
     pub fn first_match(&self, record: &Record) -> Option<usize> {
         if self.is_empty() { Some(0) } else { matching::first_match(&self.plan, record) }
     }
 
-    /// What is worth a warning, one line each: operators that Lambda may refuse because its documentation does not list them, and
-    /// conditions on members that no record has.
+    /// What is worth a warning, one line each: operators that Lambda may refuse because its documentation does not
+    /// list them, and conditions on members that no record has.
     #[must_use]
     pub fn lints(&self) -> &[String] {
         &self.lints
@@ -150,12 +152,8 @@ fn lints(index: usize, pattern: &Pattern) -> Vec<String> {
         )
     });
     let pointless = pattern.leaves.iter().filter(|leaf| !can_be_there(&leaf.path)).map(|leaf| {
-        let consequence = if matches!(&leaf.condition, Condition { may_be_absent: true, .. }) {
-            "so this is always so"
-        } else {
-            "so this never matches"
-        };
-        format!("Filters[{index}] {}: no record has a member of that name and kind, {consequence}", leaf.at)
+        let sure = if leaf.condition.may_be_absent { "always so" } else { "never so" };
+        format!("Filters[{index}] {}: no record has a member of that name and kind: this is {sure}", leaf.at)
     });
     doubtful.chain(pointless).collect()
 }

@@ -17,7 +17,8 @@ pub(super) struct Condition {
     pub(super) may_be_absent: bool,
 }
 
-/// Values to be equal to. Texts are compared byte for byte and numbers by their spelling: 300, 300.0 and 3.0e2 are three.
+/// Values to be equal to. Texts are compared byte for byte and numbers by their spelling: 300, 300.0 and 3.0e2 are
+/// three.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Exact {
     texts: HashSet<Box<str>>,

@@ -1,8 +1,8 @@
 //! A strict JSON reader that borrows from the text, pulls one piece at a time and keeps the spelling of numbers.
 //!
-//! Filters compare numbers by their text (esm-semantics §5.3), which `serde_json::Value` does not keep. The reader is linear in
-//! the text; what is skipped may be nested as deep as the text is long, since the open brackets are kept on the heap.
-//! Not here: what a filter means.
+//! Filters compare numbers by their text (esm-semantics §5.3), which `serde_json::Value` does not keep. The reader is
+//! linear in the text; what is skipped may be nested as deep as the text is long, since the open brackets are kept on
+//! the heap. Not here: what a filter means.
 
 use std::borrow::Cow;
 

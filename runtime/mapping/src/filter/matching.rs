@@ -46,8 +46,8 @@ pub(super) fn first_match(plan: &Plan, record: &Record) -> Option<usize> {
     plan.first_filter(&outcome)
 }
 
-/// Works outcomes out (see `plan.rs`). Each is written to a slice that the caller brings, over what stood there: the last of equal
-/// keys counts.
+/// Works outcomes out (see `plan.rs`). Each is written to a slice that the caller brings, over what stood there: the
+/// last of equal keys counts.
 struct Matcher {
     words: usize,
     /// Which of the conditions on the fields that are being read hold so far: those of the outermost field first.
@@ -79,14 +79,14 @@ impl Matcher {
         });
     }
 
-    /// esm-semantics §5.2: a body that is a JSON object or array is judged by what a pattern says of its fields and any other as a
-    /// plain text; a pattern of the other kind does not match.
+    /// esm-semantics §5.2: a body that is a JSON object or array is judged by what a pattern says of its fields and
+    /// any other as a plain text; a pattern of the other kind does not match.
     fn body(&mut self, node: &Node, body: &str, outcome: &mut [u64]) {
         let mut reader = Reader::new(body);
         let is_json = matches!(reader.peek(), b'{' | b'[') && {
-            let fields_count = self.holds.len();
+            let base = self.holds.len();
             let read = self.value(node, &mut reader, outcome).and_then(|()| reader.end());
-            self.holds.truncate(fields_count);
+            self.holds.truncate(base);
             read.is_ok()
         };
         if is_json {
@@ -109,8 +109,8 @@ impl Matcher {
         self.finish(node, base, true, outcome);
     }
 
-    /// The value that comes next in a text. Arrays are stepped into without a level of their own, at any depth, so this calls
-    /// itself no deeper than patterns are nested.
+    /// The value that comes next in a text. Arrays are stepped into without a level of their own, at any depth, so
+    /// this calls itself no deeper than patterns are nested.
     fn value(&mut self, node: &Node, reader: &mut Reader<'_>, outcome: &mut [u64]) -> Result<(), NotJson> {
         let base = self.begin(node, outcome);
         let mut has_scalar = false;
@@ -184,8 +184,8 @@ impl Matcher {
         }
     }
 
-    /// Adds an object to what was found below a field, given the outcomes of its members: any object will do for what is to be found,
-    /// and all must lack what is to be absent.
+    /// Adds an object to what was found below a field, given the outcomes of its members: any object will do for what
+    /// is to be found, and all must lack what is to be absent.
     fn add_object(&self, children: &[u64], outcome: &mut [u64]) {
         let (found, absent) = outcome.split_at_mut(self.words);
         for (word, (found, absent)) in found.iter_mut().zip(absent).enumerate() {

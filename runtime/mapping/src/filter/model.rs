@@ -1,8 +1,9 @@
 //! The filters against a naive matcher: random patterns and bodies, and the rules in their most obvious words.
 //!
-//! The matcher multiplies the `$or`s out, lists the body's values with the array elements they lie in, and tries every choice of one
-//! value per condition. No two values of a choice may lie in different elements of one array, and a field counts as absent if no
-//! value of it fits the choice. It shares no code with what it judges, and is as slow as it is short.
+//! The matcher multiplies the `$or`s out, lists the body's values with the array elements they lie in, and tries
+//! every choice of one value per condition. No two values of a choice may lie in different elements of one array, and
+//! a field counts as absent if no value of it fits the choice. It shares no code with what it judges, and is as slow
+//! as it is short.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -191,7 +192,8 @@ fn number() -> impl Strategy<Value = Value> {
 }
 
 fn scalar() -> impl Strategy<Value = Value> {
-    prop_oneof![4 => some_text().prop_map(Value::from), 2 => number(), 1 => any::<bool>().prop_map(Value::from), 1 => Just(Value::Null)]
+    let text = some_text().prop_map(Value::from);
+    prop_oneof![4 => text, 2 => number(), 1 => any::<bool>().prop_map(Value::from), 1 => Just(Value::Null)]
 }
 
 fn one_operator() -> impl Strategy<Value = Value> {
@@ -225,7 +227,8 @@ fn one_operator() -> impl Strategy<Value = Value> {
 
 /// The list at a field.
 fn asked() -> impl Strategy<Value = Value> {
-    prop::collection::vec(prop_oneof![1 => scalar(), 2 => one_operator()], 1..4).prop_map(Value::from)
+    let list = prop::collection::vec(prop_oneof![1 => scalar(), 2 => one_operator()], 1..4).prop_map(Value::from);
+    prop_oneof![4 => list, 1 => Just(json!([{"exists": false}]))]
 }
 
 fn fields() -> impl Strategy<Value = Value> {
@@ -251,10 +254,12 @@ fn pattern() -> impl Strategy<Value = Value> {
 
 fn body() -> impl Strategy<Value = String> {
     let object = |inner: BoxedStrategy<Value>| {
-        prop::collection::btree_map("[abc]", inner, 0..4).prop_map(|members| json!(members))
+        prop::collection::btree_map("[abc]", inner, 0..4).prop_map(|members| json!(members)).boxed()
     };
     let value = scalar().prop_recursive(3, 24, 4, move |inner| {
-        prop_oneof![3 => object(inner.clone().boxed()), 3 => prop::collection::vec(inner, 0..5).prop_map(Value::from)]
+        let objects = prop::collection::vec(object(inner.clone().boxed()), 0..4).prop_map(Value::from);
+        let list = prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from);
+        prop_oneof![2 => object(inner.boxed()), 2 => objects, 1 => list]
     });
     let value = prop_oneof![5 => object(value.clone().boxed()), 1 => value];
     prop_oneof![12 => value.prop_map(|value| value.to_string()), 1 => some_text(), 1 => Just("{\"a\":1".to_owned())]

@@ -1,4 +1,5 @@
-//! Reads one filter pattern: the conditions it names, by path, and the ways `$or` allows to satisfy them (esm-semantics §5.3, §5.4).
+//! Reads one filter pattern: the conditions it names, by path, and the ways `$or` allows to satisfy them
+//! (esm-semantics §5.3, §5.4).
 
 use super::condition::Condition;
 use super::json::{Json, Scalar, parse};
@@ -10,7 +11,8 @@ const DEPTH_MAX: usize = 100;
 pub(super) const ALTERNATIVES_MAX: usize = 1000;
 
 const OR: &str = "$or";
-/// A `$or` in one of whose objects a key is called so is an ordinary field: the list is then one of values and operators.
+/// A `$or` in one of whose objects a key is called so is an ordinary field: the list is then one of values and
+/// operators.
 const RESERVED: [&str; 24] = [
     "exactly",
     "equals-ignore-case",

@@ -1,14 +1,15 @@
 //! All filters of a mapping as one tree of fields, so that a record is looked through once.
 //!
-//! Each way to match ("alternative": a filter, or one combination of its `$or`s) is a bit. A node stands for a field and keeps which
-//! alternatives ask something of it. What was found at a field is an *outcome*, two rows of bits over the alternatives:
+//! Each way to match ("alternative": a filter, or one combination of its `$or`s) is a bit. A node stands for a field
+//! and keeps which alternatives ask something of it. What was found at a field is an *outcome*, two rows of bits over
+//! the alternatives:
 //!
 //! * **found**: everything that the alternative asks at and below this field holds, and some of it by a value;
 //! * **absent**: everything that it asks there holds, and all of it because nothing is there (`{"exists":false}`). An
 //!   alternative that asks nothing here has this bit too.
 //!
-//! The two are kept apart because arrays treat them apart: *one* element must hold all that is found, but what is asked to be
-//! absent, and nothing else beside it, must be absent from *every* element.
+//! The two are kept apart because arrays treat them apart: *one* element must hold all that is found, but what is
+//! asked to be absent, and nothing else beside it, must be absent from *every* element.
 
 use super::condition::Condition;
 use super::pattern::Pattern;
@@ -102,8 +103,8 @@ impl Node {
         })
     }
 
-    /// Works out what follows from the children, once all are there. Returns the outcome where the field is not there, and
-    /// which alternatives ask anything of it.
+    /// Works out what follows from the children, once all are there. Returns the outcome where the field is not
+    /// there, and which alternatives ask anything of it.
     fn close(&mut self, words: usize) -> (Vec<u64>, Vec<u64>) {
         let mut nothing_below = vec![0; words];
         nothing_below.resize(2 * words, u64::MAX);

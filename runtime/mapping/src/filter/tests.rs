@@ -1,4 +1,5 @@
-//! The rules of esm-semantics §5, row by row. `published.rs` has EventBridge's examples, `bounds.rs` what must not take long.
+//! The rules of esm-semantics §5, row by row. `published.rs` has EventBridge's examples, `bounds.rs` what must not
+//! take long.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -30,7 +31,8 @@ fn matches(pattern: &str, body: &str) -> bool {
     }
 }
 
-/// Rows of a pattern for `{"body":{"a":…}}`, and the values of `a` that it matches and does not. No value: `a` is not there.
+/// Rows of a pattern for `{"body":{"a":…}}`, and the values of `a` that it matches and does not. No value: `a` is not
+/// there.
 fn check_field(rows: &[(&str, &[&str], &[&str])]) {
     for (list, matching, other) in rows {
         let pattern = format!(r#"{{"body":{{"a":{list}}}}}"#);
@@ -176,7 +178,7 @@ fn existence_is_that_of_a_leaf() {
         (
             r#"{"b":[{"exists":false}]}"#,
             &["", "1", "{}", "{\"c\":1}", "[]", "[{\"c\":1},{}]"],
-            &["{\"b\":1}", "[{\"c\":1},{\"b\":1}]"],
+            &["{\"b\":1}", "[{\"c\":1},{\"b\":1}]", "[{\"b\":{}},{\"b\":1}]"],
         ),
         // Of the element that is meant, not of any other.
         (r#"{"b":[{"exists":false}],"c":[2]}"#, &["[{\"b\":1},{\"c\":2}]"], &["[{\"b\":1,\"c\":2},{\"b\":0}]", "[{}]"]),
@@ -389,10 +391,10 @@ fn lints_name_what_lambda_may_refuse_and_what_can_never_be() {
         "Filters[0] body.b[0]: AWS Lambda may refuse anything-but with prefix, which its documentation does not list",
         "Filters[0] body.c[0]: AWS Lambda may refuse cidr, which its documentation does not list",
         "Filters[1] attributes.a[0]: AWS Lambda may refuse exactly, which its documentation does not list",
-        "Filters[1] Body: no record has a member of that name and kind, so this never matches",
-        "Filters[1] messageAttributes.kind.StringValue: no record has a member of that name and kind, so this never matches",
+        "Filters[1] Body: no record has a member of that name and kind: this is never so",
+        "Filters[1] messageAttributes.kind.StringValue: no record has a member of that name and kind: this is never so",
         "Filters[2] body[0]: AWS Lambda may refuse prefix with equals-ignore-case, which its documentation does not list",
-        "Filters[2] data: no record has a member of that name and kind, so this is always so",
+        "Filters[2] data: no record has a member of that name and kind: this is always so",
     ];
     assert_eq!(Filters::parse(&patterns).unwrap().lints(), expected);
     let plain = r#"{"body":{"a":["x",null,{"prefix":"x"},{"suffix":"x"},{"equals-ignore-case":"x"},{"anything-but":["x"]},

@@ -63,7 +63,8 @@ fn fold(letter: char) -> char {
     single(upper.to_lowercase(), upper)
 }
 
-/// A text with `*` for any number of characters. Matched part by part, each at its first place: linear, without going back.
+/// A text with `*` for any number of characters. Matched part by part, each at its first place: linear, without going
+/// back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Wildcard {
     /// What stands between the stars; one part only when there is no star.

@@ -129,4 +129,28 @@ fn many_operators_on_many_values_stay_within_their_product() {
     let exact: Vec<String> = (0..800).map(|number| number.to_string()).collect();
     let pattern = format!(r#"{{"body":{{"a":[{}]}}}}"#, exact.join(","));
     decides("many values to be equal to", &pattern, &format!(r#"{{"a":[{}-1]}}"#, "-7,".repeat(MIB / 3)), false);
+    let wildcards = [r#"{"wildcard":"*ab*c"}"#; 190].join(",");
+    decides("many wildcards", &format!(r#"{{"body":[{wildcards}]}}"#), &"a".repeat(MIB), false);
+}
+
+#[test]
+fn damaged_patterns_and_bodies_are_judged_without_a_panic() {
+    let pattern = r#"{"body":{"a":["\u00e9\\",-1.5e3,null,{"wildcard":"*\\*x"},{"anything-but":{"prefix":["é"]}}],
+        "$or":[{"b":[{"numeric":[">",0,"<=",5]}]},{"c":{"d":[{"cidr":"10.0.0.0/8"},{"exists":false}]}}]}}"#;
+    let body = r#"{"a":[["\ud83d\ude00é",{"z":[{}]}],-1.5e3],"b":[1,{"b":2}],"c":[{"d":"10.1.1.1"},[],{}]}"#;
+    let whole = Filters::parse(&[pattern]).unwrap();
+    assert_eq!(whole.first_match(&record(body)), Some(0));
+    let damaged = |text: &str| -> Vec<String> {
+        let cut = text.char_indices().map(|(at, _)| text[..at].to_owned());
+        let without = text.char_indices().map(|(at, letter)| [&text[..at], &text[at + letter.len_utf8()..]].concat());
+        let instead =
+            text.char_indices().map(|(at, letter)| [&text[..at], "{", &text[at + letter.len_utf8()..]].concat());
+        cut.chain(without).chain(instead).collect()
+    };
+    for body in damaged(body) {
+        let _ = whole.first_match(&record(&body));
+    }
+    for filters in damaged(pattern).iter().filter_map(|pattern| Filters::parse(&[pattern]).ok()) {
+        let _ = filters.first_match(&record(body));
+    }
 }

@@ -1,5 +1,6 @@
-//! The examples that AWS publishes for event patterns, on bodies that carry the event: EventBridge's user guide, "Content filtering" and
-//! "Comparison operators", and the README of `aws/event-ruler`. The patterns are theirs, most events and all words ours.
+//! The examples that AWS publishes for event patterns, on bodies that carry the event: EventBridge's user guide,
+//! "Content filtering" and "Comparison operators", and the README of `aws/event-ruler`. The patterns are theirs, most
+//! events and all words ours.
 
 use super::matches;
 

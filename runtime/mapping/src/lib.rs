@@ -10,6 +10,7 @@
 mod batch;
 #[cfg(test)]
 mod fault_tests;
+mod filter;
 mod invoke;
 mod judge;
 mod lease;
@@ -24,6 +25,7 @@ mod record;
 mod report;
 mod settle;
 
+pub use filter::{FilterError, Filters};
 pub use invoke::Handler;
 pub use judge::{Judgement, Suspicion, judge};
 pub use mapping::{Mapping, MappingOptions, MappingStatus, start};

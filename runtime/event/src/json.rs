@@ -5,6 +5,40 @@
 
 use crate::record::{AttributeValue, MessageAttribute, Record};
 
+/// Where JSON goes: text, or only its length.
+trait Sink {
+    fn push_str(&mut self, text: &str);
+    fn push(&mut self, character: char) {
+        self.push_str(character.encode_utf8(&mut [0; 4]));
+    }
+}
+
+impl Sink for String {
+    fn push_str(&mut self, text: &str) {
+        Self::push_str(self, text);
+    }
+}
+
+/// Counts what would be written.
+struct Length(usize);
+
+impl Sink for Length {
+    fn push_str(&mut self, text: &str) {
+        self.0 += text.len();
+    }
+}
+
+/// How many bytes a record takes in [`lambda_event`], its comma included.
+#[must_use]
+pub fn lambda_record_bytes(record: &Record, windowed: bool) -> usize {
+    let mut length = Length(1);
+    write_record(&mut length, record, windowed);
+    length.0
+}
+
+/// How many bytes an event takes without its records.
+pub const LAMBDA_FRAME_BYTES: usize = "{\"Records\":[]}".len();
+
 /// The event for a batch. `windowed` decides whether a record without user attributes says
 /// `"md5OfMessageAttributes":null` (true) or leaves the member out (false).
 #[must_use]
@@ -22,7 +56,7 @@ pub fn lambda_event(records: &[Record], windowed: bool) -> String {
     out
 }
 
-fn write_record(out: &mut String, record: &Record, windowed: bool) {
+fn write_record(out: &mut impl Sink, record: &Record, windowed: bool) {
     out.push_str("{\"messageId\":");
     write_string(out, &record.message_id);
     out.push_str(",\"receiptHandle\":");
@@ -63,7 +97,7 @@ fn write_record(out: &mut String, record: &Record, windowed: bool) {
     out.push('}');
 }
 
-fn write_message_attribute(out: &mut String, attribute: &MessageAttribute) {
+fn write_message_attribute(out: &mut impl Sink, attribute: &MessageAttribute) {
     write_string(out, &attribute.name);
     match &attribute.value {
         AttributeValue::Text(text) => {
@@ -82,7 +116,7 @@ fn write_message_attribute(out: &mut String, attribute: &MessageAttribute) {
 }
 
 /// A JSON string. Only what RFC 8259 obliges is escaped; runs of other bytes are copied whole.
-fn write_string(out: &mut String, text: &str) {
+fn write_string(out: &mut impl Sink, text: &str) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push('"');
     let mut run_start = 0;
@@ -114,7 +148,7 @@ fn write_string(out: &mut String, text: &str) {
 }
 
 /// Standard base64 with padding. Written here because this crate has no dependency.
-fn write_base64(out: &mut String, bytes: &[u8]) {
+fn write_base64(out: &mut impl Sink, bytes: &[u8]) {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for chunk in bytes.chunks(3) {
         let group = chunk.iter().fold(0u32, |group, byte| (group << 8) | u32::from(*byte)) << (8 * (3 - chunk.len()));
@@ -185,6 +219,20 @@ mod tests {
         let mut out = String::new();
         write_string(&mut out, "a\u{0}\u{8}\u{c}\n\r\t\u{1f}\"\\/ü€𝄞\u{7f}");
         assert_eq!(out, "\"a\\u0000\\b\\f\\n\\r\\t\\u001f\\\"\\\\/ü€𝄞\u{7f}\"");
+    }
+
+    #[test]
+    fn a_record_is_as_long_as_it_is_counted() {
+        let mut with_attributes = record("\u{1}\"ü\\");
+        let value = AttributeValue::Binary(vec![1, 2, 3, 4]);
+        with_attributes.message_attributes =
+            vec![MessageAttribute { name: "b".into(), data_type: "Binary".into(), value }];
+        for windowed in [false, true] {
+            let records = [record(""), with_attributes.clone(), record("x")];
+            let counted: usize = records.iter().map(|record| lambda_record_bytes(record, windowed)).sum();
+            // The last one has no comma.
+            assert_eq!(lambda_event(&records, windowed).len(), LAMBDA_FRAME_BYTES + counted - 1);
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod json;
 mod record;
 mod reply;
 
-pub use json::lambda_event;
+pub use json::{LAMBDA_FRAME_BYTES, lambda_event, lambda_record_bytes};
 pub use record::{AttributeValue, MessageAttribute, Record};
 pub use reply::{Fault, FaultKind, Reply, Verdict};
 

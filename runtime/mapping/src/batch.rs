@@ -4,13 +4,14 @@
 
 use std::sync::Arc;
 
-use wasmill_event::{Record, lambda_event};
+use wasmill_event::{LAMBDA_FRAME_BYTES, Record, lambda_record_bytes};
 use wasmill_queue::{Message, QueueArn, ReceiptHandle, SystemAttributes};
 
 use crate::lease::{Lease, Terms};
 use crate::record;
+use crate::renewal::Leases;
 
-/// What one receive brought, until it is settled.
+/// What one invocation is about, until it is settled.
 #[derive(Debug)]
 pub(crate) struct Batch {
     /// What the handler sees; shared with it.
@@ -18,6 +19,16 @@ pub(crate) struct Batch {
     /// Per record, what is needed to settle it.
     pub(crate) held: Vec<Held>,
     pub(crate) lease: Lease,
+}
+
+/// Messages on their way into a batch.
+#[derive(Debug)]
+pub(crate) struct Gathered {
+    pub(crate) records: Vec<Record>,
+    pub(crate) held: Vec<Held>,
+    pub(crate) lease: Lease,
+    /// No less than the records take in an event.
+    bytes_at_most: usize,
 }
 
 /// One message's receipt and what the queue said of it.
@@ -34,39 +45,93 @@ const ESCAPED_BYTE_MAX: usize = 6;
 /// What a record costs beside its texts, generously.
 const RECORD_FRAME_BYTES: usize = 2048;
 
-impl Batch {
-    /// What one receive brought, cut where the event would grow over 6 MiB. The order is kept; a record that is too long
-    /// by itself stands alone. Never empty when `messages` is not.
-    pub(crate) fn split(messages: Vec<Message>, arn: &QueueArn, terms: Terms) -> Vec<Self> {
-        let mut batches = Vec::with_capacity(1);
-        let mut current: Vec<(Held, Record)> = Vec::with_capacity(messages.len());
-        let surely_fits = messages.iter().map(longest_json_bytes).sum::<usize>() < EVENT_MAX_BYTES;
-        let mut current_bytes = 0;
-        for message in messages {
-            let held = Held { receipt: message.receipt.clone(), system: message.system.clone() };
-            let record = record::from_message(message, arn);
-            let bytes = if surely_fits { 0 } else { lambda_event(std::slice::from_ref(&record), false).len() };
-            if !current.is_empty() && current_bytes + bytes >= EVENT_MAX_BYTES {
-                batches.push(Self::new(std::mem::take(&mut current), terms));
-                current_bytes = 0;
-            }
-            current_bytes += bytes;
-            current.push((held, record));
-        }
-        if !current.is_empty() {
-            batches.push(Self::new(current, terms));
-        }
-        batches
-    }
-
-    fn new(messages: Vec<(Held, Record)>, terms: Terms) -> Self {
-        let (held, records): (Vec<Held>, Vec<Record>) = messages.into_iter().unzip();
-        let receipts = held.iter().map(|held| held.receipt.clone()).collect();
-        Self { records: Arc::new(records), held, lease: Lease::new(receipts, terms) }
+impl Gathered {
+    /// What one receive brought, leased from here on.
+    pub(crate) fn new(messages: Vec<Message>, arn: &QueueArn, terms: Terms, leases: &Leases) -> Self {
+        let lease = Lease::begin(leases, messages.iter().map(|message| message.receipt.clone()), terms);
+        let bytes_at_most = messages.iter().map(longest_json_bytes).sum();
+        let (held, records) = messages
+            .into_iter()
+            .map(|message| {
+                let held = Held { receipt: message.receipt.clone(), system: message.system.clone() };
+                (held, record::from_message(message, arn))
+            })
+            .unzip();
+        Self { records, held, lease, bytes_at_most }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.held.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// Takes over another's messages, behind its own.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.records.append(&mut other.records);
+        self.held.append(&mut other.held);
+        self.lease.append(other.lease);
+        self.bytes_at_most += other.bytes_at_most;
+    }
+
+    /// Splits off those that `goes` says, by index. The order is kept on both sides.
+    pub(crate) fn split(&mut self, goes: impl Fn(usize) -> bool) -> Self {
+        let lease = self.lease.split(&goes);
+        let held = extract(&mut self.held, &goes);
+        let records = extract(&mut self.records, &goes);
+        Self { records, held, lease, bytes_at_most: self.bytes_at_most }
+    }
+
+    /// True when one more message might not fit into the event.
+    pub(crate) fn may_be_full(&self) -> bool {
+        self.bytes_at_most >= EVENT_MAX_BYTES
+    }
+
+    /// Cuts off what is beyond `max_records` or would make the event 6 MiB or longer. The order is kept; a record that is too
+    /// long by itself stands alone. None when all of it fits.
+    pub(crate) fn cut(&mut self, max_records: usize, windowed: bool) -> Option<Self> {
+        let mut fitting = self.len().min(max_records);
+        if self.may_be_full() {
+            let mut bytes = LAMBDA_FRAME_BYTES;
+            let lengths = self.records.iter().take(fitting).map(|record| lambda_record_bytes(record, windowed));
+            let fit = lengths.take_while(|length| {
+                bytes += length;
+                bytes < EVENT_MAX_BYTES
+            });
+            fitting = fit.count().max(1);
+        }
+        if fitting >= self.len() {
+            return None;
+        }
+        let rest = self.split(|index| index >= fitting);
+        if !rest.is_empty() { Some(rest) } else { None }
+    }
+
+    pub(crate) fn seal(self) -> Batch {
+        Batch { records: Arc::new(self.records), held: self.held, lease: self.lease }
+    }
+}
+
+fn extract<T>(items: &mut Vec<T>, goes: &impl Fn(usize) -> bool) -> Vec<T> {
+    let mut index = 0;
+    items
+        .extract_if(.., |_| {
+            index += 1;
+            goes(index - 1)
+        })
+        .collect()
+}
+
+impl Batch {
+    pub(crate) fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Each record's message group, in order.
+    pub(crate) fn groups(&self) -> Vec<Option<&str>> {
+        self.held.iter().map(|held| held.system.group_id.as_deref()).collect()
     }
 }
 
@@ -83,7 +148,8 @@ mod tests {
     use std::time::Duration;
 
     use tokio::time::Instant;
-    use wasmill_queue::{MessageId, SystemAttributes};
+    use wasmill_event::lambda_event;
+    use wasmill_queue::MessageId;
 
     use super::*;
 
@@ -98,33 +164,57 @@ mod tests {
         }
     }
 
-    fn split(bodies: impl IntoIterator<Item = String>) -> Vec<Batch> {
+    /// Everything, cut into batches.
+    fn cut(bodies: impl IntoIterator<Item = String>) -> Vec<Gathered> {
         let timeout = Duration::from_secs(30);
         let terms = Terms { received_at: Instant::now(), queue_visibility: timeout, lease_visibility: timeout };
-        Batch::split(bodies.into_iter().map(message).collect(), &QueueArn::new("us-east-1", "0", "q"), terms)
+        let messages = bodies.into_iter().map(message).collect();
+        let mut rest = Some(Gathered::new(messages, &QueueArn::new("us-east-1", "0", "q"), terms, &Leases::new()));
+        let mut batches = Vec::new();
+        while let Some(mut gathered) = rest {
+            rest = gathered.cut(10, true);
+            assert_eq!((gathered.lease.len(), gathered.records.len()), (gathered.len(), gathered.len()));
+            batches.push(gathered);
+        }
+        batches
     }
 
     #[tokio::test]
-    async fn ten_small_messages_are_one_batch() {
-        assert_eq!(split((0..10).map(|n| n.to_string())).iter().map(Batch::len).collect::<Vec<_>>(), [10]);
+    async fn ten_small_messages_are_one_batch_and_eleven_are_two() {
+        assert_eq!(cut((0..10).map(|n| n.to_string())).iter().map(Gathered::len).collect::<Vec<_>>(), [10]);
+        assert_eq!(cut((0..11).map(|n| n.to_string())).iter().map(Gathered::len).collect::<Vec<_>>(), [10, 1]);
     }
 
     #[tokio::test]
     async fn an_event_is_cut_before_six_mebibytes_and_no_record_is_lost() {
         let mebibyte = "x".repeat(1 << 20);
-        let batches = split(std::iter::repeat_n(mebibyte, 10));
-        assert_eq!(batches.iter().map(Batch::len).collect::<Vec<_>>(), [5, 5]);
+        let batches = cut(std::iter::repeat_n(mebibyte, 10));
+        assert_eq!(batches.iter().map(Gathered::len).collect::<Vec<_>>(), [5, 5]);
         for batch in &batches {
             assert!(lambda_event(&batch.records, true).len() < EVENT_MAX_BYTES);
         }
     }
 
     #[tokio::test]
+    async fn the_cut_is_at_the_last_byte() {
+        let one = |bytes: usize| vec!["a".repeat(1 << 20), "b".repeat(bytes)];
+        let bodies = |last: usize| std::iter::repeat_n("a".repeat(1 << 20), 5).chain(one(last).pop());
+        let frame = {
+            let all = cut(bodies(1));
+            lambda_event(&all[0].records, true).len() - 1
+        };
+        let longest = EVENT_MAX_BYTES - 1 - frame;
+        // The closing comma of the last record is counted, so the cut may come one byte early, never late.
+        for (bytes, batches) in [(longest - 1, 1), (longest + 1, 2)] {
+            assert_eq!(cut(bodies(bytes)).len(), batches, "{bytes}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_record_that_is_too_long_by_itself_stands_alone() {
         // Each of these characters takes six bytes in JSON.
-        let bodies = ["a".to_owned(), "\u{1}".repeat(1 << 20), "b".to_owned()];
-        let batches = split(bodies);
-        assert_eq!(batches.iter().map(Batch::len).collect::<Vec<_>>(), [1, 1, 1]);
+        let batches = cut(["a".to_owned(), "\u{1}".repeat(1 << 20), "b".to_owned()]);
+        assert_eq!(batches.iter().map(Gathered::len).collect::<Vec<_>>(), [1, 1, 1]);
         assert!(batches.get(1).unwrap().records[0].body.len() == 1 << 20);
     }
 }

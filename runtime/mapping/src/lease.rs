@@ -106,8 +106,7 @@ impl Unit {
     pub(crate) fn new(receipts: impl IntoIterator<Item = ReceiptHandle>, terms: Terms) -> Self {
         let confirmed_until = terms.received_at + terms.lease_visibility;
         let touched = terms.lease_visibility != terms.queue_visibility;
-        let leased =
-            |receipt| Leased { receipt, confirmed_until, touched, in_call: false, state: Hold::Held };
+        let leased = |receipt| Leased { receipt, confirmed_until, touched, in_call: false, state: Hold::Held };
         let messages = receipts.into_iter().map(leased).collect();
         Self { terms, state: Mutex::new(UnitState { messages, slot: None }) }
     }
@@ -126,6 +125,7 @@ impl Lease {
         Self { leases: leases.clone(), units: vec![unit], places }
     }
 
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.places.len()
     }
@@ -184,7 +184,7 @@ impl Lease {
         for (index, (unit, place)) in self.places.iter().enumerate() {
             let mut state = unit.lock();
             let message = &mut state.messages[*place];
-            if message.state == Hold::Held {
+            if message.state != Hold::Lost {
                 message.state = if removes(index) { Hold::Removing } else { Hold::LetGo };
             }
             must_wait |= message.in_call && message.state == Hold::LetGo;

@@ -1,16 +1,19 @@
 //! One event source mapping: messages from a queue to a handler, and back to the queue as the handler judged them.
 //!
 //! ```text
-//! permit → receive → lease → invoke → verdicts → settle
+//! permit → receive → lease → filter → window → invoke → verdicts → settle
 //! ```
-//! The line is `pipeline.rs`, its life `mapping.rs`; everything else is a leaf of them. Windows and filters will stand between lease and invoke.
+//! Up to the batch it is `receiving.rs`, from there `pipeline.rs`, its life `mapping.rs`; everything else is a leaf of them.
 //! Not here: the AWS SDK, wasmtime, HTTP, configuration files. The line never returns an error: each fault becomes a
 //! verdict, a metric and a log line.
 
 mod batch;
+mod bisect;
 #[cfg(test)]
 mod fault_tests;
+mod fifo;
 mod filter;
+mod intake;
 mod invoke;
 mod judge;
 mod lease;
@@ -21,14 +24,22 @@ mod metrics;
 mod permits;
 mod pipeline;
 mod poll;
+mod rate;
+mod receiving;
 mod record;
+mod remember;
+mod renewal;
 mod report;
+mod retry;
 mod settle;
 
+pub use fifo::FifoOrder;
 pub use filter::{FilterError, Filters};
+pub use intake::OnFiltered;
 pub use invoke::Handler;
 pub use judge::{Judgement, Suspicion, judge};
 pub use mapping::{Mapping, MappingOptions, MappingStatus, start};
 pub use metrics::Metrics;
 pub use permits::Permits;
 pub use report::{BatchReport, Observer, RecordReport};
+pub use retry::RetryPolicy;

@@ -12,11 +12,15 @@ use tower::util::BoxCloneSyncService;
 use wasmill_event::{Fault, FaultKind, Invocation, Payload, Record, Reply, Verdict};
 use wasmill_queue::{Broker, BrokerOptions, Clock, Durability, Identity, LocalQueue, OutgoingMessage, Queue};
 
+use crate::fifo::FifoOrder;
+use crate::filter::Filters;
+use crate::intake::OnFiltered;
 use crate::invoke::Handler;
 use crate::mapping::{Mapping, MappingOptions, MappingStatus, start};
 use crate::metrics::Metrics;
 use crate::permits::Permits;
 use crate::report::Observer;
+use crate::retry::RetryPolicy;
 
 pub(crate) struct Bench {
     pub(crate) broker: Broker,
@@ -65,8 +69,18 @@ impl Bench {
             function_version: "$LATEST".into(),
             function_timeout: Duration::from_secs(900),
             batch_size: 10,
+            window: Duration::ZERO,
+            filters: Filters::default(),
+            on_filtered: OnFiltered::Delete,
+            retry_policy: RetryPolicy::Visibility,
+            bisect_max_invocations: 16,
+            fifo_order: FifoOrder::Enforce,
+            per_group: false,
+            weight: 1,
+            max_messages_per_second: None,
             reports_item_failures: true,
             maximum_concurrency: None,
+            is_fifo: queue.arn().name().ends_with(".fifo"),
             queue,
             handler,
             permits: permits.clone(),

@@ -1,25 +1,29 @@
 //! A mapping's life: start, receive until told to stop, drain.
 //!
-//! Each batch goes its way in a task of its own (`pipeline.rs`); this file owns those tasks.
+//! Each batch goes its way in a task of its own (`pipeline.rs`), started by `receiving.rs`; this file owns those tasks.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt;
 use tokio::sync::watch;
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use wasmill_queue::{Queue, QueueError};
+use wasmill_queue::Queue;
 
-use crate::batch::Batch;
+use crate::fifo::FifoOrder;
+use crate::filter::Filters;
+use crate::intake::{Intake, OnFiltered};
 use crate::invoke::{Handler, StackOptions, stack};
 use crate::metrics::Metrics;
-use crate::permits::{MappingPermits, Permit, Permits};
+use crate::permits::{Permit, Permits};
 use crate::pipeline::Line;
-use crate::poll::{Polled, Poller};
+use crate::poll::Source;
+use crate::receiving::Receiving;
+use crate::remember::Remembered;
+use crate::renewal::{self, Leases};
 use crate::report::Observer;
+use crate::retry::RetryPolicy;
+use crate::settle::Manner;
 
 /// How long a drain waits once everything was given back: the longest that one call to a remote queue takes.
 const LAST_WAIT: Duration = Duration::from_secs(35);
@@ -34,14 +38,34 @@ pub struct MappingOptions {
     pub function_version: String,
     /// How long the function may run; the handler enforces it.
     pub function_timeout: Duration,
-    /// 1–10 records per invocation.
+    /// 1–10,000 records per invocation; over ten with a window only, and at most ten from a FIFO queue.
     pub batch_size: u32,
+    /// How long a batch may gather; zero: a batch is what one receive brings. Zero for a FIFO queue.
+    pub window: Duration,
+    /// Which messages are for the function.
+    pub filters: Filters,
+    /// What becomes of the others.
+    pub on_filtered: OnFiltered,
+    /// When a failed message returns.
+    pub retry_policy: RetryPolicy,
+    /// Most further invocations to find the record that a handler crashes on; 0: the batch fails whole.
+    pub bisect_max_invocations: u32,
+    /// What comes after a failed record of a message group.
+    pub fifo_order: FifoOrder,
+    /// FIFO: a batch holds one message group.
+    pub per_group: bool,
+    /// This mapping's share of the function's permits while others want them, from 1.
+    pub weight: u32,
+    /// Never receives more than that, over time. Greater than 0.
+    pub max_messages_per_second: Option<f64>,
     /// Whether `ReportBatchItemFailures` is set.
     pub reports_item_failures: bool,
     /// This mapping's cap below the function's permits.
     pub maximum_concurrency: Option<u32>,
     /// Where messages come from and go back to.
     pub queue: Arc<dyn Queue>,
+    /// Whether that is a FIFO queue; it never changes.
+    pub is_fifo: bool,
     /// What runs the function.
     pub handler: Handler,
     /// The function's permits.
@@ -96,24 +120,48 @@ pub fn start(options: MappingOptions) -> Mapping {
         trips: TaskTracker::new(),
         status,
     };
+    let permits = options.permits.of_mapping(options.maximum_concurrency, options.weight);
+    metrics.allowed(permits.allowed());
+    let remembered = Arc::new(Remembered::default());
+    let leases = Leases::new();
     let line = Line {
         name: options.name,
-        function_version: options.function_version,
+        manner: Manner { function_version: options.function_version, retry_policy: options.retry_policy },
         judge: stack(options.handler, stack_options),
+        windowed: !options.window.is_zero(),
+        reports_item_failures: options.reports_item_failures,
+        bisect_max_invocations: options.bisect_max_invocations,
+        fifo_order: options.fifo_order,
+        is_fifo: options.is_fifo,
+        permits: permits.clone(),
+        remembered: Arc::clone(&remembered),
         metrics: metrics.clone(),
         observer: options.observer,
         abandon: mapping.abandon.clone(),
     };
-    let permits = options.permits.of_mapping(options.maximum_concurrency);
+    let source = Source::new(options.queue, metrics.clone(), status_sender.clone(), options.max_messages_per_second);
+    let renewals_end = CancellationToken::new();
+    tokio::spawn(renewal::run(leases.clone(), source.shared_queue(), metrics.clone(), renewals_end.clone()));
+    let intake = Intake { filters: options.filters, on_filtered: options.on_filtered, remembered, leases, metrics };
     let receiving = Receiving {
         line: Arc::new(line),
-        poller: Poller::new(options.batch_size, permits, metrics, status_sender.clone()),
+        source,
+        intake,
+        permits,
+        batch_size: options.batch_size,
+        window: options.window,
+        per_group: options.per_group,
         stop: mapping.stop.clone(),
         trips: mapping.trips.clone(),
     };
-    let queue = options.queue;
+    // Whoever may hold a lease is among the trips.
+    let trips = mapping.trips.clone();
+    tokio::spawn(async move {
+        trips.wait().await;
+        renewals_end.cancel();
+    });
     mapping.trips.spawn(async move {
-        receiving.run(queue).await;
+        Arc::new(receiving).run().await;
         status_sender.send_replace(MappingStatus::Stopped);
     });
     mapping
@@ -165,62 +213,13 @@ impl Mapping {
     }
 }
 
-/// The receiving half of a mapping.
-struct Receiving {
-    line: Arc<Line>,
-    poller: Poller,
-    stop: CancellationToken,
-    trips: TaskTracker,
-}
-
-impl Receiving {
-    async fn run(mut self, mut queue: Arc<dyn Queue>) {
-        loop {
-            match self.poller.poll(&*queue, &self.stop).await {
-                Polled::Batches(permit, batches) => self.send_off(&queue, permit, batches),
-                Polled::Nothing => {}
-                Polled::Failed(error, pause) => {
-                    // One that was deleted may have been made again under its name.
-                    let look_again = async {
-                        sleep(pause).await;
-                        if error == QueueError::NoSuchQueue { queue.reach(queue.arn()).await.ok() } else { None }
-                    };
-                    let found = tokio::select! {
-                        biased;
-                        () = self.stop.cancelled() => return,
-                        found = look_again => found,
-                    };
-                    queue = found.unwrap_or(queue);
-                }
-                Polled::Stopped => return,
-            }
-        }
-    }
-
-    /// Starts the trips: the first batch has the receive's permit, one that was cut off by its size waits for its own.
-    fn send_off(&self, queue: &Arc<dyn Queue>, permit: Permit, batches: Vec<Batch>) {
-        let mut permit = Some(permit);
-        for batch in batches {
-            let turn = permit.take().map_or_else(|| Turn::Waits(self.poller.permits()), Turn::Now);
-            let turn = if self.stop.is_cancelled() { Turn::Back } else { turn };
-            let trip = Arc::clone(&self.line).trip(Arc::clone(queue), turn, batch);
-            let name = self.line.name.clone();
-            self.trips.spawn(async move {
-                if AssertUnwindSafe(trip).catch_unwind().await.is_err() {
-                    tracing::error!(mapping = name, "a batch's trip panicked: its messages return by their timeout");
-                }
-            });
-        }
-    }
-}
-
 /// When a batch may run.
 #[derive(Debug)]
 pub(crate) enum Turn {
     /// It has its permit.
     Now(Permit),
     /// It has to get one.
-    Waits(MappingPermits),
+    Waits,
     /// It came in while the mapping was told to stop: it goes back.
     Back,
 }

@@ -28,6 +28,11 @@ pub struct Metrics {
     settle_failures: IntCounterVec,
     suspicions: IntCounterVec,
     in_flight: IntGaugeVec,
+    filtered: IntCounterVec,
+    windows_closed: IntCounterVec,
+    bisect_invocations: IntCounterVec,
+    poison: IntCounterVec,
+    permits: IntGaugeVec,
 }
 
 /// One mapping's metrics, looked up once.
@@ -44,6 +49,7 @@ pub(crate) struct MappingMetrics {
     leases_renewed: IntCounter,
     leases_lost: IntCounter,
     in_flight: IntGauge,
+    permits: IntGauge,
 }
 
 /// What could not be done for a judged message.
@@ -52,6 +58,20 @@ pub(crate) enum SettleStep {
     Delete,
     GiveBack,
     DeadLetter,
+    Forward,
+}
+
+/// Why a batch left its window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// It had as many records as it may have.
+    Size,
+    /// Its time was up.
+    Window,
+    /// One record more would have made the event 6 MiB.
+    Bytes,
+    /// The mapping stops, or its queue failed.
+    Early,
 }
 
 impl Metrics {
@@ -76,6 +96,11 @@ impl Metrics {
             &LABELS,
         )?;
         registry.register(Box::new(in_flight.clone()))?;
+        let permits = IntGaugeVec::new(
+            Opts::new("wasmill_mapping_concurrency_allowed", "Invocations at a time that the mapping may have now."),
+            &LABELS,
+        )?;
+        registry.register(Box::new(permits.clone()))?;
         Ok(Self {
             received: counter("wasmill_mapping_received_total", "Messages received from the queue.", &[])?,
             empty_receives: counter("wasmill_mapping_empty_receives_total", "Receives that found nothing.", &[])?,
@@ -110,6 +135,27 @@ impl Metrics {
                 &[],
             )?,
             in_flight,
+            permits,
+            filtered: counter(
+                "wasmill_mapping_filter_matches_total",
+                "Messages by the first filter that matched, or none.",
+                &["filter"],
+            )?,
+            windows_closed: counter(
+                "wasmill_mapping_windows_closed_total",
+                "Batching windows by why they closed.",
+                &["reason"],
+            )?,
+            bisect_invocations: counter(
+                "wasmill_mapping_bisect_invocations_total",
+                "Invocations made to find the record that a handler crashes on.",
+                &[],
+            )?,
+            poison: counter(
+                "wasmill_mapping_poison_messages_total",
+                "Messages found to be what a handler crashes on.",
+                &[],
+            )?,
         })
     }
 
@@ -127,6 +173,7 @@ impl Metrics {
             leases_renewed: self.leases_renewed.with_label_values(&labels),
             leases_lost: self.leases_lost.with_label_values(&labels),
             in_flight: self.in_flight.with_label_values(&labels),
+            permits: self.permits.with_label_values(&labels),
         }
     }
 }
@@ -193,8 +240,37 @@ impl MappingMetrics {
             SettleStep::Delete => "delete",
             SettleStep::GiveBack => "give_back",
             SettleStep::DeadLetter => "dead_letter",
+            SettleStep::Forward => "forward",
         };
         self.all.settle_failures.with_label_values(&self.with(word)).inc_by(messages as u64);
+    }
+
+    /// Counts which filter each message matched first.
+    pub(crate) fn matched(&self, matches: &[Option<usize>]) {
+        for found in matches {
+            let filter = found.map_or_else(|| "none".to_owned(), |index| index.to_string());
+            self.all.filtered.with_label_values(&self.with(&filter)).inc();
+        }
+    }
+
+    pub(crate) fn window_closed(&self, why: Closed) {
+        let word = match why {
+            Closed::Size => "size",
+            Closed::Window => "window",
+            Closed::Bytes => "bytes",
+            Closed::Early => "early",
+        };
+        self.all.windows_closed.with_label_values(&self.with(word)).inc();
+    }
+
+    pub(crate) fn bisected(&self, invocations: u32, culprits: usize) {
+        let labels = self.labels.each_ref().map(String::as_str);
+        self.all.bisect_invocations.with_label_values(&labels).inc_by(u64::from(invocations));
+        self.all.poison.with_label_values(&labels).inc_by(culprits as u64);
+    }
+
+    pub(crate) fn allowed(&self, permits: usize) {
+        self.permits.set(signed(permits));
     }
 
     pub(crate) fn lease_renewed(&self) {

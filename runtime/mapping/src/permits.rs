@@ -125,7 +125,8 @@ impl State {
             }
         }
         self.held = self.members.values().map(|member| member.held).sum();
-        let in_turn = self.members.iter().filter(|(_, member)| !member.waiting.is_empty() && member.held < member.allowed);
+        let in_turn =
+            self.members.iter().filter(|(_, member)| !member.waiting.is_empty() && member.held < member.allowed);
         let share = |member: &Member| (member.held as u64 * SHARE_SCALE) / member.weight;
         in_turn.min_by_key(|(_, member)| (share(member), member.last_grant)).map(|(id, _)| *id)
     }
@@ -136,8 +137,10 @@ impl State {
             .members
             .get(&wanting)
             .is_some_and(|member| member.waiting.front().is_some_and(|waiting| waiting.in_hand));
-        let others = self.members.iter_mut().filter(|(id, member)| (**id != wanting || in_hand) && !member.reserved.is_empty());
-        let Some((_, richest)) = others.max_by_key(|(_, member)| (member.held as u64 * SHARE_SCALE) / member.weight) else {
+        let others =
+            self.members.iter_mut().filter(|(id, member)| (**id != wanting || in_hand) && !member.reserved.is_empty());
+        let Some((_, richest)) = others.max_by_key(|(_, member)| (member.held as u64 * SHARE_SCALE) / member.weight)
+        else {
             return false;
         };
         richest.give_up_reserved();
@@ -212,7 +215,11 @@ impl MappingPermits {
             if let Some(member) = state.members.get_mut(&self.membership.id) {
                 let waiting = Waiting { grant, in_hand };
                 // Those with messages in hand come before those that would receive more.
-                let place = if in_hand { member.waiting.iter().take_while(|one| one.in_hand).count() } else { member.waiting.len() };
+                let place = if in_hand {
+                    member.waiting.iter().take_while(|one| one.in_hand).count()
+                } else {
+                    member.waiting.len()
+                };
                 member.waiting.insert(place, waiting);
             }
         }

@@ -5,23 +5,35 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
-use wasmill_event::{Invocation, Payload, Verdict};
+use wasmill_event::{FaultKind, Invocation, Payload, Record, Verdict};
 use wasmill_queue::Queue;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Held};
+use crate::bisect;
+use crate::fifo::{self, FifoOrder};
 use crate::invoke::Judge;
 use crate::judge::{Judgement, Suspicion};
 use crate::mapping::Turn;
 use crate::metrics::MappingMetrics;
-use crate::permits::Permit;
+use crate::permits::{MappingPermits, Permit};
+use crate::remember::Remembered;
 use crate::report::{BatchReport, Observer, RecordReport};
-use crate::settle::{self, Settler};
+use crate::settle::{self, Manner, Settler};
 
 /// What every trip of a mapping shares.
 pub(crate) struct Line {
     pub(crate) name: String,
-    pub(crate) function_version: String,
+    pub(crate) manner: Manner,
     pub(crate) judge: Judge,
+    pub(crate) windowed: bool,
+    /// Without partial responses a failing function backs off.
+    pub(crate) reports_item_failures: bool,
+    /// Most invocations to find what a handler crashes on; 0: it is not looked for.
+    pub(crate) bisect_max_invocations: u32,
+    pub(crate) fifo_order: FifoOrder,
+    pub(crate) is_fifo: bool,
+    pub(crate) permits: MappingPermits,
+    pub(crate) remembered: Arc<Remembered>,
     pub(crate) metrics: MappingMetrics,
     pub(crate) observer: Observer,
     /// Cancelled when held messages must go back at once.
@@ -30,57 +42,114 @@ pub(crate) struct Line {
 
 impl Line {
     /// One batch, from its turn to the end of settling.
-    pub(crate) async fn trip(self: Arc<Self>, queue: Arc<dyn Queue>, turn: Turn, mut batch: Batch) {
+    pub(crate) async fn trip(self: Arc<Self>, queue: Arc<dyn Queue>, turn: Turn, batch: Batch) {
         let _in_flight = self.metrics.batch_began(batch.len());
         let started = Instant::now();
-        let invocation = invocation_of(&batch);
-        let request_id = invocation.request_id.clone();
         // Held to the end: what is being settled still counts against the function's concurrency.
-        let permit = self.permit(&*queue, turn, &mut batch).await;
-        let judgement = match permit {
-            Some(_) => self.invoke(&*queue, invocation, &mut batch).await,
+        let permit = self.permit(turn).await;
+        let judged = match permit {
+            Some(_) => tokio::select! {
+                biased;
+                judged = self.judged(&batch, started) => Some(judged),
+                () = self.abandon.cancelled() => None,
+            },
             None => None,
         };
-        let (plan, report) = match judgement {
-            Some(judgement) => {
-                let report = self.note(request_id, started, &batch, &judgement);
-                (settle::plan(&batch, judgement.verdicts, &self.function_version), Some(report))
-            }
+        let (plan, report) = match judged {
+            Some((judgement, report)) => (settle::plan(&batch, judgement.verdicts, &self.manner), Some(report)),
             None => {
                 self.metrics.judged(&vec![Verdict::Release; batch.len()]);
                 (settle::plan_release(&batch), None)
             }
         };
-        let settler = Settler { queue: &*queue, metrics: &self.metrics, hurry: &self.abandon };
-        settler.apply(plan, &mut batch.lease).await;
+        self.settler(&*queue).apply(plan, &batch, &self.remembered).await;
         self.metrics.settled(started.elapsed());
         if let Some(report) = report {
             self.observer.tell(&report);
         }
     }
 
-    /// The batch's permit, its lease kept while it waits for one. None: it goes back.
-    async fn permit(&self, queue: &dyn Queue, turn: Turn, batch: &mut Batch) -> Option<Permit> {
-        let permits = match turn {
-            Turn::Now(permit) => return Some(permit),
-            Turn::Back => return None,
-            Turn::Waits(permits) => permits,
-        };
-        tokio::select! {
-            biased;
-            () = self.abandon.cancelled() => None,
-            permit = permits.acquire() => Some(permit),
-            never = batch.lease.keep(queue, &self.metrics) => match never {},
+    pub(crate) fn settler<'a>(&'a self, queue: &'a dyn Queue) -> Settler<'a> {
+        Settler { queue, metrics: &self.metrics, hurry: &self.abandon }
+    }
+
+    /// The batch's permit; its lease is kept while it waits for one. None: it goes back.
+    async fn permit(&self, turn: Turn) -> Option<Permit> {
+        match turn {
+            Turn::Now(permit) => Some(permit),
+            Turn::Back => None,
+            Turn::Waits => tokio::select! {
+                biased;
+                () = self.abandon.cancelled() => None,
+                permit = self.permits.acquire_in_hand() => Some(permit),
+            },
         }
     }
 
-    /// Runs the handler with the lease beside it. None: the handler was stopped, the batch goes back.
-    async fn invoke(&self, queue: &dyn Queue, invocation: Invocation, batch: &mut Batch) -> Option<Judgement> {
-        tokio::select! {
-            biased;
-            Ok(judgement) = self.judge.clone().oneshot(invocation) => Some(judgement),
-            () = self.abandon.cancelled() => None,
-            never = batch.lease.keep(queue, &self.metrics) => match never {},
+    /// Runs the handler, and once more for parts of the batch when it crashed.
+    async fn judged(&self, batch: &Batch, started: Instant) -> (Judgement, BatchReport) {
+        let invocation = self.invocation(Arc::clone(&batch.records), batch.held.first());
+        let request_id = invocation.request_id.clone();
+        let mut judgement = self.run(invocation).await;
+        let crashed = judgement.fault.as_ref().is_some_and(bisect::is_crash);
+        if crashed && batch.len() > 1 && self.bisect_max_invocations > 0 {
+            judgement.verdicts = self.isolate(batch, &request_id).await;
+        }
+        if self.is_fifo && self.fifo_order == FifoOrder::Enforce && (judgement.fault.is_none() || crashed) {
+            fifo::enforce(&batch.groups(), &mut judgement.verdicts);
+        }
+        let report = self.note(request_id, started, batch, &judgement);
+        (judgement, report)
+    }
+
+    async fn run(&self, invocation: Invocation) -> Judgement {
+        let Ok(judgement) = self.judge.clone().oneshot(invocation).await;
+        match &judgement.fault {
+            Some(fault) if !self.reports_item_failures || fault.kind == FaultKind::Host => self.permits.shrink(),
+            Some(_) => {}
+            None => self.permits.grow(),
+        }
+        self.metrics.allowed(self.permits.allowed());
+        judgement
+    }
+
+    /// Finds what the handler crashes on; the verdicts of all.
+    async fn isolate(&self, batch: &Batch, request_id: &str) -> Vec<Verdict> {
+        let groups = batch.groups();
+        let groups = (self.is_fifo && self.fifo_order == FifoOrder::Enforce).then_some(groups.as_slice());
+        let most = self.bisect_max_invocations;
+        let found = bisect::isolate(batch.len(), groups, most, |indexes| {
+            let records = indexes.iter().map(|index| batch.records[*index].clone()).collect();
+            let first = indexes.first().map(|index| &batch.held[*index]);
+            self.run(self.invocation(Arc::new(records), first))
+        })
+        .await;
+        self.metrics.bisected(found.invocations, found.culprits.len());
+        for index in &found.culprits {
+            tracing::warn!(
+                mapping = self.name,
+                request_id,
+                message_id = batch.records[*index].message_id,
+                receive_count = batch.held[*index].system.receive_count,
+                "the handler crashes on this message: the others of its batch were handled without it"
+            );
+        }
+        if !found.is_complete {
+            tracing::warn!(
+                mapping = self.name,
+                request_id,
+                invocations = found.invocations,
+                "bisect_max_invocations reached: what had not run yet fails with the batch"
+            );
+        }
+        found.verdicts
+    }
+
+    fn invocation(&self, records: Arc<Vec<Record>>, first: Option<&Held>) -> Invocation {
+        Invocation {
+            request_id: uuid::Uuid::new_v4().to_string(),
+            payload: Payload::Batch { records, windowed: self.windowed },
+            trace_id: first.and_then(|held| held.system.trace_header.clone()),
         }
     }
 
@@ -134,14 +203,5 @@ impl Line {
             None => tracing::debug!(mapping = self.name, request_id, done, "batch done"),
         }
         BatchReport { mapping: self.name.clone(), request_id, duration, fault: judgement.fault.clone(), records }
-    }
-}
-
-fn invocation_of(batch: &Batch) -> Invocation {
-    let trace_id = batch.held.first().and_then(|held| held.system.trace_header.clone());
-    Invocation {
-        request_id: uuid::Uuid::new_v4().to_string(),
-        payload: Payload::Batch { records: Arc::clone(&batch.records), windowed: false },
-        trace_id,
     }
 }

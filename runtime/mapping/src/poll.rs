@@ -1,110 +1,157 @@
-//! Receiving: when to ask the queue, for how much, and what to do when it does not answer.
+//! Asking a queue: for how much, for how long, and what to do when it does not answer.
 //!
 //! Where the queue signals readiness it is waited on first, then the permit is taken, then messages are received without
-//! waiting: an idle poll holds no permit. A remote queue cannot signal, so a free permit is held over its long poll, and over
-//! a short one while a sibling mapping has none. A receive is never cancelled: what it may have leased would be gone until its visibility timeout.
+//! waiting: an idle poll holds no permit. A remote queue cannot signal, so a permit is only reserved over its long poll, and goes
+//! to whoever has work meanwhile. A receive is never cancelled: what it may have leased would be gone until its visibility
+//! timeout.
 
-use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use wasmill_queue::{Queue, QueueAttributes, QueueError, ReceiveRequest};
+use wasmill_queue::{Message, Queue, QueueAttributes, QueueError, ReceiveRequest};
 
-use crate::batch::Batch;
 use crate::lease::{LEASE_OF_ZERO, Terms};
 use crate::mapping::MappingStatus;
 use crate::metrics::MappingMetrics;
-use crate::permits::{MappingPermits, Permit};
+use crate::rate::Rate;
+use crate::settle::random_share;
 
-/// SQS's longest wait: an idle mapping costs one call per 20 s.
-const LONG_POLL: Duration = Duration::from_secs(20);
-/// The wait when a sibling mapping of the function has no permit left to poll with.
-const CONTENDED_POLL: Duration = Duration::from_secs(1);
 /// How old a remote queue's attributes may get.
 const ATTRIBUTES_MAX_AGE: Duration = Duration::from_secs(60);
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
-/// Receives for one mapping.
-#[derive(Debug)]
-pub(crate) struct Poller {
-    batch_size: u32,
-    permits: MappingPermits,
+/// A mapping's queue, as its pollers see it.
+pub(crate) struct Source {
+    queue: Arc<Mutex<Arc<dyn Queue>>>,
     metrics: MappingMetrics,
     status: watch::Sender<MappingStatus>,
+    rate: Option<Rate>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
     attributes: Option<(QueueAttributes, Instant)>,
     failures: u32,
 }
 
-/// What a poll came to.
-#[derive(Debug)]
-pub(crate) enum Polled {
-    /// Batches, in order, and the permit to run the first of them.
-    Batches(Permit, Vec<Batch>),
-    Nothing,
-    /// The queue did not answer; the pause before the next try.
-    Failed(QueueError, Duration),
-    Stopped,
+/// What a receive brought. Never empty.
+pub(crate) struct Received {
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) messages: Vec<Message>,
+    pub(crate) terms: Terms,
+    /// As many as were asked for.
+    pub(crate) is_full: bool,
 }
 
-impl Poller {
+impl Source {
     pub(crate) fn new(
-        batch_size: u32,
-        permits: MappingPermits,
+        queue: Arc<dyn Queue>,
         metrics: MappingMetrics,
         status: watch::Sender<MappingStatus>,
+        max_messages_per_second: Option<f64>,
     ) -> Self {
-        Self { batch_size, permits, metrics, status, attributes: None, failures: 0 }
+        let rate = max_messages_per_second.map(Rate::new);
+        Self { queue: Arc::new(Mutex::new(queue)), metrics, status, rate, known: Mutex::default() }
     }
 
-    /// One round: is the queue there, has it something, permit, receive. Ends early when `stop` says so, but never in the
-    /// middle of a receive.
-    pub(crate) async fn poll(&mut self, queue: &dyn Queue, stop: &CancellationToken) -> Polled {
-        let before = async {
-            let visibility = self.visibility(queue).await?;
-            // It is heard from before anything is waited for: an idle queue is a healthy one.
-            self.is(MappingStatus::Polling);
-            if !queue.capabilities().signals_readiness {
-                return Ok((self.permits.acquire().await, visibility));
-            }
-            queue.ready().await;
-            let permit = self.permits.acquire().await;
-            // Asking is free here, and much may have changed while nothing came.
-            Ok((permit, self.visibility(queue).await?))
-        };
-        let ready = tokio::select! {
-            biased;
-            () = stop.cancelled() => return Polled::Stopped,
-            ready = before => ready,
-        };
-        let received = match ready {
-            Ok((permit, visibility)) => self.receive(queue, visibility).await.map(|batches| (permit, batches)),
-            Err(error) => Err(error),
-        };
-        match received {
-            Ok((permit, batches)) => {
-                self.failures = 0;
-                let messages = batches.iter().map(Batch::len).sum();
-                self.metrics.received(messages);
-                if messages > 0 { Polled::Batches(permit, batches) } else { Polled::Nothing }
-            }
-            Err(error) => self.failed(error),
+    /// The queue; another one once it was made again under its name.
+    pub(crate) fn queue(&self) -> Arc<dyn Queue> {
+        Arc::clone(&self.queue.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The queue as it is at any time.
+    pub(crate) fn shared_queue(&self) -> Arc<Mutex<Arc<dyn Queue>>> {
+        Arc::clone(&self.queue)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The queue's attributes: asked for each time where that is free, else once a minute. Hearing from the queue is what
+    /// makes the mapping healthy: an idle queue is.
+    pub(crate) async fn attributes(&self) -> Result<QueueAttributes, QueueError> {
+        let queue = self.queue();
+        let local = queue.capabilities().signals_readiness;
+        if let Some((attributes, read_at)) = &self.known().attributes
+            && !local
+            && read_at.elapsed() < ATTRIBUTES_MAX_AGE
+        {
+            return Ok(attributes.clone());
+        }
+        let attributes = queue.attributes().await?;
+        self.known().attributes = Some((attributes.clone(), Instant::now()));
+        self.is(MappingStatus::Polling);
+        Ok(attributes)
+    }
+
+    /// How many of `want` may be received now; waits until it is one at least. Cancel-safe.
+    pub(crate) async fn quota(&self, want: u32) -> u32 {
+        match &self.rate {
+            Some(rate) => rate.take(want).await,
+            None => want,
         }
     }
 
-    /// Waits for a permit, for a batch that did not get the receive's own.
-    pub(crate) fn permits(&self) -> MappingPermits {
-        self.permits.clone()
+    pub(crate) fn give_back_quota(&self, unused: u32) {
+        if let Some(rate) = &self.rate {
+            rate.give_back(unused);
+        }
     }
 
-    fn failed(&mut self, error: QueueError) -> Polled {
+    /// Asks once. None: there was nothing. `max` is one's quota; what of it was not used is given back.
+    pub(crate) async fn receive(&self, max: u32, wait: Duration) -> Result<Option<Received>, QueueError> {
+        let outcome = self.ask(max, wait).await;
+        let received = outcome.as_ref().map_or(0, |received| {
+            received.as_ref().map_or(0, |received| u32::try_from(received.messages.len()).unwrap_or(max))
+        });
+        self.give_back_quota(max.saturating_sub(received));
+        outcome
+    }
+
+    async fn ask(&self, max: u32, wait: Duration) -> Result<Option<Received>, QueueError> {
+        let queue_visibility = self.attributes().await?.visibility_timeout;
+        let queue = self.queue();
+        let lease_visibility = if queue_visibility.is_zero() { LEASE_OF_ZERO } else { queue_visibility };
+        let capabilities = queue.capabilities();
+        let max = max.min(capabilities.receive_max);
+        let request = ReceiveRequest {
+            max_messages: max,
+            wait,
+            visibility_timeout_seconds: u32::try_from(lease_visibility.as_secs()).ok(),
+            attempt_id: None,
+        };
+        let asked_at = Instant::now();
+        let messages = queue.receive(request).await?;
+        self.known().failures = 0;
+        self.is(MappingStatus::Polling);
+        if messages.is_empty() {
+            self.metrics.received_nothing();
+            return Ok(None);
+        }
+        // A long poll's messages are hidden from when it found them, not from when it began to wait, and it answers as
+        // soon as it has found some. Renewing at half time leaves room for what the answer took to get here.
+        let received_at = if wait.is_zero() { asked_at } else { Instant::now() };
+        let terms = Terms { received_at, queue_visibility, lease_visibility };
+        let is_full = messages.len() >= max as usize;
+        Ok(Some(Received { queue, messages, terms, is_full }))
+    }
+
+    /// Notes that the queue did not answer; how long to wait before the next try.
+    pub(crate) fn failed(&self, error: &QueueError) -> Duration {
         self.metrics.receive_failed();
-        // Whatever was known of the queue may be what is wrong.
-        self.attributes = None;
-        let pause = backoff(self.failures);
-        self.failures = self.failures.saturating_add(1);
+        let pause = {
+            let mut known = self.known();
+            // Whatever was known of the queue may be what is wrong.
+            known.attributes = None;
+            let pause = backoff(known.failures, random_share());
+            known.failures = known.failures.saturating_add(1);
+            pause
+        };
         let reason = error.to_string();
         // Said once per reason: a queue that is away for an hour is one line, not a thousand.
         if self.is(MappingStatus::Failing { reason: reason.clone() }) {
@@ -114,67 +161,32 @@ impl Poller {
                 "receive failed, trying again with pauses"
             );
         }
-        Polled::Failed(error, pause)
+        pause
+    }
+
+    /// Looks for a queue that was deleted: it may have been made again under its name.
+    pub(crate) async fn look_again(&self) {
+        let queue = self.queue();
+        if let Ok(found) = queue.reach(queue.arn()).await {
+            *self.queue.lock().unwrap_or_else(PoisonError::into_inner) = found;
+        }
     }
 
     /// Notes how the mapping is doing; true when that is news.
     fn is(&self, status: MappingStatus) -> bool {
         self.status.send_if_modified(|current| {
-            let news = *current != status;
-            *current = status;
+            let news = *current != status && *current != MappingStatus::Stopped;
+            if news {
+                *current = status;
+            }
             news
         })
     }
-
-    async fn receive(&mut self, queue: &dyn Queue, queue_visibility: Duration) -> Result<Vec<Batch>, QueueError> {
-        let lease_visibility = if queue_visibility.is_zero() { LEASE_OF_ZERO } else { queue_visibility };
-        let capabilities = queue.capabilities();
-        let wait = match (capabilities.signals_readiness, self.permits.are_contended()) {
-            (true, _) => Duration::ZERO,
-            (false, false) => LONG_POLL,
-            // A sibling has no permit while this poll holds one.
-            (false, true) => CONTENDED_POLL,
-        };
-        let request = ReceiveRequest {
-            max_messages: self.batch_size.min(capabilities.receive_max),
-            wait,
-            visibility_timeout_seconds: u32::try_from(lease_visibility.as_secs()).ok(),
-            attempt_id: None,
-        };
-        let asked_at = Instant::now();
-        let messages = queue.receive(request).await?;
-        if messages.is_empty() {
-            self.metrics.received_nothing();
-            return Ok(Vec::new());
-        }
-        // A long poll's messages are hidden from when it found them, not from when it began to wait, and it answers as
-        // soon as it has found some. Renewing at half time leaves room for what the answer took to get here.
-        let received_at = if capabilities.signals_readiness { asked_at } else { Instant::now() };
-        let terms = Terms { received_at, queue_visibility, lease_visibility };
-        Ok(Batch::split(messages, queue.arn(), terms))
-    }
-
-    /// The queue's visibility timeout: asked for each time where that is free, else once a minute.
-    async fn visibility(&mut self, queue: &dyn Queue) -> Result<Duration, QueueError> {
-        let local = queue.capabilities().signals_readiness;
-        if let Some((attributes, read_at)) = &self.attributes
-            && !local
-            && read_at.elapsed() < ATTRIBUTES_MAX_AGE
-        {
-            return Ok(attributes.visibility_timeout);
-        }
-        let attributes = queue.attributes().await?;
-        let visibility_timeout = attributes.visibility_timeout;
-        self.attributes = Some((attributes, Instant::now()));
-        Ok(visibility_timeout)
-    }
 }
 
-/// Doubles from 0.2 s to 30 s, less a random half, so that workers do not come back in step.
-fn backoff(failures: u32) -> Duration {
+/// Doubles from 0.2 s to 30 s, less a random half, so that workers do not come back in step. `share` is from 0 to 1.
+fn backoff(failures: u32, share: f64) -> Duration {
     let longest = FIRST_BACKOFF.saturating_mul(1 << failures.min(16)).min(LONGEST_BACKOFF);
-    // Every `RandomState` is seeded anew: enough randomness for a jitter.
-    let share = RandomState::new().hash_one(failures) as f64 / u64::MAX as f64;
     longest.mul_f64(0.5 + share / 2.0)
 }
 
@@ -186,7 +198,7 @@ mod tests {
     fn the_backoff_doubles_within_its_bounds() {
         for failures in 0..40 {
             let longest = FIRST_BACKOFF.saturating_mul(1 << failures.min(16)).min(LONGEST_BACKOFF);
-            let pause = backoff(failures);
+            let pause = backoff(failures, random_share());
             assert!(pause >= longest / 2 && pause <= longest, "{failures}: {pause:?}");
         }
     }

@@ -123,7 +123,12 @@ impl Leases {
 }
 
 /// Renews until `stop`, which is cancelled when nothing can be held any more.
-pub(crate) async fn run(leases: Leases, queue: Arc<Mutex<Arc<dyn Queue>>>, metrics: MappingMetrics, stop: CancellationToken) {
+pub(crate) async fn run(
+    leases: Leases,
+    queue: Arc<Mutex<Arc<dyn Queue>>>,
+    metrics: MappingMetrics,
+    stop: CancellationToken,
+) {
     let mut calls = FuturesUnordered::new();
     let mut waiting: Vec<Call> = Vec::new();
     loop {

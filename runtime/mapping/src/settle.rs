@@ -1,5 +1,7 @@
 //! Settling: what each verdict means for the queue. First a pure plan over the whole batch, then its application.
 
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -8,9 +10,11 @@ use wasmill_event::Verdict;
 use wasmill_queue::{DeadLetter, EntryResults, Queue, QueueError, ReceiptHandle, VisibilityChange};
 
 use crate::batch::Batch;
-use crate::lease::{Lease, Standing};
+use crate::lease::Standing;
 use crate::metrics::{MappingMetrics, SettleStep};
 use crate::record;
+use crate::remember::Remembered;
+use crate::retry::RetryPolicy;
 
 /// Tries at what the queue did not take because it could not be reached.
 const TRIES: u32 = 5;
@@ -25,7 +29,8 @@ pub(crate) struct Plan {
     pub(crate) untouched: usize,
     pub(crate) give_back: Vec<VisibilityChange>,
     pub(crate) release: Vec<ReceiptHandle>,
-    pub(crate) dead_letter: Vec<DeadLetter>,
+    /// By index of the record.
+    pub(crate) dead_letter: Vec<(usize, DeadLetter)>,
 }
 
 impl Plan {
@@ -34,12 +39,20 @@ impl Plan {
     }
 }
 
+/// How a mapping settles.
+#[derive(Debug, Clone)]
+pub(crate) struct Manner {
+    pub(crate) function_version: String,
+    pub(crate) retry_policy: RetryPolicy,
+}
+
 /// Plans for a judged batch. `verdicts` are one per record, in order.
 ///
 /// A failed record returns when Lambda's would: untouched if its visibility was never renewed, else set to what is left
-/// of the queue's visibility timeout, counted from the receive. A record that was done although its lease was lost is
-/// deleted all the same: on a standard queue the old receipt works unless somebody else received it since.
-pub(crate) fn plan(batch: &Batch, verdicts: Vec<Verdict>, function_version: &str) -> Plan {
+/// of the queue's visibility timeout, counted from the receive; unless the mapping's retry policy says otherwise. A record
+/// that was done although its lease was lost is deleted all the same: on a standard queue the old receipt works unless
+/// somebody else received it since.
+pub(crate) fn plan(batch: &Batch, verdicts: Vec<Verdict>, manner: &Manner) -> Plan {
     let mut plan = Plan::default();
     for (index, (held, verdict)) in batch.held.iter().zip(verdicts).enumerate() {
         let standing = batch.lease.standing(index);
@@ -48,14 +61,19 @@ pub(crate) fn plan(batch: &Batch, verdicts: Vec<Verdict>, function_version: &str
             Verdict::Done => plan.delete.push(receipt),
             // Whoever has it now decides when it returns.
             _ if standing.lost => plan.untouched += 1,
-            Verdict::Retry { after_seconds } => match retry(&batch.lease, receipt, after_seconds, standing) {
-                Some(change) => plan.give_back.push(change),
-                None => plan.untouched += 1,
-            },
+            Verdict::Retry { after_seconds } => {
+                let asked = after_seconds.map(|seconds| Duration::from_secs(u64::from(seconds)));
+                let delay = asked.or_else(|| manner.retry_policy.delay(held.system.receive_count, random_share()));
+                match retry(batch, index, delay, standing) {
+                    Some(change) => plan.give_back.push(change),
+                    None => plan.untouched += 1,
+                }
+            }
             Verdict::Release => plan.release.push(receipt),
             Verdict::DeadLetter { reason } => {
                 let message = record::to_message(&batch.records[index], &held.system);
-                plan.dead_letter.push(DeadLetter { message, reason, function_version: function_version.to_owned() });
+                let function_version = manner.function_version.clone();
+                plan.dead_letter.push((index, DeadLetter { message, reason, function_version }));
             }
         }
     }
@@ -64,19 +82,20 @@ pub(crate) fn plan(batch: &Batch, verdicts: Vec<Verdict>, function_version: &str
 }
 
 /// When a failed message returns; none: it is left alone, and returns when the queue's own visibility timeout ends.
-fn retry(
-    lease: &Lease,
-    receipt: ReceiptHandle,
-    after_seconds: Option<u32>,
-    standing: Standing,
-) -> Option<VisibilityChange> {
-    let hide = match after_seconds {
+fn retry(batch: &Batch, index: usize, delay: Option<Duration>, standing: Standing) -> Option<VisibilityChange> {
+    let terms = batch.lease.terms(index)?;
+    let hide = match delay {
         None if !standing.touched => return None,
-        None => lease.queue_visibility_left(),
-        Some(seconds) => Duration::from_secs(u64::from(seconds)),
+        None => terms.queue_visibility_left(),
+        Some(delay) => delay,
     };
-    let timeout_seconds = whole_seconds(hide).min(whole_seconds_down(lease.longest_hide()));
-    Some(VisibilityChange { receipt, timeout_seconds })
+    let timeout_seconds = whole_seconds(hide).min(whole_seconds_down(terms.longest_hide()));
+    Some(VisibilityChange { receipt: batch.held[index].receipt.clone(), timeout_seconds })
+}
+
+/// Every `RandomState` is seeded anew: enough randomness for a jitter.
+pub(crate) fn random_share() -> f64 {
+    RandomState::new().hash_one(0) as f64 / u64::MAX as f64
 }
 
 /// A plan that gives everything back at once, as if it had not been received: for a drain.
@@ -98,37 +117,60 @@ impl Settler<'_> {
     /// word.
     ///
     /// What is to be removed stays leased until it is: a slow delete must not let it lapse. What goes back is let go
-    /// first, so that no renewal keeps it.
-    pub(crate) async fn apply(self, plan: Plan, lease: &mut Lease) {
+    /// first, so that no renewal keeps it. A record that was done and may come again is remembered.
+    pub(crate) async fn apply(self, plan: Plan, batch: &Batch, remembered: &Remembered) {
         let Plan { delete, untouched: _, give_back, release, dead_letter } = plan;
-        lease.keep_only(|receipt| {
-            delete.contains(receipt) || dead_letter.iter().any(|letter| letter.message.receipt == *receipt)
-        });
-        let remove_leased = async {
-            tokio::select! {
-                biased;
-                unmoved = self.remove(delete, dead_letter) => unmoved,
-                never = lease.keep(self.queue, self.metrics) => match never {},
+        let buried: Vec<usize> = dead_letter.iter().map(|(index, _)| *index).collect();
+        let removed: HashSet<&ReceiptHandle> = delete.iter().collect();
+        batch.lease.settle(|index| removed.contains(&batch.held[index].receipt) || buried.contains(&index)).await;
+        for (index, held) in batch.held.iter().enumerate() {
+            if batch.lease.standing(index).lost && removed.contains(&held.receipt) {
+                remembered.add(&batch.records[index].message_id);
             }
-        };
-        let (unmoved, ()) = tokio::join!(remove_leased, self.give_back(give_back, release));
+        }
+        let letters: Vec<DeadLetter> = dead_letter.into_iter().map(|(_, letter)| letter).collect();
+        let (unmoved, ()) =
+            tokio::join!(self.remove(delete.clone(), letters, batch, remembered), self.give_back(give_back, release));
+        if unmoved.is_empty() {
+            return;
+        }
         // What could not be moved is a retry, by the time it is now.
-        let retries = unmoved.into_iter().filter_map(|letter| {
-            let receipt = letter.message.receipt;
-            let standing = lease.standing_of(&receipt);
-            if standing.lost { None } else { retry(lease, receipt, None, standing) }
+        let is_unmoved =
+            |index: &usize| unmoved.iter().any(|letter| letter.message.receipt == batch.held[*index].receipt);
+        batch.lease.settle(|_| false).await;
+        let retries = buried.into_iter().filter(is_unmoved).filter_map(|index| {
+            let standing = batch.lease.standing(index);
+            if standing.lost { None } else { retry(batch, index, None, standing) }
         });
         self.give_back(retries.collect(), Vec::new()).await;
     }
 
     /// Deletes and buries. Gives the dead letters that could not be moved.
-    async fn remove(self, delete: Vec<ReceiptHandle>, letters: Vec<DeadLetter>) -> Vec<DeadLetter> {
+    async fn remove(
+        self,
+        delete: Vec<ReceiptHandle>,
+        letters: Vec<DeadLetter>,
+        batch: &Batch,
+        remembered: &Remembered,
+    ) -> Vec<DeadLetter> {
         let queue = self.queue;
-        let undeleted = self.insist(delete, |receipts| async move { queue.delete(&receipts).await }).await;
-        self.report(SettleStep::Delete, &undeleted);
+        let undeleted = self.delete(delete).await;
+        for (held, record) in batch.held.iter().zip(batch.records.iter()) {
+            if !undeleted.is_empty() && undeleted.contains(&held.receipt) {
+                remembered.add(&record.message_id);
+            }
+        }
         let unmoved = self.insist(letters, |letters| async move { queue.dead_letter(letters).await }).await;
         self.report(SettleStep::DeadLetter, &unmoved);
         unmoved.into_iter().map(|(letter, _)| letter).collect()
+    }
+
+    /// Deletes. Gives what could not be deleted.
+    pub(crate) async fn delete(self, receipts: Vec<ReceiptHandle>) -> Vec<ReceiptHandle> {
+        let queue = self.queue;
+        let undeleted = self.insist(receipts, |receipts| async move { queue.delete(&receipts).await }).await;
+        self.report(SettleStep::Delete, &undeleted);
+        undeleted.into_iter().map(|(receipt, _)| receipt).collect()
     }
 
     async fn give_back(self, changes: Vec<VisibilityChange>, releases: Vec<ReceiptHandle>) {

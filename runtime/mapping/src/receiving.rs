@@ -1,0 +1,354 @@
+//! The receiving half of a mapping: when to ask for messages, and how they become batches.
+//!
+//! Without a window a batch is what one receive brought. From a remote queue one long poll asks while it is quiet; each poll
+//! that finds something starts another, as long as there are permits, and each that finds nothing ends but the first. With a
+//! window there is one open window at a time, filled by as many receives as it takes.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use wasmill_queue::{Queue, QueueError};
+
+use crate::batch::Gathered;
+use crate::intake::Intake;
+use crate::mapping::Turn;
+use crate::metrics::Closed;
+use crate::permits::{MappingPermits, Permit, Reservation};
+use crate::pipeline::Line;
+use crate::poll::{Received, Source};
+
+/// SQS's longest wait: an idle mapping costs one call per 20 s.
+const LONG_POLL: Duration = Duration::from_secs(20);
+/// The wait of a poll that runs beside the first: it ends when it finds nothing.
+const SHORT_POLL: Duration = Duration::from_secs(1);
+/// Receives at a time that fill one window from a remote queue.
+const FILLERS_MAX: usize = 16;
+
+/// What receives for one mapping.
+pub(crate) struct Receiving {
+    pub(crate) line: Arc<Line>,
+    pub(crate) source: Source,
+    pub(crate) intake: Intake,
+    pub(crate) permits: MappingPermits,
+    pub(crate) batch_size: u32,
+    pub(crate) window: Duration,
+    /// FIFO: a batch per message group.
+    pub(crate) per_group: bool,
+    pub(crate) stop: CancellationToken,
+    pub(crate) trips: TaskTracker,
+}
+
+/// The right to start what a receive may bring.
+enum Ticket {
+    Permit(Permit),
+    Reserved(Reservation),
+}
+
+impl Ticket {
+    fn claim(self) -> Option<Permit> {
+        match self {
+            Self::Permit(permit) => Some(permit),
+            Self::Reserved(reservation) => reservation.claim(),
+        }
+    }
+}
+
+/// What came of asking.
+enum Asked {
+    Some(Received, Ticket),
+    Nothing,
+    Failed(QueueError),
+    Stopped,
+}
+
+impl Receiving {
+    /// Receives until told to stop.
+    pub(crate) async fn run(self: Arc<Self>) {
+        if self.window.is_zero() { Arc::clone(&self).poll(None).await } else { self.open_windows().await }
+    }
+
+    /// Asks again and again. With a permit given it is one poll beside the first, and ends when there is nothing.
+    async fn poll(self: Arc<Self>, mut given: Option<Permit>) {
+        let is_first = given.is_none();
+        loop {
+            let wait = if is_first { LONG_POLL } else { SHORT_POLL };
+            match self.ask(self.batch_size, wait, given.take()).await {
+                Asked::Some(received, ticket) => {
+                    let is_local = received.queue.capabilities().signals_readiness;
+                    let permit = ticket.claim();
+                    self.take_in(received, permit);
+                    // Where there is one batch there may be two. The built-in queue answers at once: one poll is enough.
+                    if !is_local && let Some(permit) = self.permits.try_acquire() {
+                        self.spawn_poll(permit);
+                    }
+                }
+                Asked::Nothing if is_first => {}
+                Asked::Failed(error) if is_first => {
+                    if self.pause(&error).await.is_break() {
+                        return;
+                    }
+                }
+                Asked::Failed(error) => {
+                    self.source.failed(&error);
+                    return;
+                }
+                Asked::Nothing | Asked::Stopped => return,
+            }
+            if !is_first {
+                // Its next permit has to be free at once: whoever waits for one comes first.
+                given = self.permits.try_acquire();
+                if given.is_none() {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn spawn_poll(self: &Arc<Self>, permit: Permit) {
+        let poll: futures::future::BoxFuture<'static, ()> = Box::pin(Arc::clone(self).poll(Some(permit)));
+        self.trips.spawn(poll);
+    }
+
+    /// Waits for something to receive, for the right to start it, and receives. Ends early when told to stop, but never in
+    /// the middle of a receive.
+    async fn ask(&self, max: u32, wait: Duration, given: Option<Permit>) -> Asked {
+        let before = async {
+            self.source.attributes().await?;
+            let queue = self.source.queue();
+            let is_local = queue.capabilities().signals_readiness;
+            if is_local {
+                queue.ready().await;
+            }
+            let permit = match given {
+                Some(permit) => permit,
+                None => self.permits.acquire().await,
+            };
+            let quota = self.source.quota(max).await;
+            Ok((permit, quota, is_local))
+        };
+        let ready = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Asked::Stopped,
+            ready = before => ready,
+        };
+        let (permit, quota, is_local) = match ready {
+            Ok(ready) => ready,
+            Err(error) => return Asked::Failed(error),
+        };
+        let (ticket, wait) = if is_local {
+            (Ticket::Permit(permit), Duration::ZERO)
+        } else {
+            (Ticket::Reserved(permit.reserve()), wait)
+        };
+        match self.source.receive(quota, wait).await {
+            Ok(Some(received)) => Asked::Some(received, ticket),
+            Ok(None) => Asked::Nothing,
+            Err(error) => Asked::Failed(error),
+        }
+    }
+
+    /// Waits before the next try.
+    async fn pause(&self, error: &QueueError) -> std::ops::ControlFlow<()> {
+        let pause = self.source.failed(error);
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return std::ops::ControlFlow::Break(()),
+            () = sleep(pause) => {}
+        }
+        if *error == QueueError::NoSuchQueue {
+            self.source.look_again().await;
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+
+    /// Sorts what was received and starts its trip.
+    fn take_in(self: &Arc<Self>, received: Received, permit: Option<Permit>) {
+        let queue = Arc::clone(&received.queue);
+        if let Some(gathered) = self.sort(received) {
+            self.send_off(&queue, permit, gathered);
+        }
+    }
+
+    /// What of a receive goes on. What does not is settled beside it.
+    fn sort(self: &Arc<Self>, received: Received) -> Option<Gathered> {
+        let Received { queue, messages, terms, .. } = received;
+        let sorted = self.intake.sort(messages, queue.arn(), terms);
+        if sorted.done_before.is_some() || sorted.filtered.is_some() {
+            let this = Arc::clone(self);
+            self.trips.spawn(async move {
+                let settler = this.line.settler(&*queue);
+                this.intake.put_aside(settler, sorted.done_before, sorted.filtered).await;
+            });
+        }
+        Some(sorted.gathered).filter(|gathered| !gathered.is_empty())
+    }
+
+    // --- windows
+
+    /// One window after the other. A window opens when the one before it has left; one that passed with nothing in it opens
+    /// anew with the next message.
+    async fn open_windows(self: Arc<Self>) {
+        let mut opened_at = Instant::now();
+        let mut carried: Option<(Arc<dyn Queue>, Gathered)> = None;
+        loop {
+            let (queue, mut permit, mut gathered) = match carried.take() {
+                Some((queue, gathered)) => {
+                    let permit = tokio::select! {
+                        biased;
+                        () = self.stop.cancelled() => None,
+                        permit = self.permits.acquire_in_hand() => Some(permit),
+                    };
+                    (queue, permit, gathered)
+                }
+                None => match self.ask(self.batch_size, LONG_POLL, None).await {
+                    Asked::Some(received, ticket) => {
+                        let queue = Arc::clone(&received.queue);
+                        match self.sort(received) {
+                            Some(gathered) => (queue, ticket.claim(), gathered),
+                            None => continue,
+                        }
+                    }
+                    Asked::Nothing => continue,
+                    Asked::Failed(error) => match self.pause(&error).await {
+                        std::ops::ControlFlow::Continue(()) => continue,
+                        std::ops::ControlFlow::Break(()) => return,
+                    },
+                    Asked::Stopped => return,
+                },
+            };
+            let now = Instant::now();
+            let closes_at = if now < opened_at + self.window { opened_at + self.window } else { now + self.window };
+            let closed = self.fill(&mut gathered, closes_at).await;
+            self.line.metrics.window_closed(closed);
+            carried = gathered.cut(self.batch_size as usize, true).map(|rest| (Arc::clone(&queue), rest));
+            self.send_off(&queue, permit.take(), gathered);
+            opened_at = Instant::now();
+        }
+    }
+
+    /// Fills an open window; tells why it closed.
+    async fn fill(self: &Arc<Self>, gathered: &mut Gathered, closes_at: Instant) -> Closed {
+        let mut fillers = 1;
+        loop {
+            let missing = (self.batch_size as usize).saturating_sub(gathered.len());
+            if missing == 0 {
+                return Closed::Size;
+            }
+            if gathered.may_be_full() {
+                return Closed::Bytes;
+            }
+            let left = closes_at.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Closed::Window;
+            }
+            let queue = self.source.queue();
+            let capabilities = queue.capabilities();
+            let quota = async {
+                if capabilities.signals_readiness {
+                    queue.ready().await;
+                }
+                self.source.quota(u32::try_from(missing).unwrap_or(u32::MAX)).await
+            };
+            let quota = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Closed::Early,
+                quota = quota => quota,
+                () = sleep_until(closes_at) => return Closed::Window,
+            };
+            // Whole seconds are what SQS knows: the last part of one is waited here.
+            let wait = if capabilities.signals_readiness {
+                Duration::ZERO
+            } else {
+                Duration::from_secs(left.as_secs()).min(LONG_POLL)
+            };
+            let mut receives = Vec::new();
+            let mut asked = 0;
+            while asked < quota && receives.len() < fillers {
+                let some = (quota - asked).min(capabilities.receive_max);
+                receives.push(self.source.receive(some, wait));
+                asked += some;
+            }
+            self.source.give_back_quota(quota - asked);
+            let mut all_full = true;
+            for outcome in futures::future::join_all(receives).await {
+                match outcome {
+                    Ok(Some(received)) => {
+                        all_full &= received.is_full;
+                        if let Some(more) = self.sort(received) {
+                            gathered.append(more);
+                        }
+                    }
+                    Ok(None) => all_full = false,
+                    Err(error) => {
+                        self.source.failed(&error);
+                        return Closed::Early;
+                    }
+                }
+            }
+            fillers = if all_full { (fillers * 2).min(FILLERS_MAX) } else { 1 };
+            if !all_full && wait.is_zero() && !capabilities.signals_readiness {
+                tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => return Closed::Early,
+                    () = sleep_until(closes_at) => return Closed::Window,
+                }
+            }
+        }
+    }
+
+    // --- trips
+
+    /// Starts the trips. The first batch has the receive's permit; one that was cut off by its size waits for its own,
+    /// and on a FIFO queue goes back: its groups are locked by the first.
+    fn send_off(&self, queue: &Arc<dyn Queue>, permit: Option<Permit>, mut gathered: Gathered) {
+        let mut permit = permit;
+        if self.line.is_fifo {
+            let rest = gathered.cut(self.batch_size as usize, false);
+            let mut batches = if self.per_group { by_group(gathered) } else { vec![gathered] };
+            for batch in batches.drain(..) {
+                self.spawn_trip(queue, permit.take().map_or(Turn::Waits, Turn::Now), batch);
+            }
+            if let Some(rest) = rest {
+                self.spawn_trip(queue, Turn::Back, rest);
+            }
+            return;
+        }
+        let mut next = Some(gathered);
+        while let Some(mut batch) = next {
+            next = batch.cut(self.batch_size as usize, self.line.windowed);
+            self.spawn_trip(queue, permit.take().map_or(Turn::Waits, Turn::Now), batch);
+        }
+    }
+
+    fn spawn_trip(&self, queue: &Arc<dyn Queue>, turn: Turn, gathered: Gathered) {
+        // A batch that is there when the mapping is told to stop still runs if it may at once.
+        let turn = match turn {
+            Turn::Waits if self.stop.is_cancelled() => Turn::Back,
+            turn => turn,
+        };
+        let trip = Arc::clone(&self.line).trip(Arc::clone(queue), turn, gathered.seal());
+        let name = self.line.name.clone();
+        self.trips.spawn(async move {
+            if AssertUnwindSafe(trip).catch_unwind().await.is_err() {
+                tracing::error!(mapping = name, "a batch's trip panicked: its messages return by their timeout");
+            }
+        });
+    }
+}
+
+/// One batch per message group, in the order in which the groups begin.
+fn by_group(mut rest: Gathered) -> Vec<Gathered> {
+    let mut batches = Vec::new();
+    while let Some(first) = rest.held.first() {
+        let group = first.system.group_id.clone();
+        let others: Vec<bool> = rest.held.iter().map(|held| held.system.group_id != group).collect();
+        let next = rest.split(|index| others[index]);
+        batches.push(std::mem::replace(&mut rest, next));
+    }
+    batches
+}

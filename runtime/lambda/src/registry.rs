@@ -9,6 +9,7 @@ mod own;
 mod transitions;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -58,6 +59,12 @@ struct Entry {
     generation: u64,
     /// Whose turn it is with the engine.
     turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").field("mappings", &self.inner.entries().len()).finish_non_exhaustive()
+    }
 }
 
 impl Entry {

@@ -195,6 +195,17 @@ async fn at_the_start_troubles_are_told_and_the_others_run() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_made_before_the_start_runs_at_the_start() {
+    let worker = Worker::open(None);
+    let uuid = worker.registry.create(configuration(QUEUE, "f")).await.unwrap().uuid;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(worker.engine.calls().is_empty());
+    worker.registry.start_all().await;
+    assert_eq!(worker.engine.calls(), ["run f 10"]);
+    assert_eq!(worker.registry.get(uuid).unwrap().state, MappingState::Enabled);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_config_wins_over_what_is_stored_and_says_over_what() {
     let folder = tempfile::tempdir().unwrap();
     let worker = Worker::open(Some(folder.path()));

@@ -23,7 +23,7 @@ const PAGE_MAX: u32 = 10_000;
 const UUID_CHARACTERS: usize = 36;
 
 /// Lambda's API over the mappings of one registry.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct LambdaService {
     registry: Registry,
     identity: Identity,

@@ -104,8 +104,7 @@ impl StateFile {
         &self.file
     }
 
-    /// Replaces what is stored. On an error the old contents stand, but for one case: where the last step, the sync of
-    /// the folder, fails, a crash of the machine decides which of the two does.
+    /// Replaces what is stored. On an error the old contents stand.
     pub(crate) fn write(&self, records: &BTreeMap<Uuid, Record>) -> Result<(), StateError> {
         let mut text = serde_json::to_vec_pretty(&contents(records)).unwrap_or_default();
         text.push(b'\n');
@@ -113,12 +112,25 @@ impl StateFile {
     }
 
     fn replace(&self, contents: &[u8]) -> io::Result<()> {
+        let old = fs::read(&self.file).ok();
+        self.put(contents)?;
+        let synced = File::open(&self.folder).and_then(|folder| folder.sync_all());
+        if synced.is_err() {
+            // The name may or may not be on disk. The caller hears that nothing changed, so it must not be seen later.
+            let put_back = old.map_or_else(|| fs::remove_file(&self.file), |old| self.put(&old));
+            if let Err(error) = put_back {
+                tracing::error!(%error, file = %self.file.display(), "the state file's old contents could not be put back");
+            }
+        }
+        synced
+    }
+
+    fn put(&self, contents: &[u8]) -> io::Result<()> {
         let unfinished = beside(&self.file, "new");
         let mut file = File::create(&unfinished)?;
         file.write_all(contents)?;
         file.sync_all()?;
-        fs::rename(&unfinished, &self.file)?;
-        File::open(&self.folder)?.sync_all()
+        fs::rename(&unfinished, &self.file)
     }
 }
 

@@ -51,6 +51,8 @@ impl Registry {
     /// through the API stays. Once [`start_all`](Self::start_all) was called, the engine follows at once. The settings
     /// are taken as they are: the config has been checked.
     ///
+    /// Await it to its end: dropped halfway, what is on disk may be ahead of what runs until it is called again.
+    ///
     /// # Errors
     /// When it cannot be stored. Nothing is changed then.
     pub async fn own(&self, configurations: Vec<Configuration>) -> Result<Ownership, StateError> {
@@ -70,10 +72,8 @@ impl Registry {
         drop(changing);
 
         report(&ownership);
-        if inner.has_started() {
-            for (uuid, generation) in begun {
-                inner.follow(uuid, generation);
-            }
+        for (uuid, generation) in begun {
+            inner.follow(uuid, generation);
         }
         Ok(ownership)
     }

@@ -44,7 +44,8 @@ enum Outcome {
 }
 
 impl Registry {
-    /// Runs every mapping that is enabled, and returns when each was tried once.
+    /// Runs every mapping that is enabled, and returns when each was tried once: as long as the slowest
+    /// [`Engine::run`](crate::Engine::run) takes. Those that did not run are returned, and tried again in the background.
     pub async fn start_all(&self) -> Vec<StartTrouble> {
         let changing = self.inner.changing.lock().await;
         if self.inner.started.swap(true, Ordering::AcqRel) {
@@ -68,8 +69,11 @@ impl Registry {
 }
 
 impl Inner {
-    /// Lets the engine follow a change, in the background.
+    /// Lets the engine follow a change, in the background. Before the start it is the start that does.
     pub(super) fn follow(self: &Arc<Self>, uuid: Uuid, generation: u64) {
+        if !self.has_started() {
+            return;
+        }
         let inner = Arc::clone(self);
         tokio::spawn(async move {
             if let Outcome::Failed(_) = inner.advance(uuid, generation).await {

@@ -119,7 +119,8 @@ impl StateFile {
             // The name may or may not be on disk. The caller hears that nothing changed, so it must not be seen later.
             let put_back = old.map_or_else(|| fs::remove_file(&self.file), |old| self.put(&old));
             if let Err(error) = put_back {
-                tracing::error!(%error, file = %self.file.display(), "the state file's old contents could not be put back");
+                let file = self.file.display();
+                tracing::error!(%error, %file, "the state file's old contents could not be put back");
             }
         }
         synced

@@ -44,8 +44,8 @@ enum Outcome {
 }
 
 impl Registry {
-    /// Runs every mapping that is enabled, and returns when each was tried once: as long as the slowest
-    /// [`Engine::run`](crate::Engine::run) takes. Those that did not run are returned, and tried again in the background.
+    /// Runs every mapping that is enabled, and returns when each was tried once: that takes as long as the slowest
+    /// [`Engine::run`](crate::Engine::run). Those that did not run are returned; they are tried again in the background.
     pub async fn start_all(&self) -> Vec<StartTrouble> {
         let changing = self.inner.changing.lock().await;
         if self.inner.started.swap(true, Ordering::AcqRel) {

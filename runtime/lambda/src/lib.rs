@@ -1,0 +1,38 @@
+//! Lambda's REST API for event source mappings, the resources behind it and their state on disk.
+//!
+//! The way of a call: `service` routes it by `operations`, `request` reads it, [`Registry`] checks it (`checks`),
+//! writes it to the state file, changes the resource and lets the [`Engine`] follow in the background; `response`
+//! frames what there is to say, or the row of the error table. Deliberately absent: queues, handlers and how messages
+//! move (all that is behind the `Engine`), connections, signatures and what a browser may do (the listener's), and
+//! functions as resources: every other operation of Lambda's is refused by its name.
+
+mod checks;
+mod configuration;
+mod engine;
+mod error;
+mod mapping;
+mod members;
+mod names;
+mod operations;
+mod registry;
+mod request;
+mod response;
+mod service;
+mod state_file;
+mod stored;
+
+#[cfg(test)]
+mod registry_tests;
+#[cfg(test)]
+mod scripted;
+#[cfg(test)]
+mod service_tests;
+
+pub use configuration::{Changes, Configuration, PollersAsked, ProvisionedPollers};
+pub use engine::{Engine, FunctionFacts, QueueFacts, QueueTrouble};
+pub use error::ApiError;
+pub use mapping::{Mapping, MappingState, Origin};
+pub use names::{FunctionRef, Identity};
+pub use registry::{Override, Ownership, Registry, StartTrouble};
+pub use service::{LambdaService, claims};
+pub use state_file::StateError;

@@ -1,0 +1,246 @@
+//! Lambda's HTTP API: a request in, a response out. The listener reads bodies, checks signatures and hands over what
+//! [`claims`] says is Lambda's.
+
+use bytes::Bytes;
+use hyper::header::USER_AGENT;
+use hyper::{HeaderMap, Method, Response, StatusCode};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::configuration::Configuration;
+use crate::error::ApiError;
+use crate::members;
+use crate::names::Identity;
+use crate::operations::{self, Asked};
+use crate::registry::{Registry, Wanted};
+use crate::request;
+use crate::response::{self, Detail};
+
+/// Far above what a mapping can be set to: ten filters of 4 KiB, fifty tags.
+const BODY_MAX_BYTES: usize = 1 << 20;
+const PAGE_DEFAULT: usize = 100;
+const PAGE_MAX: u32 = 10_000;
+const UUID_CHARACTERS: usize = 36;
+
+/// Lambda's API over the mappings of one registry.
+#[derive(Debug, Clone)]
+pub struct LambdaService {
+    registry: Registry,
+    identity: Identity,
+}
+
+/// Whether a path is Lambda's: `/20dd-dd-dd/…` (lambda-api §7).
+#[must_use]
+pub fn claims(path: &str) -> bool {
+    let date = path.as_bytes().first_chunk::<12>();
+    date.is_some_and(|date| {
+        date.iter().zip(b"/20dd-dd-dd/").all(|(byte, form)| match form {
+            b'd' => byte.is_ascii_digit(),
+            other => byte == other,
+        })
+    })
+}
+
+/// A status and a body, or none.
+type Answer = Result<(StatusCode, Option<Value>), ApiError>;
+
+impl LambdaService {
+    /// Puts the API over a registry; `identity` is what stands in its ARNs.
+    #[must_use]
+    pub fn new(registry: Registry, identity: Identity) -> Self {
+        Self { registry, identity }
+    }
+
+    /// Answers one request. It may be dropped: a change that has begun is made all the same.
+    pub async fn handle(
+        &self,
+        method: &Method,
+        path_and_query: &str,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Response<Bytes> {
+        let request_id = Uuid::new_v4();
+        let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
+        let asked = operations::find(method, path);
+        let answer = match &asked {
+            Some(asked) => self.answer(asked, query, &body).await,
+            None => Err(ApiError::UnknownOperation(format!("Lambda has no operation {method} {path}."))),
+        };
+        match answer {
+            Ok((status, body)) => response::success(status, body.as_ref(), request_id),
+            Err(error) => {
+                let operation = asked.as_ref().map_or("unknown", |asked| asked.operation);
+                report(&error, operation, path, headers, request_id);
+                response::error(&error, request_id)
+            }
+        }
+    }
+
+    async fn answer(&self, asked: &Asked, query: &str, body: &[u8]) -> Answer {
+        let operation = asked.operation;
+        if body.len() > BODY_MAX_BYTES {
+            return Err(ApiError::BodyTooLarge { max_bytes: BODY_MAX_BYTES, operation });
+        }
+        match operation {
+            "CreateEventSourceMapping" => self.create(body).await,
+            "ListEventSourceMappings" => self.list(query),
+            "GetEventSourceMapping" => {
+                let mapping = self.registry.get(mapping_uuid(&asked.resource)?).ok_or(ApiError::NoSuchMapping)?;
+                Ok((StatusCode::OK, Some(response::mapping(&mapping, &self.identity, Detail::Whole))))
+            }
+            "UpdateEventSourceMapping" => {
+                let uuid = mapping_uuid(&asked.resource)?;
+                let changes = request::update(&members::body(body)?, &self.identity)?;
+                let mapping = self.registry.update(uuid, changes).await?;
+                Ok((StatusCode::ACCEPTED, Some(response::mapping(&mapping, &self.identity, Detail::Whole))))
+            }
+            "DeleteEventSourceMapping" => {
+                let mapping = self.registry.delete(mapping_uuid(&asked.resource)?).await?;
+                Ok((StatusCode::ACCEPTED, Some(response::mapping(&mapping, &self.identity, Detail::Whole))))
+            }
+            "ListTags" => {
+                let uuid = self.tagged(asked)?;
+                let mapping = self.registry.get(uuid).ok_or(ApiError::NoSuchMapping)?;
+                Ok((StatusCode::OK, Some(json!({"Tags": mapping.configuration.tags}))))
+            }
+            "TagResource" => {
+                let uuid = self.tagged(asked)?;
+                let tags = request::tag_resource(&members::body(body)?)?;
+                self.registry.tag(uuid, tags, Vec::new()).await?;
+                Ok((StatusCode::NO_CONTENT, None))
+            }
+            "UntagResource" => {
+                let uuid = self.tagged(asked)?;
+                self.registry.tag(uuid, Default::default(), tag_keys(query)?).await?;
+                Ok((StatusCode::NO_CONTENT, None))
+            }
+            _ => Err(not_yet(operation)),
+        }
+    }
+
+    async fn create(&self, body: &[u8]) -> Answer {
+        let create = request::create(&members::body(body)?, &self.identity)?;
+        let defaults = Configuration::new(create.event_source_arn, create.function);
+        let mut configuration = create.changes.apply(&defaults);
+        configuration.tags = create.tags;
+        let mapping = self.registry.create(configuration).await?;
+        Ok((StatusCode::ACCEPTED, Some(response::mapping(&mapping, &self.identity, Detail::Whole))))
+    }
+
+    fn list(&self, query: &str) -> Answer {
+        let mut wanted = Wanted { max: PAGE_DEFAULT, ..Wanted::default() };
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "EventSourceArn" => {
+                    request::listed_source(&value)?;
+                    wanted.event_source_arn = Some(value.into_owned());
+                }
+                "FunctionName" => wanted.function = Some(request::listed_function(&value, &self.identity)?),
+                "Marker" => {
+                    let marker = Uuid::try_parse(&value);
+                    let invalid = |_| ApiError::InvalidParameter(format!("Invalid Marker: {value}"));
+                    wanted.after = Some(marker.map_err(invalid)?);
+                }
+                "MaxItems" => wanted.max = max_items(&value)?.min(PAGE_DEFAULT),
+                _ => {}
+            }
+        }
+        let (mappings, more) = self.registry.list(&wanted);
+        let shown: Vec<Value> =
+            mappings.iter().map(|mapping| response::mapping(mapping, &self.identity, Detail::Listed)).collect();
+        let mut body = Map::new();
+        body.insert("EventSourceMappings".to_owned(), shown.into());
+        if let Some(last) = mappings.last().filter(|_| more) {
+            body.insert("NextMarker".to_owned(), json!(last.uuid.to_string()));
+        }
+        Ok((StatusCode::OK, Some(Value::Object(body))))
+    }
+
+    /// The mapping whose tags are meant.
+    fn tagged(&self, asked: &Asked) -> Result<Uuid, ApiError> {
+        let arn = &asked.resource;
+        let parts: Vec<&str> = arn.split(':').collect();
+        match parts[..] {
+            ["arn", _, "lambda", region, account, "event-source-mapping", uuid] => {
+                let uuid = mapping_uuid(uuid)?;
+                let ours = region == self.identity.region && account == self.identity.account;
+                if ours { Ok(uuid) } else { Err(ApiError::NoSuchMapping) }
+            }
+            ["arn", _, "lambda", _, _, "function", _, _] => Err(ApiError::QualifiedTags),
+            ["arn", _, "lambda", _, _, "function", _] => Err(not_yet(asked.operation)),
+            _ => {
+                let constraint = "Member must be the ARN of a function or an event source mapping";
+                let problem = format!("Value '{arn}' at 'resource' failed to satisfy constraint: {constraint}");
+                Err(ApiError::Validation(vec![problem]))
+            }
+        }
+    }
+}
+
+fn not_yet(operation: &str) -> ApiError {
+    let text =
+        "is not available: event source mappings and their tags are managed here; functions come from the config.";
+    ApiError::UnknownOperation(format!("Lambda's operation {operation} {text}"))
+}
+
+/// The UUID in a path or an ARN.
+fn mapping_uuid(text: &str) -> Result<Uuid, ApiError> {
+    let length = text.chars().count();
+    if length != UUID_CHARACTERS {
+        let (bound, order) = if length < UUID_CHARACTERS { ("greater", "than") } else { ("less", "than") };
+        let constraint = format!("Member must have length {bound} {order} or equal to {UUID_CHARACTERS}");
+        let problem = format!("Value '{text}' at 'uUID' failed to satisfy constraint: {constraint}");
+        return Err(ApiError::Validation(vec![problem]));
+    }
+    Uuid::try_parse(text).map_err(|_| ApiError::NoSuchMapping)
+}
+
+fn max_items(text: &str) -> Result<usize, ApiError> {
+    let mut given = Map::new();
+    let number: Result<i64, _> = text.parse();
+    given.insert("MaxItems".to_owned(), number.map_or_else(|_| json!(text), |number| json!(number)));
+    let mut members = members::Members::new(&given);
+    let max = members.integer("MaxItems", 1, PAGE_MAX)?;
+    members.finish()?;
+    Ok(max.map_or(PAGE_DEFAULT, |max| max as usize))
+}
+
+fn tag_keys(query: &str) -> Result<Vec<String>, ApiError> {
+    let pairs = form_urlencoded::parse(query.as_bytes());
+    let keys: Vec<String> = pairs.filter(|(name, _)| name == "tagKeys").map(|(_, key)| key.into_owned()).collect();
+    if keys.is_empty() {
+        let problem = "Value null at 'tagKeys' failed to satisfy constraint: Member must not be null";
+        return Err(ApiError::Validation(vec![problem.to_owned()]));
+    }
+    Ok(keys)
+}
+
+/// An operation that is not there is worth a line that people see: it says which tool wants what.
+fn report(error: &ApiError, operation: &str, path: &str, headers: &HeaderMap, request_id: Uuid) {
+    let reason = error.to_string();
+    match error {
+        ApiError::UnknownOperation(_) => {
+            let client = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("an unnamed client");
+            tracing::warn!(operation, path, client, "a Lambda operation was asked for that is not available");
+        }
+        ApiError::NotPersisted(_) | ApiError::Internal => {
+            tracing::error!(operation, path, %request_id, reason, "Lambda request failed");
+        }
+        _ => tracing::debug!(operation, path, %request_id, reason, "Lambda request refused"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_paths_that_begin_with_a_date_are_lambdas() {
+        for path in ["/2015-03-31/functions", "/2017-03-31/tags/x", "/2031-01-01/"] {
+            assert!(claims(path), "{path}");
+        }
+        for path in ["/", "", "/000000000000/orders", "/2015-03-31", "/2015-3-31/x", "/1999-03-31/x", "/2015_03_31/x"] {
+            assert!(!claims(path), "{path}");
+        }
+    }
+}

@@ -8,6 +8,7 @@ mod queues;
 
 pub(crate) use queues::attributes_json;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
@@ -48,7 +49,7 @@ pub(crate) type Health = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 /// What must be ready before `/readyz` says so. Clones share one list.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Readiness {
-    components: Arc<Mutex<Vec<(String, Status)>>>,
+    components: Arc<Mutex<BTreeMap<usize, (String, Status)>>>,
 }
 
 /// `Err` says why not.
@@ -65,17 +66,23 @@ impl Readiness {
     /// Adds a component, not ready because it is starting.
     pub(crate) fn component(&self, name: impl Into<String>) -> Component {
         let mut components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
-        components.push((name.into(), Err("starting".to_owned())));
-        Component { readiness: self.clone(), index: components.len() - 1 }
+        let index = components.last_key_value().map_or(0, |(last, _)| last + 1);
+        components.insert(index, (name.into(), Err("starting".to_owned())));
+        Component { readiness: self.clone(), index }
     }
 
     /// Every component, and why it is not ready if it is not.
     pub(crate) fn snapshot(&self) -> Vec<(String, Status)> {
-        self.components.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.components.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 }
 
 impl Component {
+    /// It is no part of the worker any more.
+    pub(crate) fn retire(&self) {
+        self.readiness.components.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.index);
+    }
+
     /// From now on it is ready.
     pub(crate) fn ready(&self) {
         self.set(Ok(()));
@@ -88,8 +95,7 @@ impl Component {
 
     fn set(&self, status: Status) {
         let mut components = self.readiness.components.lock().unwrap_or_else(PoisonError::into_inner);
-        // Components are never removed, so the index stays good.
-        if let Some((_, current)) = components.get_mut(self.index) {
+        if let Some((_, current)) = components.get_mut(&self.index) {
             *current = status;
         }
     }

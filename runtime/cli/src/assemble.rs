@@ -6,6 +6,7 @@
 
 mod feeds;
 mod handlers;
+mod mappings;
 mod queues;
 #[cfg(test)]
 pub(crate) use queues::tests::broker as test_broker;
@@ -15,17 +16,22 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use axum::http::{HeaderMap, Method, Response};
+use bytes::Bytes;
 use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tower::util::BoxCloneSyncService;
-use wasmill_mapping::{Mapping, MappingOptions, MappingStatus, Observer};
+use wasmill_lambda::{Engine, LambdaService};
+use wasmill_mapping::{MappingStatus, Observer};
 use wasmill_queue::Broker;
 use wasmill_sandbox::Sandbox;
-use wasmill_sqs::{SqsOptions, SqsService};
+use wasmill_sqs::{Sibling, SqsOptions, SqsService};
 
 use crate::admin::{self, AdminState, Component, Readiness};
 use crate::assemble::handlers::Handlers;
+pub(crate) use crate::assemble::mappings::Fleet;
+use crate::assemble::mappings::Parts;
 use crate::config::{self, Config, Mistakes};
 use crate::error::CliError;
 use crate::telemetry;
@@ -71,11 +77,12 @@ pub(crate) async fn prepare(config: Config) -> Result<Prepared, CliError> {
 pub(crate) struct Worker {
     /// The built-in queue, if there is one.
     pub(crate) broker: Option<Broker>,
-    pub(crate) mappings: Vec<Mapping>,
-    /// Where SQS clients connect, if there is a built-in queue.
+    pub(crate) fleet: Arc<Fleet>,
+    /// Where clients of the AWS APIs connect, if there is a built-in queue.
     pub(crate) sqs_address: Option<SocketAddr>,
     /// Where metrics and health are.
     pub(crate) admin_address: SocketAddr,
+    resources: wasmill_lambda::Registry,
     readiness: Vec<Component>,
     /// Ends the listeners.
     stop: CancellationToken,
@@ -87,6 +94,7 @@ pub(crate) struct Worker {
 /// Starts a worker: queues, listeners, mappings.
 pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Worker, CliError> {
     let Prepared { config, registry, handlers } = prepared;
+    let Handlers { sandbox, functions } = handlers;
     let broker = match &config.local_queue {
         Some(local) => Some(queues::open(&config, local, &registry).await?),
         None => None,
@@ -96,6 +104,17 @@ pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Wor
     let mut components = Vec::new();
     let admin_listener = bind(config.admin.listen, "[admin] listen").await?;
     let admin_address = local_address(&admin_listener)?;
+    let fleet = Arc::new(Fleet::new(Parts {
+        broker: broker.clone(),
+        functions,
+        endpoint_url: config.aws.endpoint_url.clone(),
+        metrics: wasmill_mapping::Metrics::register(&registry).map_err(metrics_twice)?,
+        observer: observer.clone(),
+        readiness: readiness.clone(),
+        grace: config.drain_grace,
+    }));
+    let resources = wasmill_lambda::Registry::open(config.state_file(), Arc::clone(&fleet) as Arc<dyn Engine>)
+        .map_err(|error| CliError::unavailable(error.to_string()))?;
     let mut listeners = Vec::new();
     let mut sqs_address = None;
     if let (Some(local), Some(broker)) = (&config.local_queue, &broker) {
@@ -104,53 +123,69 @@ pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Wor
         let component = readiness.component("SQS listener");
         let options =
             SqsOptions { allowed_origins: local.allowed_origins.clone(), access_keys: config.access_keys.clone() };
-        listeners.push(serve_sqs(broker, &options, listener, &stop, component.clone())?);
+        let identity = wasmill_lambda::Identity { region: config.region.clone(), account: config.account_id.clone() };
+        let lambda = Lambda(LambdaService::new(resources.clone(), identity));
+        listeners.push(serve_sqs(broker, &options, lambda, listener, &stop, component.clone())?);
         components.push(component);
     }
-    let mapping_metrics = wasmill_mapping::Metrics::register(&registry).map_err(metrics_twice)?;
-    let mut mappings = Vec::new();
-    for feed in feeds::find(&config, broker.as_ref()).await? {
-        let loaded = handlers.functions.iter().find(|loaded| loaded.name == feed.function.name);
-        let loaded = loaded.ok_or_else(|| CliError::internal("a mapping's function was not loaded"))?;
-        let component = readiness.component(format!("mapping {}", feed.name));
-        let mapping = wasmill_mapping::start(MappingOptions {
-            name: feed.name,
-            function_name: loaded.name.clone(),
-            function_version: LATEST.to_owned(),
-            function_timeout: loaded.timeout,
-            batch_size: feed.spec.batch_size,
-            reports_item_failures: feed.spec.report_batch_item_failures,
-            maximum_concurrency: feed.spec.maximum_concurrency,
-            queue: feed.queue,
-            handler: BoxCloneSyncService::new(loaded.function.clone()),
-            permits: loaded.permits.clone(),
-            metrics: mapping_metrics.clone(),
-            observer: observer.clone(),
-        });
-        tokio::spawn(follow(mapping.name().to_owned(), mapping.watch_status(), component.clone()));
-        mappings.push(mapping);
-        components.push(component);
+    impose(&config, broker.as_ref(), &fleet, &resources).await?;
+    for trouble in resources.start_all().await {
+        tracing::error!(uuid = %trouble.uuid, problem = trouble.problem, "a mapping does not run; it is tried again");
     }
     listeners.push(serve_admin(admin_listener, registry, readiness, broker.clone(), &stop)?);
     Ok(Worker {
         broker,
-        mappings,
+        fleet,
         sqs_address,
         admin_address,
+        resources,
         readiness: components,
         stop,
         listeners,
-        _sandbox: handlers.sandbox,
+        _sandbox: sandbox,
     })
 }
 
+/// Makes the mappings what the config says, and says what of the stored ones it overrode.
+async fn impose(
+    config: &Config,
+    broker: Option<&Broker>,
+    fleet: &Fleet,
+    resources: &wasmill_lambda::Registry,
+) -> Result<(), CliError> {
+    let feeds = feeds::find(config, broker).await?;
+    let owned: Vec<_> = feeds.iter().map(|feed| (feed.queue.arn().to_string(), feed.spec.clone())).collect();
+    let (configurations, news): (Vec<_>, Vec<bool>) = fleet.own(&owned).into_iter().unzip();
+    let wanted = configurations.clone();
+    let ownership = resources.own(configurations).await.map_err(|error| CliError::unavailable(error.to_string()))?;
+    tracing::debug!(?ownership, "mappings owned by the config");
+    // What the API does not show is news to those that run all the same.
+    for (wanted, _) in wanted.into_iter().zip(news).filter(|(_, is_news)| *is_news) {
+        fleet.renew(&wanted).await;
+    }
+    Ok(())
+}
+
 impl Worker {
+    /// Takes a changed config over: its queues' attributes and its mappings. What else has changed needs a restart.
+    pub(crate) async fn reload(&self, config: &Config) -> Result<(), CliError> {
+        if let Some(broker) = &self.broker {
+            queues::own(broker, &config.queues).await?;
+        }
+        if let Some(unknown) = config.functions.iter().find(|function| self.fleet.function(&function.name).is_none()) {
+            let what = format!("function {:?} is new, and functions are loaded at the start", unknown.name);
+            return Err(CliError::config(what).at("[[function]]").with_mend("restart wasmill"));
+        }
+        impose(config, self.broker.as_ref(), &self.fleet, &self.resources).await
+    }
+
     /// Stops receiving, finishes what runs within the grace, gives the rest back at once, and closes everything.
     pub(crate) async fn drain(self, grace: Duration) {
+        self.resources.close();
         for component in &self.readiness {
             component.not_ready("draining");
         }
-        futures::future::join_all(self.mappings.iter().map(|mapping| mapping.drain(grace))).await;
+        self.fleet.drain(grace).await;
         // Producers could send until here. The listeners answer what they have begun.
         self.stop.cancel();
         if let Some(broker) = &self.broker {
@@ -163,6 +198,24 @@ impl Worker {
         if let Some(broker) = &self.broker {
             broker.close().await;
         }
+    }
+}
+
+/// Lambda's API as the AWS listener knows it.
+struct Lambda(LambdaService);
+
+#[async_trait]
+impl Sibling for Lambda {
+    fn service(&self) -> &'static str {
+        "lambda"
+    }
+
+    fn claims(&self, path: &str) -> bool {
+        wasmill_lambda::claims(path)
+    }
+
+    async fn handle(&self, method: &Method, path_and_query: &str, headers: &HeaderMap, body: Bytes) -> Response<Bytes> {
+        self.0.handle(method, path_and_query, headers, body).await
     }
 }
 
@@ -179,11 +232,13 @@ async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener, CliError> {
 fn serve_sqs(
     broker: &Broker,
     options: &SqsOptions,
+    lambda: Lambda,
     listener: TcpListener,
     stop: &CancellationToken,
     component: Component,
 ) -> Result<tokio::task::JoinHandle<()>, CliError> {
     let service = SqsService::new(broker.clone(), options).map_err(|error| CliError::internal(error.to_string()))?;
+    let service = service.with_sibling(Arc::new(lambda));
     let address = local_address(&listener)?.to_string();
     tracing::info!(address, asks_for_signatures = !options.access_keys.is_empty(), "SQS listening");
     let serving = tokio::spawn(wasmill_sqs::serve(listener, Arc::new(service), stop.clone().cancelled_owned()));
@@ -224,10 +279,19 @@ fn local_address(listener: &TcpListener) -> Result<SocketAddr, CliError> {
 }
 
 /// Carries a mapping's status over to `/readyz` for as long as it runs.
-async fn follow(name: String, mut status: tokio::sync::watch::Receiver<MappingStatus>, component: Component) {
+/// `is_current` turns false when another has taken its place.
+async fn follow(
+    name: String,
+    mut status: tokio::sync::watch::Receiver<MappingStatus>,
+    component: Component,
+    is_current: impl Fn() -> bool,
+) {
     loop {
         let current = status.borrow_and_update().clone();
         let is_stopped = current == MappingStatus::Stopped;
+        if !is_current() {
+            return;
+        }
         match current {
             MappingStatus::Starting => component.not_ready("has not heard from its queue yet"),
             MappingStatus::Polling => component.ready(),
@@ -267,7 +331,7 @@ mod tests {
             let (sender, status) = watch::channel(MappingStatus::Starting);
             sender.send_replace(last);
             drop(sender);
-            follow("orders/f".to_owned(), status, readiness.component("mapping orders/f")).await;
+            follow("orders/f".to_owned(), status, readiness.component("mapping orders/f"), || true).await;
             assert_eq!(readiness.snapshot(), [("mapping orders/f".to_owned(), Err(expected.to_owned()))]);
         }
     }

@@ -1,12 +1,13 @@
 //! Signals, and the ladder they climb: the first SIGTERM or SIGINT asks for a drain, the second stops now.
 //!
-//! The only file that sees signals. It decides nothing else: what a drain is stands where the process's life is run.
-//! Deliberately absent: SIGHUP and reloading.
+//! SIGHUP asks for the config to be read again. The only file that sees signals. It decides nothing else: what a drain or a
+//! reload is stands where the process's life is run.
 
 use std::io;
 use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// The process's signals, from [`Signals::install`] on. Dropping it stops listening, and signals are then ignored.
@@ -17,19 +18,25 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Takes over SIGTERM and SIGINT. From here on neither ends the process by itself, so install it just before the
+    /// Takes over SIGTERM, SIGINT and SIGHUP. From here on none of them ends the process by itself, so install it just before the
     /// part of the process's life that answers them. Needs a tokio runtime.
     pub(crate) fn install() -> io::Result<Self> {
         let terminate = signal(SignalKind::terminate())?;
         let interrupt = signal(SignalKind::interrupt())?;
+        let hang_up = signal(SignalKind::hangup())?;
         let ladder = Arc::new(Ladder::default());
-        let listener = tokio::spawn(listen(terminate, interrupt, Arc::clone(&ladder)));
+        let listener = tokio::spawn(listen(terminate, interrupt, hang_up, Arc::clone(&ladder)));
         Ok(Self { ladder, listener })
     }
 
     /// Returns at the first signal, and at once ever after. Any number of tasks may wait.
     pub(crate) async fn drain_requested(&self) {
         self.ladder.drain.cancelled().await;
+    }
+
+    /// Returns at the next SIGHUP, or at once if one came since the last return.
+    pub(crate) async fn reload_requested(&self) {
+        self.ladder.reload.notified().await;
     }
 
     /// Returns at the second signal, and at once ever after.
@@ -44,12 +51,16 @@ impl Drop for Signals {
     }
 }
 
-async fn listen(mut terminate: Signal, mut interrupt: Signal, ladder: Arc<Ladder>) {
+async fn listen(mut terminate: Signal, mut interrupt: Signal, mut hang_up: Signal, ladder: Arc<Ladder>) {
     loop {
         let name = tokio::select! {
             biased;
             Some(()) = terminate.recv() => "SIGTERM",
             Some(()) = interrupt.recv() => "SIGINT",
+            Some(()) = hang_up.recv() => {
+                ladder.reload.notify_one();
+                continue;
+            }
             else => return,
         };
         match ladder.climb() {
@@ -73,6 +84,7 @@ enum Rung {
 struct Ladder {
     drain: CancellationToken,
     stop_now: CancellationToken,
+    reload: Notify,
 }
 
 impl Ladder {

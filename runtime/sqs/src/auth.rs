@@ -140,26 +140,32 @@ impl Guard {
     /// Judges a request by the machine's own clock. The queues' clock never goes back, so it would keep refusing
     /// signatures after a clock that was ahead has been set right.
     pub(crate) fn check(&self, parts: &Parts, body: &[u8]) -> Result<(), Refusal> {
-        self.check_at(SystemTime::now(), parts, body)
+        self.check_at(SystemTime::now(), self.service, parts, body)
     }
 
-    fn check_at(&self, now: SystemTime, parts: &Parts, body: &[u8]) -> Result<(), Refusal> {
+    /// The same for another service on this listener.
+    pub(crate) fn check_for(&self, service: &str, parts: &Parts, body: &[u8]) -> Result<(), Refusal> {
+        self.check_at(SystemTime::now(), service, parts, body)
+    }
+
+    fn check_at(&self, now: SystemTime, service: &str, parts: &Parts, body: &[u8]) -> Result<(), Refusal> {
         let claim = Claim::read(parts)?;
         check_time(&claim, now)?;
         check_signed_headers(&claim, parts)?;
-        let access_key_id = self.check_scope(&claim)?;
+        let access_key_id = self.check_scope(service, &claim)?;
         let credentials = self.secrets.get(access_key_id).ok_or(Refusal::UnknownKey)?;
         // Keys here are long-term ones: AWS, too, knows no token that goes with such a key.
         if claim.has_session_token || parts.headers.contains_key(X_AMZ_SECURITY_TOKEN) {
             return Err(Refusal::UnknownKey);
         }
-        let expected = self.sign(credentials, &claim, parts, body).ok_or(Refusal::DoesNotMatch(MISMATCH.into()))?;
+        let expected =
+            self.sign(service, credentials, &claim, parts, body).ok_or(Refusal::DoesNotMatch(MISMATCH.into()))?;
         let is_equal: bool = expected.as_bytes().ct_eq(claim.signature.as_bytes()).into();
         if is_equal { Ok(()) } else { Err(Refusal::DoesNotMatch(MISMATCH.into())) }
     }
 
     /// The credential must be for this service and region, and for the day of the stamp. Gives its access key id.
-    fn check_scope<'c>(&self, claim: &'c Claim<'_>) -> Result<&'c str, Refusal> {
+    fn check_scope<'c>(&self, wanted: &str, claim: &'c Claim<'_>) -> Result<&'c str, Refusal> {
         let parts: Vec<&str> = claim.credential.split('/').collect();
         let [access_key_id, date, region, service, terminator] = parts[..] else {
             return Err(Refusal::Incomplete(format!(
@@ -174,8 +180,8 @@ impl Guard {
                 self.region
             ));
         }
-        if service != self.service {
-            wrong.push(format!("Credential should be scoped to correct service: '{}'.", self.service));
+        if service != wanted {
+            wrong.push(format!("Credential should be scoped to correct service: '{wanted}'."));
         }
         if terminator != TERMINATOR {
             wrong.push(format!(
@@ -194,7 +200,14 @@ impl Guard {
     }
 
     /// The signature that this request should have. None when it has something that nobody can have signed.
-    fn sign(&self, credentials: &Credentials, claim: &Claim<'_>, parts: &Parts, body: &[u8]) -> Option<String> {
+    fn sign(
+        &self,
+        service: &str,
+        credentials: &Credentials,
+        claim: &Claim<'_>,
+        parts: &Parts,
+        body: &[u8],
+    ) -> Option<String> {
         let uri = claim.uri.as_ref();
         if uri.len() > URI_MAX_BYTES {
             return None;
@@ -226,7 +239,7 @@ impl Guard {
         let params = SigningParams::builder()
             .identity(&identity)
             .region(&self.region)
-            .name(self.service)
+            .name(service)
             .time(claim.stamp.time())
             .settings(settings)
             .build()

@@ -16,6 +16,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod server;
+mod sibling;
 mod urls;
 mod wire;
 
@@ -24,3 +25,4 @@ pub use browsers::{NotAnOrigin, check_origin};
 pub use client::{ConnectError, ListedQueue, QueueStats, RemoteMoveTask, RemoteOptions, RemoteQueue, RemoteSqs};
 pub use connections::serve;
 pub use server::{SqsOptions, SqsService, router};
+pub use sibling::Sibling;

@@ -25,6 +25,7 @@ use crate::auth::{AccessKey, Guard};
 use crate::browsers::{self, BrowserRule, NotAnOrigin, Requester};
 use crate::codec::{RequestId, RequestIds, json, query};
 use crate::error::ActionError;
+use crate::sibling::{self, Sibling};
 use crate::urls;
 use crate::wire;
 
@@ -55,11 +56,11 @@ pub struct SqsOptions {
 }
 
 /// The SQS API over the queues of one broker.
-#[derive(Debug)]
 pub struct SqsService {
     actions: Actions,
     browsers: BrowserRule,
     guard: Option<Guard>,
+    sibling: Option<Arc<dyn Sibling>>,
     stopping: CancellationToken,
     request_ids: RequestIds,
     large_bodies_kib: Semaphore,
@@ -75,12 +76,20 @@ impl SqsService {
         let guard = Guard::new(&options.access_keys, &broker.identity().region);
         Ok(Self {
             guard,
+            sibling: None,
             actions: Actions::new(broker, stopping.clone()),
             browsers: BrowserRule::new(&options.allowed_origins)?,
             stopping,
             request_ids: RequestIds::new(),
             large_bodies_kib: Semaphore::new(LARGE_BODIES_MAX_KIB),
         })
+    }
+
+    /// Lets another API have the paths that are its own.
+    #[must_use]
+    pub fn with_sibling(mut self, sibling: Arc<dyn Sibling>) -> Self {
+        self.sibling = Some(sibling);
+        self
     }
 
     /// Set when the server stops.
@@ -105,9 +114,14 @@ async fn handle(State(service): State<Arc<SqsService>>, request: Request) -> Res
             return encode(&parts, protocol, Err(refused), request_id);
         }
     };
-    let mut response = match requester {
-        Requester::Page { .. } if parts.method == Method::OPTIONS => browsers::preflight(&parts.headers),
-        _ => {
+    let sibling = service.sibling.as_ref().filter(|sibling| sibling.claims(parts.uri.path()));
+    let mut response = match (&requester, sibling) {
+        (Requester::Page { .. }, _) if parts.method == Method::OPTIONS => browsers::preflight(&parts.headers),
+        (_, Some(sibling)) => {
+            let body = read_body(&service, &parts.headers, body).await;
+            answer_beside(&service, &**sibling, &parts, body, request_id).await
+        }
+        (_, None) => {
             // The body is read before anything is said: an answer to a request that is still being sent ends the
             // connection, and the client may never see it.
             let body = read_body(&service, &parts.headers, body).await;
@@ -175,6 +189,29 @@ async fn answer(
     let caller = Caller { host: host(parts), path: parts.uri.path(), trace_header: trace_header(parts) };
     let response = service.actions.run(caller, request).await?;
     Ok(Some((action, response)))
+}
+
+/// A request of the other API, judged by the same rules.
+async fn answer_beside(
+    service: &SqsService,
+    sibling: &dyn Sibling,
+    parts: &Parts,
+    body: Result<ReadBody<'_>, ActionError>,
+    request_id: RequestId,
+) -> Response {
+    let checked = body.and_then(|body| {
+        if let Some(guard) = &service.guard {
+            guard.check_for(sibling.service(), parts, &body.bytes)?;
+        }
+        Ok(body)
+    });
+    match checked {
+        Ok(body) => {
+            let path_and_query = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+            sibling::framed(sibling.handle(&parts.method, path_and_query, &parts.headers, body.bytes).await)
+        }
+        Err(error) => json::encode_error(&error, request_id),
+    }
 }
 
 fn encode(parts: &Parts, protocol: Protocol<'_>, outcome: Outcome, request_id: RequestId) -> Response {

@@ -16,18 +16,12 @@ pub(super) struct Feed<'c> {
     pub(super) spec: &'c MappingSpec,
     pub(super) function: &'c config::FunctionSpec,
     pub(super) queue: Arc<dyn Queue>,
-    /// `QUEUE/FUNCTION`; no other mapping has it.
-    pub(super) name: String,
 }
 
-/// Finds the queue of every mapping that is to poll.
+/// Finds the queue of every mapping, and looks at those that are to poll.
 pub(super) async fn find<'c>(config: &'c Config, broker: Option<&Broker>) -> Result<Vec<Feed<'c>>, CliError> {
     let mut feeds: Vec<Feed<'_>> = Vec::new();
     for spec in &config.mappings {
-        if !spec.enabled {
-            tracing::info!(mapping = spec.key, "disabled by the config: it does not poll");
-            continue;
-        }
         let function = config.functions.iter().find(|function| function.name == spec.function_name);
         let function = function.ok_or_else(|| CliError::internal("a mapping's function was not loaded"))?;
         let queue = source(spec, broker).await?;
@@ -35,9 +29,12 @@ pub(super) async fn find<'c>(config: &'c Config, broker: Option<&Broker>) -> Res
         if let Some(first) = feeds.iter().find(|feed| *feed.queue.arn() == arn && feed.function.name == function.name) {
             return Err(twice(&arn, &function.name).at(format!("{} and {}", first.spec.key, spec.key)));
         }
-        check_visibility(config, spec, function, &*queue).await?;
-        let name = name_for(&arn, &function.name, feeds.iter().map(|feed| feed.name.as_str()));
-        feeds.push(Feed { spec, function, queue, name });
+        if spec.enabled {
+            check_visibility(config, spec, function, &*queue).await?;
+        } else {
+            tracing::info!(mapping = spec.key, "disabled by the config: it does not poll");
+        }
+        feeds.push(Feed { spec, function, queue });
     }
     Ok(feeds)
 }
@@ -53,7 +50,7 @@ fn twice(arn: &QueueArn, function_name: &str) -> CliError {
 }
 
 /// The queue's short name where it is free, else its ARN: queues of two accounts, regions or services may share a name.
-fn name_for<'n>(arn: &QueueArn, function_name: &str, mut taken: impl Iterator<Item = &'n str>) -> String {
+pub(super) fn name_for<'n>(arn: &QueueArn, function_name: &str, mut taken: impl Iterator<Item = &'n str>) -> String {
     let short = format!("{}/{function_name}", arn.name());
     if taken.any(|name| name == short) { format!("{arn}/{function_name}") } else { short }
 }
@@ -115,26 +112,34 @@ async fn source(mapping: &MappingSpec, broker: Option<&Broker>) -> Result<Arc<dy
 }
 
 async fn remote_queue(remote: &RemoteQueue) -> Result<Arc<dyn Queue>, CliError> {
+    reach(remote).await.map_err(|error| {
+        let mend = match error {
+            QueueError::NoSuchQueue => "create it, or correct event_source_arn; region and account count, too",
+            _ => "check the network, [aws] endpoint_url and the credentials of the standard AWS chain",
+        };
+        let address = match &remote.address {
+            RemoteAddress::Arn { arn, .. } => arn,
+            RemoteAddress::Url(url) => url,
+        };
+        CliError::unavailable(error.to_string()).at(format!("event source {address}")).with_mend(mend)
+    })
+}
+
+/// A queue of another service.
+pub(super) async fn reach(remote: &RemoteQueue) -> Result<Arc<dyn Queue>, QueueError> {
     let options = RemoteOptions {
         endpoint_url: remote.endpoint_url.clone(),
         region: Some(remote.region.clone()),
         anonymous_local: false,
     };
-    let service = RemoteSqs::connect(options).await.map_err(|error| CliError::unavailable(error.to_string()))?;
-    let (found, address) = match &remote.address {
+    let service = RemoteSqs::connect(options).await.map_err(|error| QueueError::Unavailable(error.to_string()))?;
+    let queue = match &remote.address {
         RemoteAddress::Arn { arn, .. } => {
-            let parsed = QueueArn::parse(arn).map_err(|error| CliError::internal(error.to_string()))?;
-            (service.queue_by_arn(&parsed).await, arn)
+            let parsed = QueueArn::parse(arn).map_err(|error| QueueError::Unavailable(error.to_string()))?;
+            service.queue_by_arn(&parsed).await?
         }
-        RemoteAddress::Url(url) => (service.queue_by_url(url).await, url),
+        RemoteAddress::Url(url) => service.queue_by_url(url).await?,
     };
-    let queue = found.map_err(|error| {
-        let mend = match error {
-            QueueError::NoSuchQueue => "create it, or correct event_source_arn; region and account count, too",
-            _ => "check the network, [aws] endpoint_url and the credentials of the standard AWS chain",
-        };
-        CliError::unavailable(error.to_string()).at(format!("event source {address}")).with_mend(mend)
-    })?;
     Ok(Arc::new(queue))
 }
 
@@ -159,14 +164,9 @@ mod tests {
             blocks_deleted_names: false,
         };
         let function = FunctionSpec { timeout: Duration::from_secs(5), ..FunctionSpec::new("f", "f.wasm".into()) };
-        let mapping = |(index, source): (usize, &&str)| MappingSpec {
-            key: format!("event_source_mapping[{index}]"),
-            source: MappingSource::Local { queue_name: (*source).to_owned() },
-            function_name: "f".to_owned(),
-            batch_size: 10,
-            report_batch_item_failures: true,
-            maximum_concurrency: None,
-            enabled: true,
+        let mapping = |(index, source): (usize, &&str)| {
+            let source = MappingSource::Local { queue_name: (*source).to_owned() };
+            MappingSpec::new(format!("event_source_mapping[{index}]"), source, "f")
         };
         Config {
             queues: vec![QueueSpec::new("orders")],

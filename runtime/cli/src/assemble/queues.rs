@@ -41,7 +41,7 @@ pub(super) fn find(broker: &Broker, name: &str) -> Result<LocalQueue, CliError> 
 }
 
 /// Makes the queues that are missing and imposes what is written of the others.
-async fn own(broker: &Broker, specs: &[QueueSpec]) -> Result<(), CliError> {
+pub(super) async fn own(broker: &Broker, specs: &[QueueSpec]) -> Result<(), CliError> {
     let mut are_new = Vec::with_capacity(specs.len());
     for spec in specs {
         let is_new = broker.queue(&spec.name).is_err();

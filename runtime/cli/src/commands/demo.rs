@@ -292,15 +292,8 @@ fn config(folder: &Path) -> Config {
         reserved_concurrent_executions: 4,
         ..FunctionSpec::new(QUEUE, folder.join("orders.wasm"))
     };
-    let mapping = MappingSpec {
-        key: "event_source_mapping[0]".to_owned(),
-        source: MappingSource::Local { queue_name: QUEUE.to_owned() },
-        function_name: function.name.clone(),
-        batch_size: 10,
-        report_batch_item_failures: true,
-        maximum_concurrency: None,
-        enabled: true,
-    };
+    let source = MappingSource::Local { queue_name: QUEUE.to_owned() };
+    let mapping = MappingSpec::new("event_source_mapping[0]", source, function.name.clone());
     Config {
         queues: vec![
             QueueSpec {

@@ -1,12 +1,16 @@
 //! `wasmill run`: the worker's life on one screen.
 
+use std::convert::Infallible;
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use wasmill_mapping::Observer;
 
 use crate::args::RunArgs;
 use crate::assemble::{self, Worker};
+use crate::config;
 use crate::error::CliError;
 use crate::shutdown::Signals;
 
@@ -31,14 +35,38 @@ pub(crate) async fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
         () = signals.drain_requested() => return Ok(ExitCode::SUCCESS),
         started = starting => started?,
     };
-    tracing::info!(mappings = worker.mappings.len(), "wasmill is running");
+    tracing::info!(mappings = worker.fleet.len(), "wasmill is running");
+    tokio::select! {
+        biased;
+        () = signals.drain_requested() => {}
+        never = reload_when_told(&worker, &signals, &args.config) => match never {},
+    }
     Ok(until_told(worker, &signals, grace).await)
+}
+
+/// Reads the config again at each SIGHUP. One with mistakes changes nothing.
+async fn reload_when_told(worker: &Worker, signals: &Signals, path: &Path) -> Infallible {
+    loop {
+        signals.reload_requested().await;
+        let draft = config::load(path, &crate::process_env).and_then(|draft| draft.finish(Vec::new()));
+        let outcome = match draft {
+            Ok(config) => worker.reload(&config).await,
+            Err(mistakes) => Err(mistakes.into()),
+        };
+        match outcome {
+            Ok(()) => tracing::info!(
+                mappings = worker.fleet.len(),
+                "config reloaded: queues and mappings; what else has changed needs a restart"
+            ),
+            Err(error) => tracing::error!("the config was not reloaded: {error}"),
+        }
+    }
 }
 
 /// Waits for the signals and climbs down: the first drains, the second stops now.
 pub(crate) async fn until_told(worker: Worker, signals: &Signals, grace: Duration) -> ExitCode {
     signals.drain_requested().await;
-    let abandon: Vec<_> = worker.mappings.iter().map(wasmill_mapping::Mapping::abandoner).collect();
+    let fleet = Arc::clone(&worker.fleet);
     let drain = worker.drain(grace);
     tokio::pin!(drain);
     tokio::select! {
@@ -49,9 +77,7 @@ pub(crate) async fn until_told(worker: Worker, signals: &Signals, grace: Duratio
         }
         () = signals.stop_now_requested() => {}
     }
-    for abandon in abandon {
-        abandon.cancel();
-    }
+    fleet.abandon();
     if tokio::time::timeout(STOP_NOW_GRACE, drain).await.is_err() {
         tracing::warn!("stopped without closing in order: what was held returns after its visibility timeout");
     }

@@ -1,16 +1,24 @@
 //! `[[event_source_mapping]]`: which queue feeds which function, and how. Keys are Lambda's parameter names in
 //! snake_case (esm-semantics § 1).
 //!
-//! Absent, and refused by name until it works: batches over ten, batching windows, filters, weights, retry policies.
+//! What becomes of failed and of filtered messages is in `settling.rs`. Absent, and refused by name until it works:
+//! provisioned pollers, metrics settings, encryption of filters.
+
+use std::time::Duration;
+
+use wasmill_mapping::{FifoOrder, Filters, RetryPolicy};
 
 use super::reader::Section;
+use super::settling::{self, OnFilteredDraft, Settling};
 use super::source::{Located, Place, Source};
 
-/// The largest batch of this version, and Lambda's default.
-pub(crate) const BATCH_SIZE_MAX: u32 = 10;
-/// Lambda's largest batch: between the two is "not yet", above is a mistake.
-const LAMBDA_BATCH_SIZE_MAX: u32 = 10_000;
-const LAMBDA_WINDOW_SECONDS_MAX: u32 = 300;
+const BATCH_SIZE: u32 = 10;
+/// The largest batch without a window, and of a FIFO queue.
+const PLAIN_BATCH_SIZE_MAX: u32 = 10;
+const BATCH_SIZE_MAX: u32 = 10_000;
+const WINDOW_MAX_SECONDS: u32 = 300;
+const WEIGHT_MAX: u32 = 1000;
+const MESSAGES_PER_SECOND_MAX: u32 = 1_000_000;
 const REPORT_BATCH_ITEM_FAILURES: &str = "ReportBatchItemFailures";
 
 /// One mapping, resolved.
@@ -22,14 +30,67 @@ pub(crate) struct MappingSpec {
     pub(crate) source: MappingSource,
     /// One of the config's functions.
     pub(crate) function_name: String,
-    /// 1–10.
+    /// 1–10,000; at most ten without a window and from a FIFO queue.
     pub(crate) batch_size: u32,
+    /// Up to 300 s; zero for a FIFO queue.
+    pub(crate) window: Duration,
+    /// The patterns of `filter_criteria`, checked; empty: every message is for the function.
+    pub(crate) filter_patterns: Vec<String>,
+    /// What becomes of a message that no pattern matches.
+    pub(crate) on_filtered: OnFiltered,
+    /// When a failed message returns.
+    pub(crate) retry_policy: RetryPolicy,
+    /// 0: a batch whose handler crashed fails whole.
+    pub(crate) bisect_max_invocations: u32,
+    /// What comes after a failed record of a message group.
+    pub(crate) fifo_order: FifoOrder,
+    /// FIFO: a batch holds one message group.
+    pub(crate) per_group: bool,
+    /// 1–1000: its share of the function's permits.
+    pub(crate) weight: u32,
+    /// Most messages per second, over time.
+    pub(crate) max_messages_per_second: Option<u32>,
     /// Whether the handler's `batchItemFailures` counts.
     pub(crate) report_batch_item_failures: bool,
     /// 2–1000: how many of the function's permits this mapping may hold at once; `None` leaves all of them.
     pub(crate) maximum_concurrency: Option<u32>,
     /// A disabled mapping is checked, and does not poll.
     pub(crate) enabled: bool,
+}
+
+impl MappingSpec {
+    /// Lambda's defaults and wasmill's own, with partial responses.
+    pub(crate) fn new(key: impl Into<String>, source: MappingSource, function_name: impl Into<String>) -> Self {
+        Self {
+            key: key.into(),
+            source,
+            function_name: function_name.into(),
+            batch_size: BATCH_SIZE,
+            window: Duration::ZERO,
+            filter_patterns: Vec::new(),
+            on_filtered: OnFiltered::Delete,
+            retry_policy: RetryPolicy::Visibility,
+            bisect_max_invocations: settling::BISECT_MAX_INVOCATIONS,
+            fifo_order: FifoOrder::Enforce,
+            per_group: false,
+            weight: 1,
+            max_messages_per_second: None,
+            report_batch_item_failures: true,
+            maximum_concurrency: None,
+            enabled: true,
+        }
+    }
+}
+
+/// What becomes of a message that no filter matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum OnFiltered {
+    /// As Lambda does.
+    Delete,
+    /// It stays in the queue.
+    Keep,
+    /// It goes to another queue.
+    Forward(MappingSource),
 }
 
 /// Where a mapping's messages come from.
@@ -42,6 +103,16 @@ pub(crate) enum MappingSource {
     },
     /// Amazon SQS, or a service that speaks its API.
     Remote(RemoteQueue),
+}
+
+impl MappingSource {
+    /// The queue's name; one that ends with `.fifo` is a FIFO queue.
+    pub(crate) fn queue_name(&self) -> &str {
+        match self {
+            Self::Local { queue_name } => queue_name,
+            Self::Remote(remote) => &remote.name,
+        }
+    }
 }
 
 /// A queue behind the AWS SDK.
@@ -77,7 +148,12 @@ pub(super) struct MappingDraft {
     pub(super) place: Place,
     pub(super) event_source_arn: Option<Located<String>>,
     pub(super) function_name: Option<Located<String>>,
-    pub(super) batch_size: u32,
+    pub(super) batch_size: Located<u32>,
+    pub(super) window_seconds: Located<u32>,
+    pub(super) filter_patterns: Vec<String>,
+    pub(super) settling: Settling,
+    pub(super) weight: u32,
+    pub(super) max_messages_per_second: Option<u32>,
     pub(super) report_batch_item_failures: bool,
     pub(super) maximum_concurrency: Option<Located<u32>>,
     pub(super) enabled: bool,
@@ -95,21 +171,12 @@ fn read_mapping(mut section: Section<'_, '_>) -> MappingDraft {
         "write event_source_arn = \"orders\", a local queue's name, or the ARN or URL of an Amazon SQS queue",
     );
     let function_name = section.required_string("function_name", "write function_name = \"orders\", a function's name");
-    let batch_size = section.integer_so_far(
-        "batch_size",
-        1..=BATCH_SIZE_MAX,
-        LAMBDA_BATCH_SIZE_MAX,
-        "batches over 10 messages",
-        BATCH_SIZE_MAX,
-    );
-    // Only 0 works: a batch is what one receive brings.
-    section.integer_so_far(
-        "maximum_batching_window_in_seconds",
-        0..=0,
-        LAMBDA_WINDOW_SECONDS_MAX,
-        "batching window",
-        0,
-    );
+    let batch_size = section.integer("batch_size", 1..=BATCH_SIZE_MAX, "", BATCH_SIZE);
+    let window_seconds = section.integer("maximum_batching_window_in_seconds", 0..=WINDOW_MAX_SECONDS, " s", 0);
+    let filter_patterns = read_filters(&mut section);
+    let settling = settling::read(&mut section);
+    let weight = section.integer("weight", 1..=WEIGHT_MAX, "", 1).value;
+    let per_second = section.optional_integer("max_messages_per_second", 1..=MESSAGES_PER_SECOND_MAX, "");
     let response_types = section.strings("function_response_types");
     let report_batch_item_failures = check_response_types(&response_types, source);
     let maximum_concurrency = section.table("scaling_config").and_then(|mut scaling| {
@@ -119,9 +186,6 @@ fn read_mapping(mut section: Section<'_, '_>) -> MappingDraft {
     });
     let enabled = section.boolean("enabled", true).value;
 
-    section.not_yet("weight", "weights; mappings of one function share its permits as they come");
-    section.not_yet("filter_criteria", "filters");
-    section.not_yet("retry_policy", "retry policies; a failed message returns when its visibility timeout ends");
     section.not_yet("provisioned_poller_config", "provisioned pollers");
     section.not_yet("metrics_config", "metrics settings; every mapping is counted under /metrics");
     section.not_yet("kms_key_arn", "encryption of filters");
@@ -138,9 +202,63 @@ fn read_mapping(mut section: Section<'_, '_>) -> MappingDraft {
         event_source_arn,
         function_name,
         batch_size,
+        window_seconds,
+        filter_patterns,
+        settling,
+        weight,
+        max_messages_per_second: per_second.map(|most| most.value),
         report_batch_item_failures,
         maximum_concurrency,
         enabled,
+    }
+}
+
+/// `filter_criteria = { filters = [ { pattern = "…" } ] }`, each pattern checked.
+fn read_filters(section: &mut Section<'_, '_>) -> Vec<String> {
+    let Some(mut criteria) = section.table("filter_criteria") else { return Vec::new() };
+    let filters = criteria.array_of_tables("filters");
+    criteria.finish();
+    let patterns = filters.into_iter().filter_map(|mut filter| {
+        let pattern = filter.required_string("pattern", "write pattern = '{\"body\":{\"type\":[\"order\"]}}'");
+        filter.finish();
+        pattern
+    });
+    let patterns: Vec<Located<String>> = patterns.collect();
+    let texts: Vec<&str> = patterns.iter().map(|pattern| pattern.value.as_str()).collect();
+    if let Err(error) = Filters::parse(&texts)
+        && let Some(pattern) = patterns.get(error.index)
+    {
+        let mend = "see the table of operators in the README, or Lambda's page on event filtering";
+        section.source().mistake(&pattern.place, error.to_string(), mend);
+    }
+    patterns.into_iter().map(|pattern| pattern.value).collect()
+}
+
+impl MappingDraft {
+    /// What does not go together (esm-semantics §1).
+    pub(super) fn check(&self, source: &Source<'_>, is_fifo: bool) {
+        let (size, window) = (&self.batch_size, &self.window_seconds);
+        if is_fifo && size.value > PLAIN_BATCH_SIZE_MAX {
+            let what = format!("{} is more than {PLAIN_BATCH_SIZE_MAX}, the most from a FIFO queue", size.value);
+            source.mistake(&size.place, what, format!("write {PLAIN_BATCH_SIZE_MAX} or less"));
+        } else if size.value > PLAIN_BATCH_SIZE_MAX && window.value == 0 {
+            let what =
+                "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10";
+            let mend = "add maximum_batching_window_in_seconds = 1, or more; or write 10 or less here";
+            source.mistake(&size.place, what, mend);
+        }
+        if is_fifo && window.value > 0 {
+            source.mistake(&window.place, "a FIFO queue has no batching window", "write 0, or remove the key");
+        }
+        let Settling { fifo_order, per_group, on_filtered, .. } = &self.settling;
+        let places = [fifo_order.as_ref().map(|found| &found.place), per_group.as_ref().map(|found| &found.place)];
+        for place in places.into_iter().flatten().filter(|_| !is_fifo) {
+            source.mistake(place, "means nothing: the queue is not a FIFO queue", "remove the key");
+        }
+        if !matches!(on_filtered, OnFilteredDraft::Delete) && self.filter_patterns.is_empty() {
+            let what = "on_filtered without filter_criteria: every message is for the function";
+            source.mistake(&self.place, what, "add filter_criteria, or remove on_filtered");
+        }
     }
 }
 

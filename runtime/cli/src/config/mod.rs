@@ -19,6 +19,7 @@ mod queue_spec;
 mod reader;
 mod resolve;
 mod sandbox;
+mod settling;
 mod source;
 mod suggest;
 #[cfg(test)]
@@ -37,7 +38,7 @@ pub(crate) use self::function::{DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_SECONDS, Fun
 pub(crate) use self::listener::{
     Admin, DEFAULT_ADMIN_LISTEN, DEFAULT_AWS_LISTEN, Durability, LocalQueue, check_aws_listen, is_loopback,
 };
-pub(crate) use self::mapping::{MappingSource, MappingSpec, RemoteAddress, RemoteQueue};
+pub(crate) use self::mapping::{MappingSource, MappingSpec, OnFiltered, RemoteAddress, RemoteQueue};
 pub(crate) use self::paths::default_cache_dir;
 #[cfg(test)]
 pub(crate) use self::queue::RedrivePermission;
@@ -46,6 +47,7 @@ pub(crate) use self::queue_spec::RedriveAllowSpec;
 pub(crate) use self::queue_spec::{DEFAULT_VISIBILITY_TIMEOUT_SECONDS, QueueSpec, RedriveSpec};
 pub(crate) use self::resolve::{DEFAULT_ACCOUNT_ID, DEFAULT_REGION};
 pub(crate) use self::sandbox::{INSTANCES_MAX, Sandbox, instances_for};
+pub(crate) use self::settling::BISECT_MAX_INVOCATIONS;
 pub(crate) use self::source::Env;
 
 use self::paths::Expected;
@@ -83,6 +85,8 @@ pub(crate) struct Config {
     pub(crate) aws: Aws,
     /// Where compiled modules are kept, losing it costs time only; `None`: each start compiles.
     pub(crate) cache_dir: Option<PathBuf>,
+    /// Where what is changed at run time is kept; `None`: with the built-in queue's data, or in memory where that is, too.
+    pub(crate) state_dir: Option<PathBuf>,
     /// The region in the built-in queue's ARNs, and in what handlers see.
     pub(crate) region: String,
     /// Twelve digits: the account in the built-in queue's ARNs and URLs.
@@ -109,6 +113,7 @@ impl Config {
             access_keys: Vec::new(),
             aws: Aws::default(),
             cache_dir: None,
+            state_dir: None,
             region: DEFAULT_REGION.to_owned(),
             account_id: DEFAULT_ACCOUNT_ID.to_owned(),
             drain_grace: DEFAULT_DRAIN_GRACE,
@@ -116,6 +121,12 @@ impl Config {
             strict_lambda: false,
             warnings: Vec::new(),
         }
+    }
+
+    /// The file of what is changed at run time. None: it is kept in memory, as the queues are.
+    pub(crate) fn state_file(&self) -> Option<PathBuf> {
+        let data_dir = self.local_queue.as_ref().and_then(|local| local.data_dir.clone());
+        self.state_dir.clone().or(data_dir).map(|folder| folder.join("state.json"))
     }
 
     /// The ARN of a queue of the built-in service.
@@ -171,7 +182,7 @@ fn read(source: &Source<'_>, document: &toml::de::DeTable<'_>, folder: &Path, en
     let region = aws::read_region(&mut root).unwrap_or_else(|| DEFAULT_REGION.to_owned());
     let account_id = read_account_id(&mut root);
     let cache_dir = read_cache_dir(&mut root, folder, env);
-    root.not_yet("state_dir", "state that changes at run time; the config file is all there is");
+    let state_dir = paths::read(&mut root, "state_dir", folder, Expected::FolderOrNothing);
     let strict_lambda = root.boolean("strict_lambda", false).value;
     let grace_max = DRAIN_GRACE_SECONDS_MAX;
     let grace_default = u32::try_from(DEFAULT_DRAIN_GRACE.as_secs()).unwrap_or(grace_max);
@@ -207,6 +218,7 @@ fn read(source: &Source<'_>, document: &toml::de::DeTable<'_>, folder: &Path, en
         access_keys,
         aws,
         cache_dir,
+        state_dir,
         region,
         account_id,
         drain_grace: Duration::from_secs(u64::from(drain_grace_seconds)),

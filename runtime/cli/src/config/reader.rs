@@ -48,6 +48,11 @@ impl<'s, 'a> Section<'s, 'a> {
         self.table.contains_key(key)
     }
 
+    /// Whether the key is written as a table.
+    pub(super) fn is_table(&self, key: &str) -> bool {
+        self.table.get(key).is_some_and(|value| matches!(value.get_ref(), DeValue::Table(_)))
+    }
+
     /// A string, expanded.
     pub(super) fn string(&mut self, key: &'static str) -> Option<Located<String>> {
         let (place, value) = self.take(key)?;
@@ -79,34 +84,10 @@ impl<'s, 'a> Section<'s, 'a> {
         range: RangeInclusive<u32>,
         unit: &str,
     ) -> Option<Located<u32>> {
-        self.bounded_integer(key, &range, unit, |_| None)
+        self.bounded_integer(key, &range, unit)
     }
 
-    /// Like [`Section::integer`] for a key that this version knows only in part: above `range`, but not above
-    /// `designed_max`, a number is "not yet", and `what_more_is` names what it would take.
-    pub(super) fn integer_so_far(
-        &mut self,
-        key: &'static str,
-        range: RangeInclusive<u32>,
-        designed_max: u32,
-        what_more_is: &str,
-        default: u32,
-    ) -> u32 {
-        let beyond = *range.end()..=designed_max;
-        let found = self.bounded_integer(key, &range, "", |number| {
-            let what = format!("not yet: this version has no {what_more_is}, and {number} asks for it");
-            beyond.contains(&number).then_some(what)
-        });
-        found.map_or(default, |found| found.value)
-    }
-
-    fn bounded_integer(
-        &mut self,
-        key: &'static str,
-        range: &RangeInclusive<u32>,
-        unit: &str,
-        outside: impl Fn(u32) -> Option<String>,
-    ) -> Option<Located<u32>> {
+    fn bounded_integer(&mut self, key: &'static str, range: &RangeInclusive<u32>, unit: &str) -> Option<Located<u32>> {
         let (start, end) = (range.start(), range.end());
         let mend = match start == end {
             true => format!("write {start}, or remove the key"),
@@ -114,13 +95,8 @@ impl<'s, 'a> Section<'s, 'a> {
         };
         let number = self.whole_number(key, &mend)?;
         let place = number.place;
-        if let Ok(value) = u32::try_from(number.value) {
-            if range.contains(&value) {
-                return Some(Located::new(value, place));
-            }
-            if let Some(what) = outside(value) {
-                return self.wrong(&place, what, mend);
-            }
+        if let Some(value) = u32::try_from(number.value).ok().filter(|value| range.contains(value)) {
+            return Some(Located::new(value, place));
         }
         let span = if start == end { start.to_string() } else { format!("{start}–{end}") };
         self.wrong(&place, format!("{} is not in {span}{unit}", number.value), mend)

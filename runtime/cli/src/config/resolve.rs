@@ -5,14 +5,16 @@
 //! not, so that one wrong name is one mistake. Absent: anything that needs a network or a lock.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use super::address::{QueueAddress, QueueArn, QueueUrl, is_fifo_name, parse_address};
 use super::aws::Aws;
 use super::function::{FunctionDraft, FunctionSpec};
 use super::listener::{LocalQueue, is_loopback};
-use super::mapping::{MappingDraft, MappingSource, MappingSpec, RemoteAddress, RemoteQueue};
+use super::mapping::{MappingDraft, MappingSource, MappingSpec, OnFiltered, RemoteAddress, RemoteQueue};
 use super::queue::{QueueDraft, RedriveAllowDraft};
 use super::queue_spec::{DEFAULT_VISIBILITY_TIMEOUT_SECONDS, QueueSpec, RedriveAllowSpec, RedriveSpec};
+use super::settling::OnFilteredDraft;
 use super::source::{Located, Place, Source};
 use super::suggest::nearest;
 
@@ -113,6 +115,8 @@ impl Resolver<'_, '_> {
             let (Some(source), Some(function)) = (source, function) else { continue };
             self.check_timeouts(&source, function);
             self.check_concurrency(draft, function);
+            draft.check(self.source, is_fifo_name(source.queue_name()));
+            let Some(on_filtered) = self.on_filtered(&draft.settling.on_filtered, &source) else { continue };
 
             let pair = (identity(&source), function.spec.name.clone());
             if let Some(first) = first_with.get(&pair) {
@@ -132,7 +136,16 @@ impl Resolver<'_, '_> {
                 key: draft.place.key.clone(),
                 source,
                 function_name: function.spec.name.clone(),
-                batch_size: draft.batch_size,
+                batch_size: draft.batch_size.value,
+                window: Duration::from_secs(u64::from(draft.window_seconds.value)),
+                filter_patterns: draft.filter_patterns.clone(),
+                on_filtered,
+                retry_policy: draft.settling.retry_policy,
+                bisect_max_invocations: draft.settling.bisect_max_invocations,
+                fifo_order: draft.settling.fifo_order.as_ref().map_or_else(Default::default, |order| order.value),
+                per_group: draft.settling.per_group.as_ref().is_some_and(|per_group| per_group.value),
+                weight: draft.weight,
+                max_messages_per_second: draft.max_messages_per_second,
                 report_batch_item_failures: draft.report_batch_item_failures,
                 maximum_concurrency: draft.maximum_concurrency.as_ref().map(|maximum| maximum.value),
                 enabled: draft.enabled,
@@ -169,16 +182,24 @@ impl Resolver<'_, '_> {
         Some(name)
     }
 
-    fn event_source(&self, written: &Located<String>) -> Option<MappingSource> {
-        let address = self.address(written)?;
-        if is_fifo_name(address.name()) {
-            let what = format!(
-                "not yet: this version's mappings do not keep a FIFO queue's order, and {} is one",
-                written.shown()
-            );
-            self.source.mistake(&written.place, what, "use a standard queue");
+    /// What becomes of filtered messages. None: the queue to forward to is mistaken.
+    fn on_filtered(&self, draft: &OnFilteredDraft, source: &MappingSource) -> Option<OnFiltered> {
+        let written = match draft {
+            OnFilteredDraft::Delete => return Some(OnFiltered::Delete),
+            OnFilteredDraft::Keep => return Some(OnFiltered::Keep),
+            OnFilteredDraft::Forward(written) => written,
+        };
+        let target = self.event_source(written)?;
+        if identity(&target) == identity(source) {
+            let what = format!("{} is the queue itself: its messages would go round for ever", written.shown());
+            self.source.mistake(&written.place, what, "name another queue");
             return None;
         }
+        Some(OnFiltered::Forward(target))
+    }
+
+    fn event_source(&self, written: &Located<String>) -> Option<MappingSource> {
+        let address = self.address(written)?;
         match address {
             QueueAddress::Name(name) if self.local_queue.is_some() => self.local_source(&name, written),
             QueueAddress::Name(_) => {

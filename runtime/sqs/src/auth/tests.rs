@@ -33,7 +33,7 @@ fn request(method: &str, uri: &str, headers: &[(&str, &str)]) -> Parts {
 }
 
 fn judge(now: &str, parts: &Parts, body: &str) -> Result<(), Refusal> {
-    guard().check_at(at(now), parts, body.as_bytes())
+    guard().check_at(at(now), "service", parts, body.as_bytes())
 }
 
 /// `Authorization` and the date, as the examples write them.
@@ -240,7 +240,7 @@ fn a_signature_counts_for_a_quarter_of_an_hour_either_way() {
         text("20150830T122059Z"),
         "Signature not yet current: 20150830T123600Z is still later than 20150830T123559Z (20150830T122059Z + 15 min.)"
     );
-    let before_time_began = guard().check_at(UNIX_EPOCH, &parts, b"").unwrap_err();
+    let before_time_began = guard().check_at(UNIX_EPOCH, "service", &parts, b"").unwrap_err();
     assert!(before_time_began.text().starts_with("Signature not yet current"));
 }
 

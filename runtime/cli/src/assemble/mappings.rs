@@ -1,0 +1,302 @@
+//! The mappings as resources: what the config and Lambda's API say of them, made to run.
+//!
+//! A mapping that is changed is begun anew with its new settings, and the old one finishes what it holds: nothing in flight is
+//! dropped. wasmill's own settings (weights, retry policies) are the config's; Lambda's API knows nothing of them and leaves
+//! them as they are.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio_util::task::TaskTracker;
+use tower::util::BoxCloneSyncService;
+use wasmill_lambda::{Configuration, Engine, FunctionFacts, FunctionRef, QueueFacts, QueueTrouble};
+use wasmill_mapping::{FifoOrder, Filters, Mapping, MappingOptions, Metrics, Observer, OnFiltered, RetryPolicy};
+use wasmill_queue::{Broker, Queue, QueueArn, QueueError};
+
+use crate::admin::{Component, Readiness};
+use crate::assemble::feeds;
+use crate::assemble::handlers::Loaded;
+use crate::assemble::{LATEST, follow};
+use crate::config::{self, MappingSource, MappingSpec, RemoteAddress, RemoteQueue};
+
+/// What running mappings are made of.
+pub(super) struct Parts {
+    pub(super) broker: Option<Broker>,
+    pub(super) functions: Vec<Loaded>,
+    /// `[aws] endpoint_url`: for queues that only the API names.
+    pub(super) endpoint_url: Option<String>,
+    pub(super) metrics: Metrics,
+    pub(super) observer: Observer,
+    pub(super) readiness: Readiness,
+    /// How long a mapping that is stopped may take to finish what it holds.
+    pub(super) grace: Duration,
+}
+
+/// The running mappings of a worker.
+pub(crate) struct Fleet {
+    parts: Parts,
+    /// By queue ARN and function: what the config says of a mapping.
+    specs: RwLock<HashMap<(String, String), MappingSpec>>,
+    running: Mutex<BTreeMap<String, Running>>,
+    /// Everything that may hold messages, also after it was replaced.
+    all: Mutex<Vec<Weak<Mapping>>>,
+    /// The drains of those that were replaced.
+    leaving: TaskTracker,
+}
+
+struct Running {
+    mapping: Arc<Mapping>,
+    queue_arn: String,
+    function_name: String,
+    component: Component,
+    /// Dropped when another takes its place: what it says of itself is then of no interest.
+    _current: Arc<()>,
+}
+
+impl Fleet {
+    pub(super) fn new(parts: Parts) -> Self {
+        Self {
+            parts,
+            specs: RwLock::default(),
+            running: Mutex::default(),
+            all: Mutex::default(),
+            leaving: TaskTracker::new(),
+        }
+    }
+
+    /// Takes over what the config says, by the ARN of each mapping's queue. Gives what the API shows of it, and whether
+    /// something that the API does not show is new.
+    pub(super) fn own(&self, mappings: &[(String, MappingSpec)]) -> Vec<(Configuration, bool)> {
+        let mut specs = self.specs.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::take(&mut *specs);
+        let owned = mappings.iter().map(|(arn, spec)| {
+            let key = (arn.clone(), spec.function_name.clone());
+            let is_news = before.get(&key).is_none_or(|before| own_settings(before) != own_settings(spec));
+            specs.insert(key, spec.clone());
+            (configuration(arn, spec), is_news)
+        });
+        owned.collect()
+    }
+
+    fn running(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many mappings run.
+    pub(crate) fn len(&self) -> usize {
+        self.running().len()
+    }
+
+    /// Stops receiving everywhere and waits until everything held is settled, or given back after the grace.
+    pub(crate) async fn drain(&self, grace: Duration) {
+        let mappings: Vec<Arc<Mapping>> = {
+            let running = self.running();
+            for one in running.values() {
+                one.component.not_ready("draining");
+            }
+            running.values().map(|one| Arc::clone(&one.mapping)).collect()
+        };
+        futures::future::join_all(mappings.iter().map(|mapping| mapping.drain(grace))).await;
+        self.leaving.close();
+        self.leaving.wait().await;
+    }
+
+    /// Gives back at once what still runs.
+    pub(crate) fn abandon(&self) {
+        for mapping in self.all.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade) {
+            mapping.abandoner().cancel();
+        }
+    }
+
+    /// Begins a running mapping anew, for settings that the API does not show. One that does not run is left alone.
+    pub(super) async fn renew(&self, mapping: &Configuration) {
+        let uuid = {
+            let running = self.running();
+            let same = running.iter().find(|(_, one)| {
+                one.queue_arn == mapping.event_source_arn && one.function_name == mapping.function.name
+            });
+            same.map(|(uuid, _)| uuid.clone())
+        };
+        if let Some(uuid) = uuid
+            && let Err(problem) = self.run(&uuid, mapping).await
+        {
+            tracing::error!(uuid, problem, "a mapping does not run with its new settings");
+        }
+    }
+
+    fn spec(&self, mapping: &Configuration) -> Option<MappingSpec> {
+        let key = (mapping.event_source_arn.clone(), mapping.function.name.clone());
+        self.specs.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
+    }
+
+    fn loaded(&self, name: &str) -> Option<&Loaded> {
+        self.parts.functions.iter().find(|loaded| loaded.name == name)
+    }
+
+    /// The queue behind an ARN, where the config does not say more.
+    async fn find(&self, arn: &str) -> Result<Arc<dyn Queue>, QueueError> {
+        let parsed = QueueArn::parse(arn).map_err(|_| QueueError::NoSuchQueue)?;
+        let ours = self.parts.broker.as_ref().filter(|broker| broker.identity().arn(parsed.name()) == parsed);
+        if let Some(broker) = ours {
+            return broker.queue(parsed.name()).map(|queue| Arc::new(queue) as Arc<dyn Queue>);
+        }
+        let remote = RemoteQueue {
+            address: RemoteAddress::Arn { arn: arn.to_owned(), account_id: parsed.account().to_owned() },
+            name: parsed.name().to_owned(),
+            region: parsed.region().to_owned(),
+            endpoint_url: self.parts.endpoint_url.clone(),
+        };
+        feeds::reach(&remote).await
+    }
+
+    async fn source(&self, source: &MappingSource) -> Result<Arc<dyn Queue>, QueueError> {
+        match (source, &self.parts.broker) {
+            (MappingSource::Local { queue_name }, Some(broker)) => {
+                broker.queue(queue_name).map(|queue| Arc::new(queue) as Arc<dyn Queue>)
+            }
+            (MappingSource::Local { .. }, None) => Err(QueueError::NoSuchQueue),
+            (MappingSource::Remote(remote), _) => feeds::reach(remote).await,
+        }
+    }
+
+    /// The settings of a mapping: Lambda's from the resource, wasmill's own from the config.
+    async fn options(&self, uuid: &str, mapping: &Configuration) -> Result<MappingOptions, String> {
+        let loaded = self.loaded(&mapping.function.name).ok_or_else(|| "Function does not exist".to_owned())?;
+        let spec = self.spec(mapping);
+        let said = |error: QueueError| error.to_string();
+        let queue = match &spec {
+            Some(spec) => self.source(&spec.source).await.map_err(said)?,
+            None => self.find(&mapping.event_source_arn).await.map_err(said)?,
+        };
+        let on_filtered = match spec.as_ref().map(|spec| &spec.on_filtered) {
+            None | Some(config::OnFiltered::Delete) => OnFiltered::Delete,
+            Some(config::OnFiltered::Keep) => OnFiltered::Keep,
+            Some(config::OnFiltered::Forward(to)) => OnFiltered::Forward(self.source(to).await.map_err(said)?),
+        };
+        let is_fifo = queue.attributes().await.map_err(said)?.fifo;
+        Ok(MappingOptions {
+            name: self.name_for(uuid, queue.arn(), &loaded.name),
+            function_name: loaded.name.clone(),
+            function_version: LATEST.to_owned(),
+            function_timeout: loaded.timeout,
+            batch_size: mapping.batch_size,
+            window: Duration::from_secs(u64::from(mapping.maximum_batching_window_in_seconds)),
+            filters: Filters::parse(&mapping.filter_patterns).map_err(|error| error.to_string())?,
+            on_filtered,
+            retry_policy: spec.as_ref().map_or(RetryPolicy::Visibility, |spec| spec.retry_policy),
+            bisect_max_invocations: spec.as_ref().map_or(BISECT_MAX_INVOCATIONS, |spec| spec.bisect_max_invocations),
+            fifo_order: spec.as_ref().map_or(FifoOrder::Enforce, |spec| spec.fifo_order),
+            per_group: spec.as_ref().is_some_and(|spec| spec.per_group),
+            weight: spec.as_ref().map_or(1, |spec| spec.weight),
+            max_messages_per_second: spec.as_ref().and_then(|spec| spec.max_messages_per_second).map(f64::from),
+            reports_item_failures: mapping.report_batch_item_failures,
+            maximum_concurrency: mapping.maximum_concurrency,
+            queue,
+            is_fifo,
+            handler: BoxCloneSyncService::new(loaded.function.clone()),
+            permits: loaded.permits.clone(),
+            metrics: self.parts.metrics.clone(),
+            observer: self.parts.observer.clone(),
+        })
+    }
+
+    /// `QUEUE/FUNCTION` where that is free, else with the ARN: queues of two accounts, regions or services may share a name.
+    fn name_for(&self, uuid: &str, arn: &QueueArn, function_name: &str) -> String {
+        let running = self.running();
+        let others = running.iter().filter(|(other, _)| *other != uuid);
+        feeds::name_for(arn, function_name, others.map(|(_, running)| running.mapping.name()))
+    }
+}
+
+/// A mapping that no config knows searches for what a handler crashes on like one that says nothing about it.
+const BISECT_MAX_INVOCATIONS: u32 = config::BISECT_MAX_INVOCATIONS;
+
+/// What the API shows of a mapping of the config.
+fn configuration(arn: &str, spec: &MappingSpec) -> Configuration {
+    Configuration {
+        enabled: spec.enabled,
+        batch_size: spec.batch_size,
+        maximum_batching_window_in_seconds: u32::try_from(spec.window.as_secs()).unwrap_or(u32::MAX),
+        report_batch_item_failures: spec.report_batch_item_failures,
+        filter_patterns: spec.filter_patterns.clone(),
+        maximum_concurrency: spec.maximum_concurrency,
+        ..Configuration::new(arn, FunctionRef::new(&spec.function_name))
+    }
+}
+
+/// What of a mapping only the config knows.
+fn own_settings(spec: &MappingSpec) -> impl PartialEq + use<> {
+    (
+        spec.source.clone(),
+        spec.on_filtered.clone(),
+        spec.retry_policy,
+        (spec.bisect_max_invocations, spec.fifo_order, spec.per_group, spec.weight, spec.max_messages_per_second),
+    )
+}
+
+#[async_trait]
+impl Engine for Fleet {
+    fn function(&self, name: &str) -> Option<FunctionFacts> {
+        let timeout = self.loaded(name)?.timeout;
+        Some(FunctionFacts { timeout_seconds: u32::try_from(timeout.as_secs()).unwrap_or(u32::MAX) })
+    }
+
+    async fn queue(&self, arn: &str) -> Result<QueueFacts, QueueTrouble> {
+        let trouble = |error: QueueError| match error {
+            QueueError::NoSuchQueue => QueueTrouble::NotFound,
+            other => QueueTrouble::Unavailable(other.to_string()),
+        };
+        let attributes = self.find(arn).await.map_err(trouble)?.attributes().await.map_err(trouble)?;
+        let visibility = attributes.visibility_timeout.as_secs();
+        Ok(QueueFacts {
+            fifo: attributes.fifo,
+            visibility_timeout_seconds: u32::try_from(visibility).unwrap_or(u32::MAX),
+        })
+    }
+
+    fn check_filters(&self, patterns: &[String]) -> Result<(), String> {
+        Filters::parse(patterns).map(drop).map_err(|error| {
+            tracing::info!(%error, "a filter pattern was refused");
+            wasmill_mapping::FilterError::MESSAGE.to_owned()
+        })
+    }
+
+    async fn run(&self, uuid: &str, mapping: &Configuration) -> Result<(), String> {
+        let options = self.options(uuid, mapping).await?;
+        let (queue_arn, function_name) = (mapping.event_source_arn.clone(), mapping.function.name.clone());
+        let before = self.running().remove(uuid).map(|before| {
+            before.mapping.stop_receiving();
+            (before.mapping, before.component)
+        });
+        let component = before.as_ref().map_or_else(
+            || self.parts.readiness.component(format!("mapping {}", options.name)),
+            |(_, component)| component.clone(),
+        );
+        let running_as = Arc::new(());
+        let still_runs = Arc::downgrade(&running_as);
+        let mapping = Arc::new(wasmill_mapping::start(options));
+        let name = mapping.name().to_owned();
+        let is_current = move || still_runs.strong_count() > 0;
+        tokio::spawn(follow(name, mapping.watch_status(), component.clone(), is_current));
+        {
+            let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+            all.retain(|one| one.strong_count() > 0);
+            all.push(Arc::downgrade(&mapping));
+        }
+        self.running()
+            .insert(uuid.to_owned(), Running { mapping, queue_arn, function_name, component, _current: running_as });
+        if let Some((before, _)) = before {
+            let grace = self.parts.grace;
+            self.leaving.spawn(async move { before.drain(grace).await });
+        }
+        Ok(())
+    }
+
+    async fn stop(&self, uuid: &str) {
+        let Some(running) = self.running().remove(uuid) else { return };
+        running.component.retire();
+        running.mapping.drain(self.parts.grace).await;
+    }
+}

@@ -1,0 +1,116 @@
+//! What a mapping does with messages that fail or that no filter matches: `retry_policy`, `on_filtered`, `fifo_order`,
+//! `fifo_batching`. wasmill's own keys: Lambda has none of them.
+
+use std::time::Duration;
+
+use wasmill_mapping::{FifoOrder, RetryPolicy};
+
+use super::reader::Section;
+use super::source::Located;
+
+/// SQS hides no message longer (12 h).
+const DELAY_MAX_SECONDS: u32 = 43_200;
+/// `bisect_max_invocations` where it is not written.
+pub(crate) const BISECT_MAX_INVOCATIONS: u32 = 16;
+const FORWARD: &str = "forward:";
+const POLICIES: &str = "\"visibility\", \"immediate\", { type = \"fixed\", delay_seconds = 30 } or \
+                        { type = \"exponential\", base_seconds = 2, max_seconds = 900 }";
+
+/// `on_filtered` as written.
+#[derive(Debug)]
+pub(super) enum OnFilteredDraft {
+    Delete,
+    Keep,
+    /// With the address of the queue.
+    Forward(Located<String>),
+}
+
+/// What is read here of one mapping.
+#[derive(Debug)]
+pub(super) struct Settling {
+    pub(super) retry_policy: RetryPolicy,
+    pub(super) on_filtered: OnFilteredDraft,
+    pub(super) bisect_max_invocations: u32,
+    pub(super) fifo_order: Option<Located<FifoOrder>>,
+    pub(super) per_group: Option<Located<bool>>,
+}
+
+/// Reads the keys from a mapping's section.
+pub(super) fn read(section: &mut Section<'_, '_>) -> Settling {
+    Settling {
+        retry_policy: read_retry_policy(section),
+        on_filtered: read_on_filtered(section),
+        bisect_max_invocations: section.integer("bisect_max_invocations", 0..=1000, "", BISECT_MAX_INVOCATIONS).value,
+        fifo_order: section.choice("fifo_order", &[("enforce", FifoOrder::Enforce), ("trust", FifoOrder::Trust)]),
+        per_group: section.choice("fifo_batching", &[("mixed", false), ("per_group", true)]),
+    }
+}
+
+fn read_on_filtered(section: &mut Section<'_, '_>) -> OnFilteredDraft {
+    let Some(written) = section.string("on_filtered") else { return OnFilteredDraft::Delete };
+    match written.value.as_str() {
+        "delete" => OnFilteredDraft::Delete,
+        "keep" => OnFilteredDraft::Keep,
+        text => match text.strip_prefix(FORWARD) {
+            Some(queue) => {
+                let queue = queue.to_owned();
+                OnFilteredDraft::Forward(written.map(|_| queue))
+            }
+            None => {
+                let what = format!("{} is not one of \"delete\", \"keep\", \"forward:QUEUE\"", written.shown());
+                let mend =
+                    "write \"delete\" (as Lambda does), \"keep\", or \"forward:\" and a queue's name, ARN or URL";
+                section.source().mistake(&written.place, what, mend);
+                OnFilteredDraft::Delete
+            }
+        },
+    }
+}
+
+/// A word, or a table with a type.
+fn read_retry_policy(section: &mut Section<'_, '_>) -> RetryPolicy {
+    if !section.is_table("retry_policy") {
+        let words = [("visibility", RetryPolicy::Visibility), ("immediate", RetryPolicy::Immediate)];
+        let Some(word) = section.string("retry_policy") else { return RetryPolicy::default() };
+        if let Some((_, policy)) = words.into_iter().find(|(name, _)| *name == word.value) {
+            return policy;
+        }
+        let what = format!("{} is not a retry policy by itself", word.shown());
+        section.source().mistake(&word.place, what, format!("write {POLICIES}"));
+        return RetryPolicy::default();
+    }
+    let Some(mut table) = section.table("retry_policy") else { return RetryPolicy::default() };
+    let types = ["visibility", "immediate", "fixed", "exponential"];
+    let kind = table.required_string("type", &format!("write {POLICIES}"));
+    let kind = kind.map(|kind| {
+        if !types.contains(&kind.value.as_str()) {
+            let what =
+                format!("{} is not one of \"visibility\", \"immediate\", \"fixed\", \"exponential\"", kind.shown());
+            table.source().mistake(&kind.place, what, format!("write {POLICIES}"));
+        }
+        kind.value
+    });
+    let seconds = |found: Option<Located<u32>>| Duration::from_secs(found.map_or(1, |found| u64::from(found.value)));
+    let range = 1..=DELAY_MAX_SECONDS;
+    let policy = match kind.as_deref() {
+        Some("immediate") => RetryPolicy::Immediate,
+        Some("fixed") => {
+            let delay = table.required_integer("delay_seconds", range, "write delay_seconds = 30");
+            RetryPolicy::Fixed { delay: seconds(delay) }
+        }
+        Some("exponential") => {
+            let base = table.required_integer("base_seconds", range.clone(), "write base_seconds = 2");
+            let max = table.required_integer("max_seconds", range, "write max_seconds = 900");
+            if let (Some(base), Some(max)) = (&base, &max)
+                && max.value < base.value
+            {
+                let what = format!("{} s is less than base_seconds, {} s", max.value, base.value);
+                table.source().mistake(&max.place, what, "write base_seconds or more");
+            }
+            RetryPolicy::Exponential { base: seconds(base), max: seconds(max) }
+        }
+        _ => RetryPolicy::Visibility,
+    };
+    table.finish();
+    policy
+}

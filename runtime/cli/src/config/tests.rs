@@ -89,8 +89,8 @@ batch_size = 0
     assert!(found[3].mend.starts_with("did you mean \"orders\"?"), "{}", found[3].mend);
     assert_eq!(
         found[4].to_string(),
-        "wasmill.toml:16:14  event_source_mapping[0].batch_size: 0 is not in 1–10\n    \
-         mend: write a whole number from 1 to 10"
+        "wasmill.toml:16:14  event_source_mapping[0].batch_size: 0 is not in 1–10000\n    \
+         mend: write a whole number from 1 to 10000"
     );
 }
 
@@ -157,6 +157,8 @@ async fn full_toml_loads_and_its_values_are_the_defaults() {
 
     let (mut mapping, plain) = (full.mappings[0].clone(), &minimal.mappings[0]);
     assert_eq!(mapping.maximum_concurrency.take(), Some(8));
+    assert_eq!(mapping.max_messages_per_second.take(), Some(500));
+    assert_eq!(std::mem::take(&mut mapping.filter_patterns).len(), 1);
     assert_eq!(&mapping, plain);
     assert!(!full.mappings[1].enabled);
 }
@@ -184,12 +186,13 @@ fn every_key_that_works_is_in_full_toml() {
                  credentials = [{ a_b_c = 1 }]\n[admin]\na_b_c = 1\n[aws]\na_b_c = 1\n[sandbox]\na_b_c = 1\n\
                  [[queue]]\na_b_c = 1\nredrive_policy = { a_b_c = 1 }\n\
                  redrive_allow_policy = { a_b_c = 1 }\n[[function]]\na_b_c = 1\n\
-                 [[event_source_mapping]]\na_b_c = 1\nscaling_config = { a_b_c = 1 }\n";
+                 [[event_source_mapping]]\na_b_c = 1\nscaling_config = { a_b_c = 1 }\n\
+                 filter_criteria = { a_b_c = 1, filters = [{ a_b_c = 1 }] }\n";
     let lists: Vec<String> = mistakes(probe)
         .into_iter()
         .filter_map(|found| Some(found.mend.strip_prefix("the keys here are ")?.to_owned()))
         .collect();
-    assert_eq!(lists.len(), 14, "one list per section");
+    assert_eq!(lists.len(), 16, "one list per section");
     for key in lists.iter().flat_map(|list| list.split(", ")) {
         let written = |line: &str| {
             if line.starts_with('#') {
@@ -207,26 +210,12 @@ fn every_key_that_works_is_in_full_toml() {
 #[test]
 fn keys_of_later_versions_are_refused_by_name() {
     for (text, key) in [
-        ("state_dir = \"state\"".to_owned() + BASE, "state_dir"),
         (with_base("[control]\nlisten = \"127.0.0.1:1\""), "control"),
         (with_base("handler = \"orders.handler\""), "function[0].handler"),
         (with_base("allowed_hosts = []"), "function[0].allowed_hosts"),
         (with_base("reuse = true"), "function[0].reuse"),
         (with_base("runtime = \"python\""), "function[0].runtime"),
-        (
-            with_mapping("").replace("\"orders\"\nfunction_name", "\"orders.fifo\"\nfunction_name")
-                + "[[queue]]\nname = \"orders.fifo\"",
-            "event_source_mapping[0].event_source_arn",
-        ),
-        (with_mapping("batch_size = 11"), "event_source_mapping[0].batch_size"),
-        (with_mapping("batch_size = 10000"), "event_source_mapping[0].batch_size"),
-        (
-            with_mapping("maximum_batching_window_in_seconds = 1"),
-            "event_source_mapping[0].maximum_batching_window_in_seconds",
-        ),
-        (with_mapping("weight = 1"), "event_source_mapping[0].weight"),
-        (with_mapping("filter_criteria = { filters = [] }"), "event_source_mapping[0].filter_criteria"),
-        (with_mapping("retry_policy = {}"), "event_source_mapping[0].retry_policy"),
+        (with_mapping("provisioned_poller_config = {}"), "event_source_mapping[0].provisioned_poller_config"),
     ] {
         let (found, _, said) = only_mistake(&text);
         assert_eq!(found, key);
@@ -234,12 +223,58 @@ fn keys_of_later_versions_are_refused_by_name() {
     }
 }
 
+/// A mapping from a FIFO queue.
+fn of_fifo(lines: &str) -> String {
+    with_mapping(lines).replace("\"orders\"\nfunction_name", "\"orders.fifo\"\nfunction_name")
+        + "\n[[queue]]\nname = \"orders.fifo\""
+}
+
 #[test]
 fn wrong_types_and_ranges_name_the_key() {
     for (text, key, part) in [
-        (with_mapping("batch_size = 10001"), "event_source_mapping[0].batch_size", "10001 is not in 1–10"),
+        (with_mapping("batch_size = 10001"), "event_source_mapping[0].batch_size", "10001 is not in 1–10000"),
         (with_mapping("batch_size = \"5\""), "event_source_mapping[0].batch_size", "\"5\" is not a whole number"),
-        (with_mapping("batch_size = -1"), "event_source_mapping[0].batch_size", "-1 is not in 1–10"),
+        (with_mapping("batch_size = -1"), "event_source_mapping[0].batch_size", "-1 is not in 1–10000"),
+        (
+            with_mapping("batch_size = 11"),
+            "event_source_mapping[0].batch_size",
+            "batch window in seconds must be greater",
+        ),
+        (
+            with_mapping("maximum_batching_window_in_seconds = 301"),
+            "event_source_mapping[0].maximum_batching_window_in_seconds",
+            "301 is not in 0–300 s",
+        ),
+        (with_mapping("weight = 0"), "event_source_mapping[0].weight", "0 is not in 1–1000"),
+        (with_mapping("retry_policy = \"soon\""), "event_source_mapping[0].retry_policy", "not a retry policy"),
+        (with_mapping("retry_policy = {}"), "event_source_mapping[0].retry_policy.type", "is missing"),
+        (
+            with_mapping("retry_policy = { type = \"exponential\", base_seconds = 9, max_seconds = 8 }"),
+            "event_source_mapping[0].retry_policy.max_seconds",
+            "less than base_seconds",
+        ),
+        (with_mapping("on_filtered = \"drop\""), "event_source_mapping[0].on_filtered", "is not one of"),
+        (with_mapping("on_filtered = \"keep\""), "event_source_mapping[0]", "without filter_criteria"),
+        (
+            with_mapping(
+                "filter_criteria = { filters = [{ pattern = '{\"body\":{}}' }] }\non_filtered = \"forward:orders\"",
+            )
+            .replace("{}}", "[\"x\"]}"),
+            "event_source_mapping[0].on_filtered",
+            "is the queue itself",
+        ),
+        (
+            with_mapping("filter_criteria = { filters = [{ pattern = '{\"eventSource\":\"aws:sqs\"}' }] }"),
+            "event_source_mapping[0].filter_criteria.filters[0].pattern",
+            "Invalid filter pattern definition.",
+        ),
+        (with_mapping("fifo_order = \"trust\""), "event_source_mapping[0].fifo_order", "not a FIFO queue"),
+        (
+            of_fifo("maximum_batching_window_in_seconds = 1"),
+            "event_source_mapping[0].maximum_batching_window_in_seconds",
+            "no batching window",
+        ),
+        (of_fifo("batch_size = 11"), "event_source_mapping[0].batch_size", "the most from a FIFO queue"),
         (with_mapping("enabled = 1"), "event_source_mapping[0].enabled", "an integer is not true or false"),
         (
             with_mapping("scaling_config = { maximum_concurrency = 1 }"),

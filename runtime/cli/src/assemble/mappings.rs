@@ -285,9 +285,10 @@ impl Engine for Fleet {
             all.retain(|one| one.strong_count() > 0);
             all.push(Arc::downgrade(&mapping));
         }
-        self.running()
-            .insert(uuid.to_owned(), Running { mapping, queue_arn, function_name, component, _current: running_as });
-        if let Some((before, _)) = before {
+        let running = Running { mapping, queue_arn, function_name, component, _current: running_as };
+        // Another change of the same mapping may have come in between: there is one of it at a time.
+        let overtaken = self.running().insert(uuid.to_owned(), running).map(|overtaken| overtaken.mapping);
+        for before in before.map(|(mapping, _)| mapping).into_iter().chain(overtaken) {
             let grace = self.parts.grace;
             self.leaving.spawn(async move { before.drain(grace).await });
         }

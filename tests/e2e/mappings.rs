@@ -1,0 +1,94 @@
+//! Mappings as resources: through Lambda's API while they run, from a config that is read again, and across a restart.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use support::clients::Client;
+use support::command::run;
+use support::config::{ON_DISK, function, mapping, queue};
+use support::http::exchange;
+use support::wait::holds;
+use support::{Counts, Home, PATIENCE, Wasmill, eventually};
+
+const PATH: &str = "/2015-03-31/event-source-mappings/";
+
+async fn mappings(worker: &Wasmill) -> Vec<Value> {
+    let answer = exchange(worker.sqs_address(), "GET", PATH, &[], b"").await.unwrap();
+    answer.json()["EventSourceMappings"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn boto3_makes_changes_pauses_and_deletes_a_mapping_while_it_runs() {
+    let test = "boto3_makes_changes_pauses_and_deletes_a_mapping_while_it_runs";
+    let Some(mut command) = Client::Boto3.script(test, "mappings.py") else { return };
+    let config = ON_DISK.to_owned() + &queue("made", "") + &queue("other", "") + &function("orders", "faulty", "");
+    let worker = Wasmill::start(&config).await;
+    command.arg(worker.endpoint());
+    let tour = tokio::task::spawn_blocking(move || run(&mut command, "")).await.unwrap();
+    assert_eq!(tour.assert_succeeds().trim(), "12 steps");
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_mapping_keeps_its_uuid_and_what_the_api_set_where_the_config_is_silent_about_it() {
+    let home = Home::new();
+    let base = ON_DISK.to_owned() + &queue("named", "") + &queue("made", "") + &function("orders", "faulty", "");
+    let config = base.clone() + &mapping("named", "orders", "");
+    let worker = home.run(&config).await;
+    let named = mappings(&worker).await[0]["UUID"].clone();
+    let body = r#"{"EventSourceArn":"arn:aws:sqs:us-east-1:000000000000:made","FunctionName":"orders","BatchSize":3}"#;
+    let made = exchange(worker.sqs_address(), "POST", PATH, &[], body.as_bytes()).await.unwrap();
+    assert_eq!(made.status, 202, "{}", made.body);
+    let made = made.json()["UUID"].clone();
+    worker.stop().await;
+
+    let worker = home.run(&config).await;
+    let found = mappings(&worker).await;
+    let by = |uuid: &Value| found.iter().find(|mapping| mapping["UUID"] == *uuid).unwrap();
+    assert_eq!(by(&named)["BatchSize"], 10);
+    assert_eq!((by(&made)["BatchSize"].clone(), found.len()), (3.into(), 2));
+    worker.sqs().send("made", "plain").await;
+    worker.sqs().wait_for_counts(PATIENCE, "made", Counts::EMPTY).await;
+    worker.stop().await;
+
+    // Named no more, it is gone; what the API made stays.
+    let worker = home.run(&base).await;
+    let left: Vec<Value> = mappings(&worker).await.into_iter().map(|mapping| mapping["UUID"].clone()).collect();
+    assert_eq!(left, [made]);
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_config_that_is_read_again_changes_mappings_without_dropping_what_is_held() {
+    let home = Home::new();
+    let base = ON_DISK.to_owned() + &queue("orders", "") + &function("orders", "faulty", "timeout = 10");
+    let worker = home.run(&(base.clone() + &mapping("orders", "orders", "batch_size = 1"))).await;
+    let slow = r#"[{"do":"echo_to_log"},{"do":"sleep_ms","ms":2000}]"#;
+    worker.sqs().send("orders", slow).await;
+    worker.log().wait_for_said(PATIENCE, "orders", slow, 1).await;
+
+    home.write("wasmill.toml", "this is no config");
+    worker.signal(Signal::HUP);
+    eventually(PATIENCE, async || {
+        let said = worker.log().events("the config was not reloaded");
+        holds(!said.is_empty(), || "nothing said of the mistake".to_owned())
+    })
+    .await;
+
+    home.write("wasmill.toml", &(base + &mapping("orders", "orders", "batch_size = 7\nweight = 5")));
+    worker.signal(Signal::HUP);
+    eventually(PATIENCE, async || {
+        let size = mappings(&worker).await[0]["BatchSize"].clone();
+        holds(size == 7, || format!("the batch size is {size}"))
+    })
+    .await;
+    worker.sqs().wait_for_counts(PATIENCE, "orders", Counts::EMPTY).await;
+    assert_eq!(worker.log().said("orders", slow).len(), 1, "it ran once");
+    let settled = worker.metric("wasmill_mapping_verdicts_total", &[("verdict", "done")]).await;
+    assert!((settled - 1.0).abs() < 1e-9);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let mut worker = worker;
+    worker.assert_sound().await;
+    worker.stop().await;
+}

@@ -26,6 +26,8 @@ use crate::poll::{Received, Source};
 const LONG_POLL: Duration = Duration::from_secs(20);
 /// The wait of a poll that runs beside the first: it ends when it finds nothing.
 const SHORT_POLL: Duration = Duration::from_secs(1);
+/// A poll's permit is its own for so long: what is there is answered by then. After that it is an idle poll's.
+const FIRM_FOR: Duration = Duration::from_millis(200);
 /// Receives at a time that fill one window from a remote queue.
 const FILLERS_MAX: usize = 16;
 
@@ -124,11 +126,13 @@ impl Receiving {
             if is_local {
                 queue.ready().await;
             }
-            let permit = match given {
+            // First the quota: no permit is kept while a rate is waited for.
+            let given = given.map(Permit::reserve);
+            let quota = self.source.quota(max).await;
+            let permit = match given.and_then(Reservation::claim) {
                 Some(permit) => permit,
                 None => self.permits.acquire().await,
             };
-            let quota = self.source.quota(max).await;
             Ok((permit, quota, is_local))
         };
         let ready = tokio::select! {
@@ -140,12 +144,25 @@ impl Receiving {
             Ok(ready) => ready,
             Err(error) => return Asked::Failed(error),
         };
-        let (ticket, wait) = if is_local {
-            (Ticket::Permit(permit), Duration::ZERO)
+        let wait = if is_local { Duration::ZERO } else { wait };
+        let mut receive = std::pin::pin!(self.source.receive(quota, wait));
+        let early = if is_local {
+            Some(receive.as_mut().await)
         } else {
-            (Ticket::Reserved(permit.reserve()), wait)
+            tokio::select! {
+                biased;
+                answer = receive.as_mut() => Some(answer),
+                () = sleep(FIRM_FOR) => None,
+            }
         };
-        match self.source.receive(quota, wait).await {
+        let (answer, ticket) = match early {
+            Some(answer) => (answer, Ticket::Permit(permit)),
+            None => {
+                let reservation = permit.reserve();
+                (receive.await, Ticket::Reserved(reservation))
+            }
+        };
+        match answer {
             Ok(Some(received)) => Asked::Some(received, ticket),
             Ok(None) => Asked::Nothing,
             Err(error) => Asked::Failed(error),

@@ -10,6 +10,8 @@
 mod batch;
 mod bisect;
 #[cfg(test)]
+mod door;
+#[cfg(test)]
 mod fault_tests;
 mod fifo;
 mod filter;
@@ -21,6 +23,8 @@ mod lease;
 mod line_tests;
 mod mapping;
 mod metrics;
+#[cfg(test)]
+mod permit_tests;
 mod permits;
 mod pipeline;
 mod poll;

@@ -65,6 +65,12 @@ impl Leases {
         self.0.wheel.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many units are to be renewed.
+    #[cfg(test)]
+    pub(crate) fn on_wheel(&self) -> usize {
+        self.lock().units.len()
+    }
+
     /// Puts a unit on the wheel, not before `due`.
     pub(crate) fn add(&self, unit: &Arc<Unit>, due: Instant) {
         let slot = (unit.terms.lease_visibility / SLOTS_PER_TIMEOUT).as_millis().max(1);

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -45,6 +46,7 @@ pub(crate) struct Calls {
     /// The most receives under way at a time.
     pub(crate) receives_at_once: usize,
     receiving: usize,
+    begun: usize,
 }
 
 #[derive(Debug)]
@@ -52,6 +54,8 @@ pub(crate) struct Remote {
     inner: LocalQueue,
     doors: Mutex<Doors>,
     calls: Mutex<Calls>,
+    /// Which receive fails, counted from 1; 0: none.
+    failing_receive: AtomicUsize,
 }
 
 impl Remote {
@@ -60,11 +64,21 @@ impl Remote {
     }
 
     pub(crate) fn with(inner: &LocalQueue, doors: Doors) -> Self {
-        Self { inner: inner.clone(), doors: Mutex::new(doors), calls: Mutex::default() }
+        Self {
+            inner: inner.clone(),
+            doors: Mutex::new(doors),
+            calls: Mutex::default(),
+            failing_receive: AtomicUsize::new(0),
+        }
     }
 
     pub(crate) fn doors(&self) -> MutexGuard<'_, Doors> {
         self.doors.lock().unwrap()
+    }
+
+    /// Lets one receive fail, counted from 1.
+    pub(crate) fn fail_receive(&self, number: usize) {
+        self.failing_receive.store(number, Ordering::Relaxed);
     }
 
     pub(crate) fn calls(&self) -> MutexGuard<'_, Calls> {
@@ -104,12 +118,15 @@ impl Queue for Remote {
     async fn receive(&self, request: ReceiveRequest) -> Result<Vec<Message>, QueueError> {
         assert!((1..=10).contains(&request.max_messages), "{request:?}");
         let asked_at = Instant::now();
-        {
+        let number = {
             let mut calls = self.calls();
+            calls.begun += 1;
             calls.receiving += 1;
             calls.receives_at_once = calls.receives_at_once.max(calls.receiving);
-        }
-        let door = self.doors().receive;
+            calls.begun
+        };
+        let is_failing = number == self.failing_receive.load(Ordering::Relaxed);
+        let door = if is_failing { Door::Unavailable } else { self.doors().receive };
         let received = match pass(door).await {
             Ok(()) => self.inner.receive(request).await,
             Err(error) => Err(error),

@@ -36,6 +36,8 @@ mod renewal;
 mod report;
 mod retry;
 mod settle;
+#[cfg(test)]
+mod window_tests;
 
 pub use fifo::FifoOrder;
 pub use filter::{FilterError, Filters};

@@ -76,7 +76,8 @@ impl Line {
     /// The batch's permit; its lease is kept while it waits for one. None: it goes back.
     async fn permit(&self, turn: Turn) -> Option<Permit> {
         match turn {
-            Turn::Now(permit) => Some(permit),
+            // What was received in the last moment does not begin to run.
+            Turn::Now(permit) => Some(permit).filter(|_| !self.abandon.is_cancelled()),
             Turn::Back => None,
             Turn::Waits => tokio::select! {
                 biased;

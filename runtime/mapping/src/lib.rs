@@ -14,11 +14,15 @@ mod door;
 #[cfg(test)]
 mod fault_tests;
 mod fifo;
+#[cfg(test)]
+mod fifo_tests;
 mod filter;
 mod intake;
 mod invoke;
 mod judge;
 mod lease;
+#[cfg(test)]
+mod lease_tests;
 #[cfg(test)]
 mod line_tests;
 mod mapping;
@@ -27,6 +31,8 @@ mod metrics;
 mod permit_tests;
 mod permits;
 mod pipeline;
+#[cfg(test)]
+mod poison_tests;
 mod poll;
 mod rate;
 mod receiving;

@@ -214,8 +214,11 @@ pub(crate) fn failing(records: &[Record], fails: impl Fn(&Record) -> bool) -> Re
 }
 
 pub(crate) async fn until(mut done: impl FnMut() -> bool) {
-    while !done() {
-        sleep(Duration::from_millis(1)).await;
+    for looks in 0.. {
+        if done() {
+            return;
+        }
+        sleep(Duration::from_millis(if looks < 200 { 1 } else { 20 })).await;
     }
 }
 

@@ -56,7 +56,12 @@ impl Line {
             None => None,
         };
         let (plan, report) = match judged {
-            Some((judgement, report)) => (settle::plan(&batch, judgement.verdicts, &self.manner), Some(report)),
+            Some((judgement, report)) => {
+                // First no renewal may come any more: the plan goes by which messages had one.
+                let goes = |verdict: &Verdict| matches!(verdict, Verdict::Done | Verdict::DeadLetter { .. });
+                batch.lease.settle(|index| judgement.verdicts.get(index).is_some_and(goes)).await;
+                (settle::plan(&batch, judgement.verdicts, &self.manner), Some(report))
+            }
             None => {
                 self.metrics.judged(&vec![Verdict::Release; batch.len()]);
                 (settle::plan_release(&batch), None)

@@ -29,6 +29,8 @@ pub(crate) struct Gathered {
     pub(crate) lease: Lease,
     /// No less than the records take in an event.
     bytes_at_most: usize,
+    /// How many of the first records were measured, and what they take to the byte.
+    measured: (usize, usize),
 }
 
 /// One message's receipt and what the queue said of it.
@@ -57,7 +59,7 @@ impl Gathered {
                 (held, record::from_message(message, arn))
             })
             .unzip();
-        Self { records, held, lease, bytes_at_most }
+        Self { records, held, lease, bytes_at_most, measured: (0, 0) }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -70,6 +72,9 @@ impl Gathered {
 
     /// Takes over another's messages, behind its own.
     pub(crate) fn append(&mut self, mut other: Self) {
+        if self.measured.0 == self.len() {
+            self.measured = (self.len() + other.measured.0, self.measured.1 + other.measured.1);
+        }
         self.records.append(&mut other.records);
         self.held.append(&mut other.held);
         self.lease.append(other.lease);
@@ -81,19 +86,32 @@ impl Gathered {
         let lease = self.lease.split(&goes);
         let held = extract(&mut self.held, &goes);
         let records = extract(&mut self.records, &goes);
-        Self { records, held, lease, bytes_at_most: self.bytes_at_most }
+        self.measured = (0, 0);
+        Self { records, held, lease, bytes_at_most: self.bytes_at_most, measured: (0, 0) }
     }
 
-    /// True when one more message might not fit into the event.
-    pub(crate) fn may_be_full(&self) -> bool {
+    /// True when the records do not fit into one event. They are measured only when that is near.
+    pub(crate) fn is_too_long(&mut self, windowed: bool) -> bool {
+        if self.bytes_at_most >= EVENT_MAX_BYTES && self.measured.0 < self.len() {
+            let (records, bytes) = self.measured;
+            let more: usize = self.records[records..].iter().map(|record| lambda_record_bytes(record, windowed)).sum();
+            self.measured = (self.len(), bytes + more);
+            self.bytes_at_most = LAMBDA_FRAME_BYTES + bytes + more;
+        }
         self.bytes_at_most >= EVENT_MAX_BYTES
+    }
+
+    /// How many more records like those that are here the event has room for: one at least.
+    pub(crate) fn room(&self) -> usize {
+        let average = self.bytes_at_most / self.len().max(1);
+        EVENT_MAX_BYTES.saturating_sub(self.bytes_at_most) / average.max(1) + 1
     }
 
     /// Cuts off what is beyond `max_records` or would make the event 6 MiB or longer. The order is kept; a record that is too
     /// long by itself stands alone. None when all of it fits.
     pub(crate) fn cut(&mut self, max_records: usize, windowed: bool) -> Option<Self> {
         let mut fitting = self.len().min(max_records);
-        if self.may_be_full() {
+        if self.is_too_long(windowed) {
             let mut bytes = LAMBDA_FRAME_BYTES;
             let lengths = self.records.iter().take(fitting).map(|record| lambda_record_bytes(record, windowed));
             let fit = lengths.take_while(|length| {
@@ -208,6 +226,26 @@ mod tests {
         for (bytes, batches) in [(longest - 1, 1), (longest + 1, 2)] {
             assert_eq!(cut(bodies(bytes)).len(), batches, "{bytes}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_gathered_is_too_long_when_the_event_is_and_not_before() {
+        let terms = {
+            let timeout = Duration::from_secs(30);
+            Terms { received_at: Instant::now(), queue_visibility: timeout, lease_visibility: timeout }
+        };
+        let (leases, arn) = (Leases::new(), QueueArn::new("us-east-1", "0", "q"));
+        let some = |bytes: usize| Gathered::new(vec![message("x".repeat(bytes)); 10], &arn, terms, &leases);
+        let mut gathered = some(30_000);
+        while !gathered.is_too_long(true) {
+            assert!(lambda_event(&gathered.records, true).len() < EVENT_MAX_BYTES);
+            assert!(gathered.room() > 0);
+            gathered.append(some(30_000));
+        }
+        assert!(lambda_event(&gathered.records, true).len() >= EVENT_MAX_BYTES);
+        let mut rest = gathered.cut(10_000, true).unwrap();
+        assert_eq!((gathered.is_too_long(true), rest.is_too_long(true)), (false, false));
+        assert_eq!(gathered.len() + rest.len(), 210);
     }
 
     #[tokio::test]

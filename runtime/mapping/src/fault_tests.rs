@@ -1,5 +1,5 @@
 //! The line over a queue that is far away or does not do what it is asked: the real built-in queue behind a door that can
-//! be shut verb by verb.
+//! be shut verb by verb (`door.rs`).
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -7,108 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 use wasmill_event::{Reply, Verdict};
-use wasmill_queue::{
-    Capabilities, DeadLetter, EntryResults, LocalQueue, Message, OutgoingMessage, Queue, QueueArn, QueueAttributes,
-    QueueError, ReceiptHandle, ReceiveRequest, Sent, VisibilityChange,
-};
+use wasmill_queue::Queue;
 
+use crate::door::{Door, Doors, Remote};
 use crate::line_tests::{Bench, handler, until};
 use crate::mapping::MappingStatus;
 use crate::permits::Permits;
-
-/// How a verb fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Door {
-    Open,
-    /// Answers nothing, ever.
-    Silent,
-    /// Says no to the whole call.
-    Refuses,
-}
-
-/// A queue as a remote service shows it: it cannot tell when it has something, and it may fail.
-#[derive(Debug)]
-struct Remote {
-    inner: LocalQueue,
-    delete: Door,
-    change_visibility: Door,
-    dead_letter: Door,
-    renewals: AtomicUsize,
-}
-
-impl Remote {
-    fn new(inner: &LocalQueue) -> Self {
-        let renewals = AtomicUsize::new(0);
-        Self {
-            inner: inner.clone(),
-            delete: Door::Open,
-            change_visibility: Door::Open,
-            dead_letter: Door::Open,
-            renewals,
-        }
-    }
-}
-
-async fn pass(door: Door) -> Result<(), QueueError> {
-    match door {
-        Door::Open => Ok(()),
-        Door::Silent => std::future::pending().await,
-        Door::Refuses => Err(QueueError::Refused { code: "AccessDenied".into(), message: "no".into() }),
-    }
-}
-
-#[async_trait]
-impl Queue for Remote {
-    fn arn(&self) -> &QueueArn {
-        self.inner.arn()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities { signals_readiness: false, release_uncounts: false, receive_max: 10 }
-    }
-
-    async fn attributes(&self) -> Result<QueueAttributes, QueueError> {
-        self.inner.attributes().await
-    }
-
-    async fn ready(&self) {}
-
-    async fn receive(&self, request: ReceiveRequest) -> Result<Vec<Message>, QueueError> {
-        self.inner.receive(request).await
-    }
-
-    async fn send(&self, messages: Vec<OutgoingMessage>) -> Result<EntryResults<Sent>, QueueError> {
-        self.inner.send(messages).await
-    }
-
-    async fn delete(&self, receipts: &[ReceiptHandle]) -> Result<EntryResults<()>, QueueError> {
-        pass(self.delete).await?;
-        self.inner.delete(receipts).await
-    }
-
-    async fn change_visibility(&self, changes: &[VisibilityChange]) -> Result<EntryResults<()>, QueueError> {
-        self.renewals.fetch_add(1, Ordering::Relaxed);
-        pass(self.change_visibility).await?;
-        self.inner.change_visibility(changes).await
-    }
-
-    async fn release(&self, receipts: &[ReceiptHandle]) -> Result<EntryResults<()>, QueueError> {
-        let now = |receipt: &ReceiptHandle| VisibilityChange { receipt: receipt.clone(), timeout_seconds: 0 };
-        self.inner.change_visibility(&receipts.iter().map(now).collect::<Vec<_>>()).await
-    }
-
-    async fn dead_letter(&self, letters: Vec<DeadLetter>) -> Result<EntryResults<()>, QueueError> {
-        pass(self.dead_letter).await?;
-        self.inner.dead_letter(letters).await
-    }
-
-    async fn reach(&self, arn: &QueueArn) -> Result<Arc<dyn Queue>, QueueError> {
-        self.inner.reach(arn).await
-    }
-}
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_remote_poll_does_not_keep_the_last_permit_from_a_sibling() {
@@ -148,7 +54,7 @@ async fn an_idle_remote_queue_costs_one_call_per_twenty_seconds_and_is_healthy_f
 async fn a_drain_ends_although_the_queue_answers_no_delete() {
     let bench = Bench::new(30).await;
     bench.send(["x".to_owned()]).await;
-    let remote = Arc::new(Remote { delete: Door::Silent, ..Remote::new(&bench.queue) });
+    let remote = Arc::new(Remote::with(&bench.queue, Doors { delete: Door::Silent, ..Doors::default() }));
     let answer = handler(|_| async { Ok(Reply::Json(String::new())) });
     let mapping = bench.start_on(remote, &Permits::new(1), answer);
     sleep(Duration::from_secs(1)).await;
@@ -161,14 +67,14 @@ async fn a_drain_ends_although_the_queue_answers_no_delete() {
 async fn a_queue_that_refuses_renewals_is_asked_once_per_batch() {
     let bench = Bench::new(10).await;
     bench.send(["x".to_owned()]).await;
-    let remote = Arc::new(Remote { change_visibility: Door::Refuses, ..Remote::new(&bench.queue) });
+    let remote = Arc::new(Remote::with(&bench.queue, Doors { change_visibility: Door::Refuses, ..Doors::default() }));
     let answer = handler(|_| async {
         sleep(Duration::from_secs(8)).await;
         Ok(Reply::Json(String::new()))
     });
     let mapping = bench.start_on(Arc::clone(&remote) as Arc<dyn Queue>, &Permits::new(1), answer);
     until(|| bench.counts() == (0, 0, 0)).await;
-    assert_eq!(remote.renewals.load(Ordering::Relaxed), 1);
+    assert_eq!(remote.calls().change_visibility.len(), 1);
     mapping.drain(Duration::from_secs(30)).await;
 }
 
@@ -176,7 +82,7 @@ async fn a_queue_that_refuses_renewals_is_asked_once_per_batch() {
 async fn a_dead_letter_that_cannot_be_moved_returns_when_its_visibility_ends() {
     let bench = Bench::new(30).await;
     bench.send(["x".to_owned()]).await;
-    let remote = Arc::new(Remote { dead_letter: Door::Refuses, ..Remote::new(&bench.queue) });
+    let remote = Arc::new(Remote::with(&bench.queue, Doors { dead_letter: Door::Refuses, ..Doors::default() }));
     let runs = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&runs);
     let begin = Instant::now();

@@ -10,19 +10,29 @@
 mod batch;
 mod bisect;
 #[cfg(test)]
+mod door;
+#[cfg(test)]
 mod fault_tests;
 mod fifo;
+#[cfg(test)]
+mod fifo_tests;
 mod filter;
 mod intake;
 mod invoke;
 mod judge;
 mod lease;
 #[cfg(test)]
+mod lease_tests;
+#[cfg(test)]
 mod line_tests;
 mod mapping;
 mod metrics;
+#[cfg(test)]
+mod permit_tests;
 mod permits;
 mod pipeline;
+#[cfg(test)]
+mod poison_tests;
 mod poll;
 mod rate;
 mod receiving;
@@ -32,6 +42,8 @@ mod renewal;
 mod report;
 mod retry;
 mod settle;
+#[cfg(test)]
+mod window_tests;
 
 pub use fifo::FifoOrder;
 pub use filter::{FilterError, Filters};

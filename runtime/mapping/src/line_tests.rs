@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use prometheus::Registry;
 use tokio::time::{Instant, sleep};
 use tower::service_fn;
 use tower::util::BoxCloneSyncService;
@@ -25,30 +26,75 @@ use crate::retry::RetryPolicy;
 pub(crate) struct Bench {
     pub(crate) broker: Broker,
     pub(crate) queue: LocalQueue,
-    dead: LocalQueue,
+    pub(crate) dead: LocalQueue,
     metrics: Metrics,
+    registry: Registry,
 }
+
+/// What a handler was given, in order.
+pub(crate) type Runs = Arc<Mutex<Vec<(Instant, Vec<String>)>>>;
 
 impl Bench {
     /// A queue `q` with the given visibility timeout, and its dead-letter queue `d` after three receives.
     pub(crate) async fn new(visibility_s: u32) -> Self {
+        Self::with("", visibility_s, 3, &[]).await
+    }
+
+    /// The same as FIFO queues.
+    pub(crate) async fn fifo(visibility_s: u32) -> Self {
+        Self::with(".fifo", visibility_s, 3, &[("FifoQueue".to_owned(), "true".to_owned())]).await
+    }
+
+    /// With so many receives before the dead-letter queue.
+    pub(crate) async fn with_receives(visibility_s: u32, max_receive_count: u32) -> Self {
+        Self::with("", visibility_s, max_receive_count, &[]).await
+    }
+
+    async fn with(suffix: &str, visibility_s: u32, max_receive_count: u32, kind: &[(String, String)]) -> Self {
         let options = BrokerOptions {
             data_dir: None,
             durability: Durability::Os,
             identity: Identity::default(),
             clock: Some(Clock::starting_at(1_000_000)),
-            metrics: wasmill_queue::Metrics::register(&prometheus::Registry::new()).unwrap(),
+            metrics: wasmill_queue::Metrics::register(&Registry::new()).unwrap(),
         };
         let broker = Broker::open(options).await.unwrap();
-        let dead = broker.create_queue("d", &[], &[]).await.unwrap();
-        let redrive = r#"{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:d","maxReceiveCount":3}"#;
-        let attributes = [
+        let dead = broker.create_queue(&format!("d{suffix}"), kind, &[]).await.unwrap();
+        let redrive = serde_json::json!({
+            "deadLetterTargetArn": dead.arn().as_str(),
+            "maxReceiveCount": max_receive_count,
+        });
+        let mut attributes = vec![
             ("VisibilityTimeout".to_owned(), visibility_s.to_string()),
-            ("RedrivePolicy".to_owned(), redrive.to_owned()),
+            ("RedrivePolicy".to_owned(), redrive.to_string()),
         ];
-        let queue = broker.create_queue("q", &attributes, &[]).await.unwrap();
-        let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
-        Self { broker, queue, dead, metrics }
+        attributes.extend_from_slice(kind);
+        let queue = broker.create_queue(&format!("q{suffix}"), &attributes, &[]).await.unwrap();
+        let registry = Registry::new();
+        let metrics = Metrics::register(&registry).unwrap();
+        Self { broker, queue, dead, metrics, registry }
+    }
+
+    /// A metric's value, summed over its labels but for those that hold `label`.
+    pub(crate) fn metric(&self, name: &str, label: &str) -> u64 {
+        let families = self.registry.gather();
+        let of_name = families.iter().filter(|family| family.name() == name).flat_map(|family| family.get_metric());
+        let of_label =
+            of_name.filter(|metric| label.is_empty() || metric.get_label().iter().any(|pair| pair.value() == label));
+        of_label.map(|metric| metric.get_counter().get_value() as u64).sum()
+    }
+
+    /// Sends to message groups, in order: the group is what stands before the colon.
+    pub(crate) async fn send_to_groups(&self, bodies: &[&str]) {
+        let messages = bodies.iter().map(|body| OutgoingMessage {
+            body: (*body).to_owned(),
+            group_id: Some(body.split(':').next().unwrap().to_owned()),
+            deduplication_id: Some((*body).to_owned()),
+            ..OutgoingMessage::default()
+        });
+        for sent in self.queue.send(messages.collect()).await.unwrap() {
+            sent.unwrap();
+        }
     }
 
     pub(crate) async fn send(&self, bodies: impl IntoIterator<Item = String>) {
@@ -63,7 +109,12 @@ impl Bench {
     }
 
     pub(crate) fn start_on(&self, queue: Arc<dyn Queue>, permits: &Permits, handler: Handler) -> Mapping {
-        start(MappingOptions {
+        start(self.options(queue, permits, handler))
+    }
+
+    /// A plain mapping's options, to be changed.
+    pub(crate) fn options(&self, queue: Arc<dyn Queue>, permits: &Permits, handler: Handler) -> MappingOptions {
+        MappingOptions {
             name: "q/f".into(),
             function_name: "f".into(),
             function_version: "$LATEST".into(),
@@ -86,7 +137,12 @@ impl Bench {
             permits: permits.clone(),
             metrics: self.metrics.clone(),
             observer: Observer::nobody(),
-        })
+        }
+    }
+
+    /// Options on the built-in queue itself.
+    pub(crate) fn local(&self, permits: u32, handler: Handler) -> MappingOptions {
+        self.options(Arc::new(self.queue.clone()), &Permits::new(permits), handler)
     }
 
     /// Visible, in flight, delayed.
@@ -107,7 +163,48 @@ where
     }))
 }
 
-fn failing(records: &[Record], fails: impl Fn(&Record) -> bool) -> Reply {
+/// A handler that notes what it is given, then does as `answer` says.
+pub(crate) fn noting<F, T>(answer: F) -> (Runs, Handler)
+where
+    F: Fn(Vec<Record>) -> T + Clone + Send + Sync + 'static,
+    T: Future<Output = Result<Reply, Fault>> + Send + 'static,
+{
+    let runs = Runs::default();
+    let seen = Arc::clone(&runs);
+    let handler = handler(move |records| {
+        let bodies = records.iter().map(|record| record.body.clone()).collect();
+        seen.lock().unwrap().push((Instant::now(), bodies));
+        answer(records)
+    });
+    (runs, handler)
+}
+
+/// A handler that takes so long and succeeds.
+pub(crate) fn succeeding(takes: Duration) -> (Runs, Handler) {
+    noting(move |_| async move {
+        sleep(takes).await;
+        Ok(Reply::Json(String::new()))
+    })
+}
+
+/// At which second each run began, and with how many records.
+pub(crate) fn times(runs: &Runs, begin: Instant) -> Vec<(u64, usize)> {
+    runs.lock().unwrap().iter().map(|(at, bodies)| (at.duration_since(begin).as_secs(), bodies.len())).collect()
+}
+
+/// Every body that ran, in order.
+pub(crate) fn bodies(runs: &Runs) -> Vec<String> {
+    runs.lock().unwrap().iter().flat_map(|(_, bodies)| bodies.clone()).collect()
+}
+
+/// Drains, and sees that nothing is kept: no lease on the wheel, no permit taken.
+pub(crate) async fn drain(mapping: &Mapping, permits: &Permits, grace: Duration) {
+    mapping.drain(grace).await;
+    assert_eq!(mapping.leases.on_wheel(), 0, "leases left on the wheel");
+    assert_eq!(permits.held(), 0, "permits left");
+}
+
+pub(crate) fn failing(records: &[Record], fails: impl Fn(&Record) -> bool) -> Reply {
     let failures: Vec<_> = records
         .iter()
         .filter(|record| fails(record))
@@ -117,8 +214,11 @@ fn failing(records: &[Record], fails: impl Fn(&Record) -> bool) -> Reply {
 }
 
 pub(crate) async fn until(mut done: impl FnMut() -> bool) {
-    while !done() {
-        sleep(Duration::from_millis(1)).await;
+    for looks in 0.. {
+        if done() {
+            return;
+        }
+        sleep(Duration::from_millis(if looks < 200 { 1 } else { 20 })).await;
     }
 }
 

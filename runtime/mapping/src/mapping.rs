@@ -100,6 +100,8 @@ pub struct Mapping {
     abandon: CancellationToken,
     trips: TaskTracker,
     status: watch::Receiver<MappingStatus>,
+    #[cfg(test)]
+    pub(crate) leases: Leases,
 }
 
 /// Starts a mapping on the current tokio runtime.
@@ -113,17 +115,19 @@ pub fn start(options: MappingOptions) -> Mapping {
         metrics: metrics.clone(),
     };
     let (status_sender, status) = watch::channel(MappingStatus::Starting);
+    let leases = Leases::new();
     let mapping = Mapping {
         name: options.name.clone(),
         stop: CancellationToken::new(),
         abandon: CancellationToken::new(),
         trips: TaskTracker::new(),
         status,
+        #[cfg(test)]
+        leases: leases.clone(),
     };
     let permits = options.permits.of_mapping(options.maximum_concurrency, options.weight);
     metrics.allowed(permits.allowed());
     let remembered = Arc::new(Remembered::default());
-    let leases = Leases::new();
     let line = Line {
         name: options.name,
         manner: Manner { function_version: options.function_version, retry_policy: options.retry_policy },

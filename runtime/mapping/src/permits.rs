@@ -44,6 +44,8 @@ struct Member {
     /// Those among the held ones that wait for a queue's answer.
     reserved: Vec<Arc<Reserved>>,
     last_grant: u64,
+    /// Its mapping has ended: it is forgotten with its last permit.
+    is_over: bool,
 }
 
 #[derive(Debug)]
@@ -67,6 +69,15 @@ impl Permits {
         Self { pool: Arc::new(Pool { state: Mutex::new(state) }) }
     }
 
+    /// How many are taken; as many as its mappings say each.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        let state = self.pool.lock();
+        assert_eq!(state.held, state.members.values().map(|member| member.held).sum::<usize>());
+        assert!(state.held <= state.limit);
+        state.held
+    }
+
     /// One mapping's view: its share of the function's permits by `weight` while others want them too, and at most
     /// `maximum_concurrency` of them at a time.
     pub(crate) fn of_mapping(&self, maximum_concurrency: Option<u32>, weight: u32) -> MappingPermits {
@@ -80,6 +91,7 @@ impl Permits {
             waiting: VecDeque::new(),
             reserved: Vec::new(),
             last_grant: 0,
+            is_over: false,
         };
         let id = state.next_member;
         state.next_member += 1;
@@ -98,10 +110,7 @@ impl State {
     /// Hands out what can be handed out. Grants are sent by the caller, who holds no lock then.
     fn grants(&mut self, pool: &Arc<Pool>) -> Vec<(oneshot::Sender<Permit>, Permit)> {
         let mut granted = Vec::new();
-        while let Some(id) = self.next_in_turn() {
-            if self.held >= self.limit && !self.take_one_away(id) {
-                break;
-            }
+        while let Some(id) = self.in_turn().into_iter().find(|id| self.held < self.limit || self.take_one_away(*id)) {
             self.grants += 1;
             let grants = self.grants;
             let Some(member) = self.members.get_mut(&id) else { break };
@@ -114,9 +123,9 @@ impl State {
         granted
     }
 
-    /// The mapping that gets the next permit: the one with the fewest for its weight, among equals the one that waited
-    /// longest.
-    fn next_in_turn(&mut self) -> Option<u64> {
+    /// The mappings that may get the next permit: first the one with the fewest for its weight, among equals the one that
+    /// waited longest.
+    fn in_turn(&mut self) -> Vec<u64> {
         for member in self.members.values_mut() {
             // Whoever stopped waiting is passed over.
             member.waiting.retain(|waiting| !waiting.grant.is_closed());
@@ -125,10 +134,16 @@ impl State {
             }
         }
         self.held = self.members.values().map(|member| member.held).sum();
-        let in_turn =
-            self.members.iter().filter(|(_, member)| !member.waiting.is_empty() && member.held < member.allowed);
-        let share = |member: &Member| (member.held as u64 * SHARE_SCALE) / member.weight;
-        in_turn.min_by_key(|(_, member)| (share(member), member.last_grant)).map(|(id, _)| *id)
+        let mut in_turn: Vec<(&u64, &Member)> =
+            self.members.iter().filter(|(_, member)| member.may_get_one()).collect();
+        in_turn.sort_by_key(|(_, member)| (member.share(), member.last_grant));
+        in_turn.into_iter().map(|(id, _)| *id).collect()
+    }
+
+    fn forget_if_over(&mut self, id: u64) {
+        if self.members.get(&id).is_some_and(|member| member.is_over && member.held == 0) {
+            self.members.remove(&id);
+        }
     }
 
     /// Takes a reserved permit from an idle poll, for `wanting`. False when there is none.
@@ -139,8 +154,7 @@ impl State {
             .is_some_and(|member| member.waiting.front().is_some_and(|waiting| waiting.in_hand));
         let others =
             self.members.iter_mut().filter(|(id, member)| (**id != wanting || in_hand) && !member.reserved.is_empty());
-        let Some((_, richest)) = others.max_by_key(|(_, member)| (member.held as u64 * SHARE_SCALE) / member.weight)
-        else {
+        let Some((_, richest)) = others.max_by_key(|(_, member)| member.share()) else {
             return false;
         };
         richest.give_up_reserved();
@@ -153,6 +167,16 @@ impl State {
 const SHARE_SCALE: u64 = 1 << 20;
 
 impl Member {
+    /// How much it holds for its weight.
+    fn share(&self) -> u64 {
+        (self.held as u64 * SHARE_SCALE) / self.weight
+    }
+
+    /// Whether it waits, and not only at its own cap.
+    fn may_get_one(&self) -> bool {
+        self.held < self.allowed && self.waiting.iter().any(|waiting| !waiting.grant.is_closed())
+    }
+
     fn give_up_reserved(&mut self) {
         if let Some(reserved) = self.reserved.pop() {
             reserved.taken_away.store(true, Ordering::Relaxed);
@@ -179,10 +203,9 @@ impl Drop for Membership {
         let mut state = self.pool.lock();
         if let Some(member) = state.members.get_mut(&self.id) {
             member.waiting.clear();
-            if member.held == 0 {
-                state.members.remove(&self.id);
-            }
+            member.is_over = true;
         }
+        state.forget_if_over(self.id);
     }
 }
 
@@ -201,7 +224,7 @@ impl MappingPermits {
     pub(crate) fn try_acquire(&self) -> Option<Permit> {
         let (pool, id) = (&self.membership.pool, self.membership.id);
         let mut state = pool.lock();
-        let free = state.held < state.limit && state.members.values().all(|member| member.waiting.is_empty());
+        let free = state.held < state.limit && !state.members.values().any(Member::may_get_one);
         let member = state.members.get_mut(&id).filter(|member| free && member.held < member.allowed)?;
         member.held += 1;
         state.held += 1;
@@ -291,6 +314,7 @@ impl Drop for Permit {
                 member.held = member.held.saturating_sub(1);
                 state.held = state.held.saturating_sub(1);
             }
+            state.forget_if_over(self.member);
         }
         hand_out(&self.pool);
     }
@@ -408,6 +432,42 @@ mod tests {
         drop(gone);
         drop(held);
         assert!((&mut next).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn one_that_waits_at_its_own_cap_or_has_given_up_waiting_keeps_nothing_from_the_others() {
+        let function = Permits::new(3);
+        let (capped, wide) = (function.of_mapping(Some(1), 1), function.of_mapping(None, 1));
+        let held = capped.acquire().await;
+        let mut waits = Box::pin(capped.acquire());
+        assert!((&mut waits).now_or_never().is_none());
+        assert!(wide.try_acquire().is_some());
+        drop(waits);
+        assert!(wide.try_acquire().is_some());
+        drop(held);
+    }
+
+    #[tokio::test]
+    async fn who_may_not_take_a_reserved_permit_does_not_stand_in_front_of_one_who_may() {
+        let function = Permits::new(2);
+        let (idle, busy) = (function.of_mapping(None, 1), function.of_mapping(None, 1));
+        let _runs = busy.acquire().await;
+        let _reservation = idle.acquire().await.reserve();
+        // The poll that waits has no more than the other mapping, but only its own mapping's poll has one to give.
+        let mut polls = Box::pin(idle.acquire());
+        assert!((&mut polls).now_or_never().is_none());
+        assert!(busy.acquire_in_hand().now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_mapping_that_has_ended_is_forgotten_with_its_last_permit() {
+        let function = Permits::new(1);
+        let mapping = function.of_mapping(None, 1);
+        let held = mapping.acquire().await;
+        drop(mapping);
+        assert_eq!(function.held(), 1);
+        drop(held);
+        assert_eq!((function.held(), function.pool.lock().members.len()), (0, 0));
     }
 
     #[tokio::test]

@@ -56,7 +56,12 @@ impl Line {
             None => None,
         };
         let (plan, report) = match judged {
-            Some((judgement, report)) => (settle::plan(&batch, judgement.verdicts, &self.manner), Some(report)),
+            Some((judgement, report)) => {
+                // First no renewal may come any more: the plan goes by which messages had one.
+                let goes = |verdict: &Verdict| matches!(verdict, Verdict::Done | Verdict::DeadLetter { .. });
+                batch.lease.settle(|index| judgement.verdicts.get(index).is_some_and(goes)).await;
+                (settle::plan(&batch, judgement.verdicts, &self.manner), Some(report))
+            }
             None => {
                 self.metrics.judged(&vec![Verdict::Release; batch.len()]);
                 (settle::plan_release(&batch), None)
@@ -76,7 +81,8 @@ impl Line {
     /// The batch's permit; its lease is kept while it waits for one. None: it goes back.
     async fn permit(&self, turn: Turn) -> Option<Permit> {
         match turn {
-            Turn::Now(permit) => Some(permit),
+            // What was received in the last moment does not begin to run.
+            Turn::Now(permit) => Some(permit).filter(|_| !self.abandon.is_cancelled()),
             Turn::Back => None,
             Turn::Waits => tokio::select! {
                 biased;

@@ -1,8 +1,8 @@
 //! Asking a queue: for how much, for how long, and what to do when it does not answer.
 //!
 //! Where the queue signals readiness it is waited on first, then the permit is taken, then messages are received without
-//! waiting: an idle poll holds no permit. A remote queue cannot signal, so a permit is only reserved over its long poll, and goes
-//! to whoever has work meanwhile. A receive is never cancelled: what it may have leased would be gone until its visibility
+//! waiting: an idle poll holds no permit. A remote queue cannot signal, so once its poll has waited for a moment the permit is
+//! only reserved, and goes to whoever has work meanwhile. A receive is never cancelled: what it may have leased would be gone until its visibility
 //! timeout.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,6 +36,8 @@ pub(crate) struct Source {
 struct Known {
     attributes: Option<(QueueAttributes, Instant)>,
     failures: u32,
+    /// The last receive failed: that the attributes can be read does not make the mapping healthy.
+    receive_failed: bool,
 }
 
 /// What a receive brought. Never empty.
@@ -84,8 +86,14 @@ impl Source {
             return Ok(attributes.clone());
         }
         let attributes = queue.attributes().await?;
-        self.known().attributes = Some((attributes.clone(), Instant::now()));
-        self.is(MappingStatus::Polling);
+        let receive_failed = {
+            let mut known = self.known();
+            known.attributes = Some((attributes.clone(), Instant::now()));
+            known.receive_failed
+        };
+        if !receive_failed {
+            self.is(MappingStatus::Polling);
+        }
         Ok(attributes)
     }
 
@@ -126,7 +134,9 @@ impl Source {
             attempt_id: None,
         };
         let asked_at = Instant::now();
-        let messages = queue.receive(request).await?;
+        let received = queue.receive(request).await;
+        self.known().receive_failed = received.as_ref().is_err_and(|error| *error != QueueError::NoSuchQueue);
+        let messages = received?;
         self.known().failures = 0;
         self.is(MappingStatus::Polling);
         if messages.is_empty() {

@@ -26,6 +26,10 @@ use crate::poll::{Received, Source};
 const LONG_POLL: Duration = Duration::from_secs(20);
 /// The wait of a poll that runs beside the first: it ends when it finds nothing.
 const SHORT_POLL: Duration = Duration::from_secs(1);
+/// A poll's permit is its own for so long: what is there is answered by then. After that it is an idle poll's.
+const FIRM_FOR: Duration = Duration::from_millis(200);
+/// The most that a window's first receive asks for: how long its messages are is known after it only.
+const FIRST_MAX: u32 = 100;
 /// Receives at a time that fill one window from a remote queue.
 const FILLERS_MAX: usize = 16;
 
@@ -124,11 +128,13 @@ impl Receiving {
             if is_local {
                 queue.ready().await;
             }
-            let permit = match given {
+            // First the quota: no permit is kept while a rate is waited for.
+            let given = given.map(Permit::reserve);
+            let quota = self.source.quota(max).await;
+            let permit = match given.and_then(Reservation::claim) {
                 Some(permit) => permit,
                 None => self.permits.acquire().await,
             };
-            let quota = self.source.quota(max).await;
             Ok((permit, quota, is_local))
         };
         let ready = tokio::select! {
@@ -140,12 +146,25 @@ impl Receiving {
             Ok(ready) => ready,
             Err(error) => return Asked::Failed(error),
         };
-        let (ticket, wait) = if is_local {
-            (Ticket::Permit(permit), Duration::ZERO)
+        let wait = if is_local { Duration::ZERO } else { wait };
+        let mut receive = std::pin::pin!(self.source.receive(quota, wait));
+        let early = if is_local {
+            Some(receive.as_mut().await)
         } else {
-            (Ticket::Reserved(permit.reserve()), wait)
+            tokio::select! {
+                biased;
+                answer = receive.as_mut() => Some(answer),
+                () = sleep(FIRM_FOR) => None,
+            }
         };
-        match self.source.receive(quota, wait).await {
+        let (answer, ticket) = match early {
+            Some(answer) => (answer, Ticket::Permit(permit)),
+            None => {
+                let reservation = permit.reserve();
+                (receive.await, Ticket::Reserved(reservation))
+            }
+        };
+        match answer {
             Ok(Some(received)) => Asked::Some(received, ticket),
             Ok(None) => Asked::Nothing,
             Err(error) => Asked::Failed(error),
@@ -205,7 +224,7 @@ impl Receiving {
                     };
                     (queue, permit, gathered)
                 }
-                None => match self.ask(self.batch_size, LONG_POLL, None).await {
+                None => match self.ask(self.batch_size.min(FIRST_MAX), LONG_POLL, None).await {
                     Asked::Some(received, ticket) => {
                         let queue = Arc::clone(&received.queue);
                         match self.sort(received) {
@@ -235,13 +254,14 @@ impl Receiving {
     async fn fill(self: &Arc<Self>, gathered: &mut Gathered, closes_at: Instant) -> Closed {
         let mut fillers = 1;
         loop {
-            let missing = (self.batch_size as usize).saturating_sub(gathered.len());
+            let mut missing = (self.batch_size as usize).saturating_sub(gathered.len());
             if missing == 0 {
                 return Closed::Size;
             }
-            if gathered.may_be_full() {
+            if gathered.is_too_long(true) {
                 return Closed::Bytes;
             }
+            missing = missing.min(gathered.room());
             let left = closes_at.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Closed::Window;
@@ -274,7 +294,7 @@ impl Receiving {
                 asked += some;
             }
             self.source.give_back_quota(quota - asked);
-            let mut all_full = true;
+            let (mut all_full, mut failure) = (true, None);
             for outcome in futures::future::join_all(receives).await {
                 match outcome {
                     Ok(Some(received)) => {
@@ -284,11 +304,13 @@ impl Receiving {
                         }
                     }
                     Ok(None) => all_full = false,
-                    Err(error) => {
-                        self.source.failed(&error);
-                        return Closed::Early;
-                    }
+                    // What the others brought is held all the same.
+                    Err(error) => failure = Some(error),
                 }
+            }
+            if let Some(error) = failure {
+                self.source.failed(&error);
+                return Closed::Early;
             }
             fillers = if all_full { (fillers * 2).min(FILLERS_MAX) } else { 1 };
             if !all_full && wait.is_zero() && !capabilities.signals_readiness {

@@ -4,7 +4,7 @@
 //! on Amazon SQS), several at a time: ten thousand messages cost a call per ten of them and period, and no slow call holds
 //! up the others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -63,6 +63,12 @@ impl Leases {
 
     fn lock(&self) -> MutexGuard<'_, Wheel> {
         self.0.wheel.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many units are to be renewed.
+    #[cfg(test)]
+    pub(crate) fn on_wheel(&self) -> usize {
+        self.lock().units.len()
     }
 
     /// Puts a unit on the wheel, not before `due`.
@@ -130,7 +136,7 @@ pub(crate) async fn run(
     stop: CancellationToken,
 ) {
     let mut calls = FuturesUnordered::new();
-    let mut waiting: Vec<Call> = Vec::new();
+    let mut waiting: VecDeque<Call> = VecDeque::new();
     loop {
         let (due, next) = leases.take_due();
         if !due.is_empty() {
@@ -138,7 +144,7 @@ pub(crate) async fn run(
             waiting.extend(calls_for(&queue, &due, &metrics));
         }
         while calls.len() < CALLS_MAX
-            && let Some(call) = waiting.pop()
+            && let Some(call) = waiting.pop_front()
         {
             calls.push(make(call));
         }
@@ -152,7 +158,7 @@ pub(crate) async fn run(
     }
 }
 
-/// The calls that renew what is due, the latest first: they are taken from the end.
+/// The calls that renew what is due, the earliest first.
 fn calls_for(queue: &Arc<dyn Queue>, due: &[Arc<Unit>], metrics: &MappingMetrics) -> Vec<Call> {
     let now = Instant::now();
     let mut messages = Vec::new();
@@ -161,7 +167,8 @@ fn calls_for(queue: &Arc<dyn Queue>, due: &[Arc<Unit>], metrics: &MappingMetrics
         let timeout = Duration::from_secs(unit.terms.lease_visibility.min(left).as_secs());
         let mut state = unit.lock();
         for (index, message) in state.messages.iter_mut().enumerate() {
-            if !matches!(message.state, Hold::Held | Hold::Removing) {
+            // One that is in a call already is put back on the wheel when that is over.
+            if message.in_call || !matches!(message.state, Hold::Held | Hold::Removing) {
                 continue;
             }
             if timeout.is_zero() {
@@ -176,10 +183,7 @@ fn calls_for(queue: &Arc<dyn Queue>, due: &[Arc<Unit>], metrics: &MappingMetrics
         }
     }
     let most = if queue.capabilities().signals_readiness { LOCAL_ENTRIES_MAX } else { REMOTE_ENTRIES_MAX };
-    let chunks = messages.chunks(most).map(|some| Call { queue: Arc::clone(queue), messages: some.to_vec() });
-    let mut calls: Vec<Call> = chunks.collect();
-    calls.reverse();
-    calls
+    messages.chunks(most).map(|some| Call { queue: Arc::clone(queue), messages: some.to_vec() }).collect()
 }
 
 async fn make(call: Call) -> (Call, Result<EntryResults<()>, QueueError>, Instant) {

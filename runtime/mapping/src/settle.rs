@@ -98,9 +98,12 @@ pub(crate) fn random_share() -> f64 {
     RandomState::new().hash_one(0) as f64 / u64::MAX as f64
 }
 
-/// A plan that gives everything back at once, as if it had not been received: for a drain.
+/// A plan that gives everything back at once, as if it had not been received: for a drain. Not what was lost: on a standard
+/// queue an old receipt would make it visible under whoever has it now.
 pub(crate) fn plan_release(batch: &Batch) -> Plan {
-    Plan { release: batch.held.iter().map(|held| held.receipt.clone()).collect(), ..Plan::default() }
+    let (lost, ours): (Vec<usize>, Vec<usize>) = (0..batch.len()).partition(|index| batch.lease.standing(*index).lost);
+    let release = ours.into_iter().map(|index| batch.held[index].receipt.clone()).collect();
+    Plan { release, untouched: lost.len(), ..Plan::default() }
 }
 
 /// Carries plans out on one queue.

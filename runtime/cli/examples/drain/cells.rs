@@ -29,8 +29,11 @@ const VISIBILITY_SECONDS: &str = "600";
 const PERMITS: u32 = 32;
 /// A batch of more than ten needs a window (esm-semantics §4).
 const WINDOW: Duration = Duration::from_secs(1);
-/// Receives and deletes under way at once when the store is alone: more of them are no faster.
-const STORE_LOOPS: usize = 8;
+/// Loops of receive and delete under way at once when the store is alone: as many as drain it fastest. Small batches share
+/// commits; large ones would only push each other's bodies out of the store's read-ahead.
+const fn store_loops(batch: u32) -> usize {
+    if batch <= 10 { 8 } else { 2 }
+}
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// What is left to the store's housekeeping between a cell and the next.
 const REST: Duration = Duration::from_millis(200);
@@ -91,7 +94,7 @@ impl Bench {
     pub(crate) async fn store(&self, batch: u32) -> Outcome<Cost> {
         let queue = self.filled("store", self.messages).await?;
         let watch = Watch::start();
-        let loops = (0..STORE_LOOPS).map(|_| {
+        let loops = (0..store_loops(batch)).map(|_| {
             let queue = queue.clone();
             tokio::spawn(async move { receive_and_delete(&queue, batch).await })
         });

@@ -40,6 +40,10 @@ cargo xtask VERB
       --only LIST     of ours: in-memory,os,fsync
       --connections LIST   e.g. 1,16,64
       --out FILE      writes the numbers as JSON too
+  bench drain       what a mapping costs that drains a queue, beside the store and wasmtime alone, and sqs-consumer
+      --quick         fewer messages and rounds
+      --only PART     in-process or http
+      --wasmill FILE  over HTTP with that build
 
 Exit status: 0 when all went well, 1 when a step or a test failed, 2 for a wrong command line; `demo` passes on its own.";
 
@@ -57,8 +61,8 @@ fn main() -> ExitCode {
             Ok(options) => Layout::find().and_then(|layout| guests::run(&layout, &options)),
             Err(mistake) => return wrong_command_line(&mistake),
         },
-        Some("bench") => match bench::Options::parse(&rest) {
-            Ok(options) => Layout::find().and_then(|layout| bench::run(&layout, &options)),
+        Some("bench") => match bench::Bench::parse(&rest) {
+            Ok(bench) => Layout::find().and_then(|layout| bench::run(&layout, &bench)),
             Err(mistake) => return wrong_command_line(&mistake),
         },
         Some("help" | "--help" | "-h") => {

@@ -1,10 +1,12 @@
 //! `cargo xtask bench queue`: what the built-in queue costs, beside its peers from the registries, in one interleaved run.
+//! `cargo xtask bench drain` (`drain.rs`): what draining a queue through a handler costs.
 //!
 //! On a machine that does other things too, processor time per message and ratios within one run are what counts;
 //! messages per second are not. Judging is absent: the numbers stand beside their targets, and the exit status is 0.
 
 mod baseline;
 mod cells;
+mod drain;
 mod http;
 mod load;
 mod options;
@@ -18,11 +20,36 @@ mod server;
 use std::fs;
 use std::time::Instant;
 
-pub(crate) use self::options::Options;
+use self::options::Options;
 use self::probes::{Depth, Memory};
 use self::server::{Kind, Programs, Server};
 use crate::layout::Layout;
 use crate::step;
+
+/// What can be measured.
+#[derive(Debug)]
+pub(crate) enum Bench {
+    Queue(Options),
+    Drain(drain::Options),
+}
+
+impl Bench {
+    /// Reads the arguments after the verb; the error is one line.
+    pub(crate) fn parse(arguments: &[String]) -> Result<Self, String> {
+        match arguments {
+            [what, rest @ ..] if what == "drain" => drain::Options::parse(rest).map(Self::Drain),
+            _ => Options::parse(arguments).map(Self::Queue),
+        }
+    }
+}
+
+/// Runs what is asked for.
+pub(crate) fn run(layout: &Layout, bench: &Bench) -> Result<(), String> {
+    match bench {
+        Bench::Queue(options) => run_queue(layout, options),
+        Bench::Drain(options) => drain::run(layout, options),
+    }
+}
 
 /// All that was measured.
 #[derive(Debug)]
@@ -38,7 +65,7 @@ struct Results {
 }
 
 /// Runs the whole bench and prints what came of it.
-pub(crate) fn run(layout: &Layout, options: &Options) -> Result<(), String> {
+fn run_queue(layout: &Layout, options: &Options) -> Result<(), String> {
     let begun = Instant::now();
     let wasmill = baseline::build_wasmill(layout)?;
     let mut programs = peers::prepare(layout, wasmill, &options.peers)?;

@@ -36,8 +36,8 @@ impl Options {
         let mut arguments = arguments.iter().map(String::as_str);
         match arguments.next() {
             Some("queue") => {}
-            Some(other) => return Err(format!("bench does not know {other}; it is {USAGE}")),
-            None => return Err(format!("what shall be measured is missing; it is {USAGE}")),
+            Some(other) => return Err(format!("bench does not know {other}; it is bench drain or {USAGE}")),
+            None => return Err(format!("what shall be measured is missing; it is bench drain or {USAGE}")),
         }
         let mut options = Self::whole();
         let mut seconds = None;

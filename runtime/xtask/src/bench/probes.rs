@@ -93,7 +93,8 @@ pub(super) fn memory(programs: &Programs, kind: Kind, held: usize) -> Result<Mem
     Ok(Memory { messages, empty_kib, filled_kib: procfs::resident_kib(server.pid())? })
 }
 
-fn fill(server: &Server, name: &str, messages: usize) -> Result<Queue, String> {
+/// A new queue with so many messages in it.
+pub(super) fn fill(server: &Server, name: &str, messages: usize) -> Result<Queue, String> {
     let mut control = Connection::open(server.address)?;
     let queue = Queue::create(&mut control, server.address, name)?;
     load::run(server, &queue, Work::SendBatch, FILLERS, Until::Messages(messages))?;

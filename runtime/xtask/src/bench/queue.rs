@@ -71,6 +71,10 @@ impl Queue {
         Ok(queue)
     }
 
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Sends one message.
     pub(super) fn send(&self, connection: &mut Connection) -> Result<(), String> {
         self.check_sent(connection.call(&self.send)?, 1)

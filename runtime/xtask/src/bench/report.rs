@@ -141,11 +141,11 @@ fn shares(out: &mut Lines, results: &Results) {
     out.gap();
 }
 
-fn against(value: f64, most: f64) -> String {
+pub(super) fn against(value: f64, most: f64) -> String {
     if value <= most { format!(" (<= {most:.2})") } else { format!(" (> {most:.2}!)") }
 }
 
-fn shown(value: f64) -> String {
+pub(super) fn shown(value: f64) -> String {
     if value >= 100.0 { format!("{value:.0}") } else { format!("{value:.2}") }
 }
 
@@ -159,10 +159,10 @@ fn mb(kib: u64) -> f64 {
 
 /// A text table.
 #[derive(Debug, Default)]
-struct Lines(String);
+pub(super) struct Lines(String);
 
 impl Lines {
-    fn row(&mut self, label: &str, cells: impl Iterator<Item = String>) {
+    pub(super) fn row(&mut self, label: &str, cells: impl Iterator<Item = String>) {
         let _ = write!(self.0, "{label:LABEL_WIDTH$}");
         for cell in cells {
             let _ = write!(self.0, "{cell:>COLUMN_WIDTH$}");
@@ -170,8 +170,12 @@ impl Lines {
         self.gap();
     }
 
-    fn gap(&mut self) {
+    pub(super) fn gap(&mut self) {
         self.0.push('\n');
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.0
     }
 }
 

@@ -1,4 +1,4 @@
-//! The servers under test as child processes: started on a free port, waited for, always killed.
+//! The servers under test, and what drains them, as child processes: started, waited for, always killed.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -68,8 +68,7 @@ pub(super) struct Server {
     pub(super) address: SocketAddr,
     /// From its start to its first answer.
     pub(super) start_up: Duration,
-    child: Child,
-    watcher: Child,
+    process: Watched,
     data: PathBuf,
 }
 
@@ -83,28 +82,15 @@ impl Server {
         let file = || File::create(&log).map_err(|error| format!("{} cannot be written: {error}", log.display()));
         command.stdin(Stdio::null()).stdout(file()?).stderr(file()?);
         let begun = Instant::now();
-        let child = command.spawn().map_err(|error| format!("{} cannot be started: {error}", kind.name()))?;
-        let watcher = Command::new("sh")
-            .args(["-c", WATCH, "sh", &child.id().to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let watcher = match watcher {
-            Ok(watcher) => watcher,
-            Err(error) => {
-                end(child);
-                return Err(format!("sh cannot be started: {error}"));
-            }
-        };
-        let mut server = Self { kind, address, start_up: Duration::ZERO, child, watcher, data };
+        let process = Watched::spawn(&mut command, kind.name())?;
+        let mut server = Self { kind, address, start_up: Duration::ZERO, process, data };
         server.await_answer(begun, &log)?;
         server.start_up = begun.elapsed();
         Ok(server)
     }
 
     pub(super) fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.pid()
     }
 
     fn await_answer(&mut self, begun: Instant, log: &Path) -> Result<(), String> {
@@ -113,7 +99,7 @@ impl Server {
             if let Ok(mut first) = Connection::open(self.address) {
                 return first.call(&ask).map(drop).map_err(|error| format!("{}: {error}", self.kind.name()));
             }
-            if let Ok(Some(status)) = self.child.try_wait() {
+            if let Ok(Some(status)) = self.process.child.try_wait() {
                 let said = fs::read_to_string(log).unwrap_or_default();
                 return Err(format!("{} ended at once ({status}): {}", self.kind.name(), said.trim()));
             }
@@ -125,19 +111,60 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // The watcher first: it must not outlive the number that it would kill.
-        let _ = self.watcher.kill();
-        let _ = self.watcher.wait();
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.process.end();
         // Not there for those that store nothing.
         let _ = fs::remove_dir_all(&self.data);
     }
 }
 
-fn end(mut child: Child) {
-    let _ = child.kill();
-    let _ = child.wait();
+/// A child that does not outlive the bench, however that ends. Dropping it kills it.
+#[derive(Debug)]
+pub(super) struct Watched {
+    child: Child,
+    watcher: Child,
+}
+
+impl Watched {
+    /// Starts a program, which errors call `name`.
+    pub(super) fn spawn(command: &mut Command, name: &str) -> Result<Self, String> {
+        let mut child = command.spawn().map_err(|error| format!("{name} cannot be started: {error}"))?;
+        let watcher = Command::new("sh")
+            .args(["-c", WATCH, "sh", &child.id().to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        match watcher {
+            Ok(watcher) => Ok(Self { child, watcher }),
+            Err(error) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(format!("sh cannot be started: {error}"))
+            }
+        }
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(super) fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    fn end(&mut self) {
+        // The watcher first: it must not outlive the number that it would kill.
+        let _ = self.watcher.kill();
+        let _ = self.watcher.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.end();
+    }
 }
 
 /// A port that nobody listens on. Somebody could take it before the server does: then the server says so and ends.

@@ -1,0 +1,305 @@
+//! The cells: the store alone, wasmtime alone, the sandbox alone, and the mapping that joins them.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::watch;
+use tower::util::BoxCloneSyncService;
+use tower::{ServiceExt, service_fn};
+use wasmill_event::{Fault, Invocation, Payload, Reply, lambda_event};
+use wasmill_mapping::{
+    FifoOrder, Filters, Handler, Mapping, MappingOptions, Observer, OnFiltered, Permits, RetryPolicy,
+};
+use wasmill_queue::{
+    Broker, BrokerOptions, Durability, Identity, LocalQueue, OutgoingMessage, Queue, ReceiptHandle, ReceiveRequest,
+};
+use wasmill_sandbox::{Code, EngineConfig, Function, FunctionSpec, Limits, Sandbox};
+
+use crate::raw::Raw;
+use crate::{BATCHES, Cost, Outcome};
+
+const BODY_BYTES: usize = 256;
+/// Sent at a time when a queue is filled.
+const FILL: usize = 1_000;
+/// Long enough that nothing comes back meanwhile.
+const VISIBILITY_SECONDS: &str = "600";
+/// As many as a function has by default (`reserved_concurrent_executions`).
+const PERMITS: u32 = 32;
+/// A batch of more than ten needs a window (esm-semantics §4).
+const WINDOW: Duration = Duration::from_secs(1);
+/// Loops of receive and delete under way at once when the store is alone: as many as drain it fastest. Small batches share
+/// commits; large ones would only push each other's bodies out of the store's read-ahead.
+const fn store_loops(batch: u32) -> usize {
+    if batch <= 10 { 8 } else { 2 }
+}
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// What is left to the store's housekeeping between a cell and the next.
+const REST: Duration = Duration::from_millis(200);
+/// Nothing takes so long.
+const PATIENCE: Duration = Duration::from_secs(300);
+const FUNCTION: &str = "drain";
+
+/// Everything that all cells use: one store, one sandbox, one loaded function.
+pub(crate) struct Bench {
+    broker: Broker,
+    function: Function,
+    raw: Raw,
+    messages: usize,
+    mapping_metrics: wasmill_mapping::Metrics,
+    /// Per batch size, the event that the mapping made of a batch.
+    events: Vec<(u32, String)>,
+}
+
+impl Bench {
+    pub(crate) async fn open(folder: &Path, handler: &Path, messages: usize) -> Outcome<Self> {
+        let registry = prometheus::Registry::new();
+        let options = BrokerOptions {
+            data_dir: Some(folder.to_owned()),
+            durability: Durability::Os,
+            identity: Identity::default(),
+            clock: None,
+            metrics: wasmill_queue::Metrics::register(&registry)?,
+        };
+        let broker = Broker::open(options).await?;
+        let sandbox = Sandbox::new(EngineConfig::default(), wasmill_sandbox::Metrics::new(&registry)?)?;
+        let spec = FunctionSpec {
+            name: FUNCTION.to_owned(),
+            version: "$LATEST".to_owned(),
+            arn: format!("arn:aws:lambda:us-east-1:000000000000:function:{FUNCTION}"),
+            region: "us-east-1".to_owned(),
+            code: Code::File(handler.to_owned()),
+            timeout: TIMEOUT,
+            memory_mib: 128,
+            environment: Vec::new(),
+            limits: Limits::default(),
+        };
+        let function = tokio::task::spawn_blocking(move || sandbox.load(spec)).await??;
+        let raw = Raw::load(&std::fs::read(handler)?)?;
+        let mapping_metrics = wasmill_mapping::Metrics::register(&registry)?;
+        let mut bench = Self { broker, function, raw, messages, mapping_metrics, events: Vec::new() };
+        for batch in BATCHES {
+            let event = bench.event(batch).await?;
+            bench.events.push((batch, event));
+        }
+        Ok(bench)
+    }
+
+    pub(crate) async fn close(self) {
+        self.broker.close().await;
+    }
+
+    /// Receives and deletes all messages.
+    pub(crate) async fn store(&self, batch: u32) -> Outcome<Cost> {
+        let queue = self.filled("store", self.messages).await?;
+        let watch = Watch::start();
+        let loops = (0..store_loops(batch)).map(|_| {
+            let queue = queue.clone();
+            tokio::spawn(async move { receive_and_delete(&queue, batch).await })
+        });
+        let loops: Vec<_> = loops.collect();
+        let mut handled = 0;
+        for one in loops {
+            handled += one.await??;
+        }
+        let cost = watch.cost(handled);
+        self.end("store", handled).await?;
+        Ok(cost)
+    }
+
+    /// Calls wasmtime once per batch, one call after the other.
+    pub(crate) async fn wasmtime(&self, batch: u32) -> Outcome<Cost> {
+        let event = self.event_of(batch)?;
+        let calls = self.messages.div_ceil(batch as usize);
+        let watch = Watch::start();
+        for _ in 0..calls {
+            let reply = self.raw.call(event).await?;
+            check_reply(&reply)?;
+        }
+        Ok(watch.cost(calls * batch as usize))
+    }
+
+    /// Calls the function once per batch, one call after the other.
+    pub(crate) async fn sandbox(&self, batch: u32) -> Outcome<Cost> {
+        let event = self.event_of(batch)?;
+        let calls = self.messages.div_ceil(batch as usize);
+        let watch = Watch::start();
+        for _ in 0..calls {
+            let request_id = uuid::Uuid::new_v4().to_string();
+            let invocation = Invocation { request_id, payload: Payload::Json(event.to_owned()), trace_id: None };
+            match self.function.clone().oneshot(invocation).await {
+                Ok(Reply::Json(reply)) => check_reply(&reply)?,
+                other => return Err(format!("the handler answered {other:?}").into()),
+            }
+        }
+        Ok(watch.cost(calls * batch as usize))
+    }
+
+    /// Lets a mapping handle all messages.
+    pub(crate) async fn mapping(&self, batch: u32) -> Outcome<Cost> {
+        let queue = self.filled("mapping", self.messages).await?;
+        let (told, mut handled) = watch::channel(Ok(0));
+        let observer = Observer::new(move |report| {
+            told.send_modify(|handled| match (&report.fault, handled) {
+                (Some(fault), handled) => *handled = Err(format!("{fault:?}")),
+                (None, Ok(count)) => *count += report.records.len(),
+                (None, Err(_)) => {}
+            });
+        });
+        let watch = Watch::start();
+        let handler = BoxCloneSyncService::new(self.function.clone());
+        let mapping = self.start(queue, batch, handler, observer);
+        let all = handled.wait_for(|handled| handled.as_ref().map_or(true, |count| *count >= self.messages));
+        let all = tokio::time::timeout(PATIENCE, all).await??.clone()?;
+        let cost = watch.cost(all);
+        mapping.drain(Duration::from_secs(1)).await;
+        self.end("mapping", all).await?;
+        Ok(cost)
+    }
+
+    /// Starts a mapping on a queue.
+    pub(crate) fn start(&self, queue: LocalQueue, batch: u32, handler: Handler, observer: Observer) -> Mapping {
+        wasmill_mapping::start(MappingOptions {
+            name: format!("{}/{FUNCTION}", queue.name()),
+            function_name: FUNCTION.to_owned(),
+            function_version: "$LATEST".to_owned(),
+            function_timeout: TIMEOUT,
+            batch_size: batch,
+            window: if batch > 10 { WINDOW } else { Duration::ZERO },
+            filters: Filters::default(),
+            on_filtered: OnFiltered::default(),
+            retry_policy: RetryPolicy::default(),
+            bisect_max_invocations: 0,
+            fifo_order: FifoOrder::default(),
+            per_group: false,
+            weight: 1,
+            max_messages_per_second: None,
+            reports_item_failures: true,
+            maximum_concurrency: None,
+            queue: Arc::new(queue),
+            is_fifo: false,
+            handler,
+            permits: Permits::new(PERMITS),
+            metrics: self.mapping_metrics.clone(),
+            observer,
+        })
+    }
+
+    pub(crate) fn function(&self) -> Function {
+        self.function.clone()
+    }
+
+    /// A new queue with so many messages in it.
+    pub(crate) async fn filled(&self, name: &str, messages: usize) -> Outcome<LocalQueue> {
+        let attributes = [("VisibilityTimeout".to_owned(), VISIBILITY_SECONDS.to_owned())];
+        let queue = self.broker.create_queue(name, &attributes, &[]).await?;
+        let mut left = messages;
+        while left > 0 {
+            let now = left.min(FILL);
+            for sent in queue.send(vec![message(); now]).await? {
+                sent?;
+            }
+            left -= now;
+        }
+        tokio::time::sleep(REST).await;
+        Ok(queue)
+    }
+
+    /// Ends a cell: what was not handled would be a lie in its numbers.
+    async fn end(&self, name: &str, handled: usize) -> Outcome<()> {
+        self.broker.delete_queue(name).await?;
+        tokio::time::sleep(REST).await;
+        let expected = self.messages;
+        if handled == expected { Ok(()) } else { Err(format!("{name}: {handled} handled of {expected}").into()) }
+    }
+
+    /// The event that a mapping makes of a full batch.
+    async fn event(&self, batch: u32) -> Outcome<String> {
+        let queue = self.filled("event", batch as usize).await?;
+        let seen = Arc::new(Mutex::new(None));
+        let sink = Arc::clone(&seen);
+        let handler = service_fn(move |invocation: Invocation| {
+            *sink.lock().unwrap_or_else(PoisonError::into_inner) = Some(invocation.payload);
+            std::future::ready(Ok::<_, Fault>(Reply::Json(String::new())))
+        });
+        let (told, mut handled) = watch::channel(0);
+        let observer = Observer::new(move |report| told.send_modify(|count| *count += report.records.len()));
+        let mapping = self.start(queue, batch, BoxCloneSyncService::new(handler), observer);
+        tokio::time::timeout(PATIENCE, handled.wait_for(|count| *count >= batch as usize)).await??;
+        mapping.drain(Duration::from_secs(1)).await;
+        self.broker.delete_queue("event").await?;
+        let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match seen {
+            Some(Payload::Batch { records, windowed }) if records.len() == batch as usize => {
+                Ok(lambda_event(&records, windowed))
+            }
+            _ => Err(format!("no batch of {batch} came").into()),
+        }
+    }
+
+    fn event_of(&self, batch: u32) -> Outcome<&str> {
+        let found = self.events.iter().find(|(size, _)| *size == batch);
+        found.map(|(_, event)| event.as_str()).ok_or_else(|| format!("no event of {batch}").into())
+    }
+}
+
+/// One message: text that is no JSON.
+pub(crate) fn message() -> OutgoingMessage {
+    let body = "The quick brown fox jumps over the lazy dog. ".chars().cycle().take(BODY_BYTES).collect();
+    OutgoingMessage {
+        body,
+        delay_seconds: None,
+        attributes: Vec::new(),
+        trace_header: None,
+        group_id: None,
+        deduplication_id: None,
+    }
+}
+
+async fn receive_and_delete(queue: &LocalQueue, batch: u32) -> Outcome<usize> {
+    let mut handled = 0;
+    loop {
+        let request = ReceiveRequest {
+            max_messages: batch,
+            wait: Duration::ZERO,
+            visibility_timeout_seconds: None,
+            attempt_id: None,
+        };
+        let messages = queue.receive(request).await?;
+        if messages.is_empty() {
+            return Ok(handled);
+        }
+        let receipts: Vec<ReceiptHandle> = messages.into_iter().map(|message| message.receipt).collect();
+        for deleted in queue.delete(&receipts).await? {
+            deleted?;
+        }
+        handled += receipts.len();
+    }
+}
+
+fn check_reply(reply: &str) -> Outcome<()> {
+    if reply == r#"{"batchItemFailures":[]}"# { Ok(()) } else { Err(format!("the handler answered {reply}").into()) }
+}
+
+/// Elapsed and processor time, of all threads.
+struct Watch {
+    begun: Instant,
+    cpu: Duration,
+}
+
+impl Watch {
+    fn start() -> Self {
+        Self { cpu: cpu(), begun: Instant::now() }
+    }
+
+    fn cost(&self, messages: usize) -> Cost {
+        Cost { messages, elapsed: self.begun.elapsed(), cpu: cpu().saturating_sub(self.cpu) }
+    }
+}
+
+fn cpu() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
+}

@@ -1,0 +1,50 @@
+//! `cargo xtask bench drain`: what the line from a queue through a handler and back costs.
+//!
+//! In process it stands beside what it is made of, the store alone and wasmtime alone; over HTTP beside `sqs-consumer`, on
+//! the same server. As in `bench queue` all take turns, ratios are taken within one round, and nothing is judged.
+
+mod consumers;
+mod in_process;
+mod options;
+mod report;
+
+use std::fs;
+use std::time::Instant;
+
+pub(crate) use self::options::Options;
+use super::baseline;
+use super::server::Programs;
+use crate::layout::Layout;
+use crate::step;
+
+/// The handler of every cell: it reads the event, and for a message that is no JSON does nothing.
+const HANDLER: &str = "faulty.wasm";
+
+/// Runs the whole bench and prints what came of it.
+pub(super) fn run(layout: &Layout, options: &Options) -> Result<(), String> {
+    let begun = Instant::now();
+    let folder = layout.target.join("bench");
+    fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+    let in_process =
+        if options.in_process { Some(in_process::measure(layout, options, &folder.join("drain"))?) } else { None };
+    let consumers = if options.http {
+        let wasmill = match &options.wasmill {
+            Some(given) => given.clone(),
+            None => baseline::build_wasmill(layout)?,
+        };
+        let programs = Programs { wasmill, fauxqs: None, moto: None, folder };
+        Some(consumers::measure(layout, options, &programs)?)
+    } else {
+        None
+    };
+    report::print(options, in_process.as_ref(), consumers.as_ref())?;
+    step::step(&format!("measured in {} s", begun.elapsed().as_secs()));
+    Ok(())
+}
+
+/// The middle one; of an even number the higher of both.
+fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}

@@ -163,6 +163,6 @@ async fn pages_are_refused_unless_configured() {
     server.stop().await;
 
     let options = SqsOptions { allowed_origins: vec!["*".into()], ..SqsOptions::default() };
-    let error = SqsService::new(broker(None).await, &options).unwrap_err();
+    let error = SqsService::new(broker(None).await, &options).err().unwrap();
     assert!(error.to_string().contains("scheme://host"), "{error}");
 }

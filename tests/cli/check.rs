@@ -52,3 +52,30 @@ fn warnings_are_told_and_are_no_mistakes() {
     let refused = wasmill_with_config("check", &strict);
     refused.assert_fails(3, &["function[0].timeout", "strict_lambda"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filters_are_tried_on_messages_that_are_there_and_nothing_is_received() {
+    let home = Home::new();
+    let config = ON_DISK.to_owned() + &queue("orders", "") + &function("orders", "orders", "");
+    let worker = home.run(&config).await;
+    let sqs = worker.sqs();
+    let bodies = [r#"{"kind":"order"}"#, r#"{"kind":"refund"}"#, "no JSON"].map(str::to_owned);
+    let ids = sqs.send_batch("orders", &bodies).await;
+    let filter = r#"filter_criteria = { filters = [ { pattern = '{"body":{"kind":["order"]}}' } ] }"#;
+    let wanted = home.write("wanted.toml", config + &mapping("orders", "orders", filter));
+    let check = |queue: &str, more: &[&str]| {
+        let mut arguments = vec!["check", "--config", wanted.to_str().unwrap(), "--against", queue, "--admin-url"];
+        let admin_url = worker.admin_url();
+        arguments.push(&admin_url);
+        arguments.extend(more);
+        wasmill(arguments)
+    };
+    let told = check("orders", &[]);
+    let text = told.assert_succeeds();
+    assert!(text.contains("1 would be handled") && text.contains("2 would be deleted"), "{text}");
+    assert!(text.contains(&ids[1]) && text.contains(&ids[2]), "{text}");
+    assert_eq!(sqs.counts("orders").await, support::Counts::visible(3));
+    assert_eq!(support::sqs::receive_count(&sqs.receive("orders", 0).await[0]), "1");
+    check("elsewhere", &[]).assert_fails(2, &["no mapping"]);
+    worker.stop().await;
+}

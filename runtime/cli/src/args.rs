@@ -78,7 +78,31 @@ pub(crate) struct CheckArgs {
     /// The configuration, a TOML file.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
-    /// Print mistakes and warnings as one JSON object on stdout.
+    /// Also run the filters of the mappings from this queue (a name, an ARN or a URL) over messages that are in it, and tell
+    /// what would become of them. Nothing is received from the built-in queue, which must be running.
+    #[arg(long, value_name = "QUEUE")]
+    pub(crate) against: Option<String>,
+    /// With --against: how many messages, the oldest first.
+    #[arg(long, value_name = "N", default_value_t = 100, requires = "against",
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) sample: u32,
+    /// With --against: the admin listener of the running wasmill.
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:9325",
+        requires = "against",
+        conflicts_with = "receive"
+    )]
+    pub(crate) admin_url: String,
+    /// With --against: receive the messages from an SQS service and give them back. Each one's receive count goes up, and
+    /// the service may move it to its dead-letter queue for that.
+    #[arg(long, requires = "against")]
+    pub(crate) receive: bool,
+    /// With --receive: an SQS-compatible endpoint; credentials and region come from the standard AWS chain.
+    #[arg(long, value_name = "URL", default_value = DEFAULT_ENDPOINT_URL, requires = "receive")]
+    pub(crate) endpoint_url: String,
+    /// Print mistakes and warnings as one JSON object on stdout; with --against one more for each mapping.
     #[arg(long)]
     pub(crate) json: bool,
 }

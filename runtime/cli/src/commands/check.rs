@@ -1,5 +1,5 @@
 //! `wasmill check`: everything that `run` does before it needs the machine. It binds no port, locks no directory,
-//! touches no network and writes nothing but the cache of compiled modules.
+//! touches no network (but with `--against`) and writes nothing but the cache of compiled modules.
 
 use std::process::ExitCode;
 
@@ -7,8 +7,8 @@ use serde_json::json;
 
 use crate::args::CheckArgs;
 use crate::assemble;
-use crate::commands::print_line;
-use crate::config::Finding;
+use crate::commands::{dry_run, print_line};
+use crate::config::{Config, Finding};
 use crate::error::{CliError, ErrorKind};
 
 /// Reports every mistake of the config and of the handlers that it names.
@@ -19,12 +19,12 @@ pub(crate) async fn check(args: &CheckArgs) -> Result<ExitCode, CliError> {
                 print_line(format_args!("warning: {warning}"))?;
             }
             print_line(format_args!("{}: no mistakes", args.config.display()))?;
-            Ok(ExitCode::SUCCESS)
+            dry_run(args, &prepared.config).await
         }
         (Ok(prepared), true) => {
             let warnings: Vec<_> = prepared.config.warnings.iter().map(Finding::to_json).collect();
             print_line(json!({"mistakes": [], "warnings": warnings}))?;
-            Ok(ExitCode::SUCCESS)
+            dry_run(args, &prepared.config).await
         }
         (Err(mistakes), false) => Err(mistakes.into()),
         (Err(mistakes), true) => {
@@ -35,4 +35,11 @@ pub(crate) async fn check(args: &CheckArgs) -> Result<ExitCode, CliError> {
             }
         }
     }
+}
+
+async fn dry_run(args: &CheckArgs, config: &Config) -> Result<ExitCode, CliError> {
+    if let Some(queue) = &args.against {
+        dry_run::run(args, config, queue).await?;
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -18,7 +18,7 @@ const RECEIVE_MAX: u32 = 10;
 
 /// Shows messages.
 pub(super) async fn peek(args: &PeekArgs) -> Result<(), CliError> {
-    let messages = if args.receive { receive(args).await? } else { look(args).await? };
+    let messages = messages(args).await?;
     if args.json {
         return print_line(json!(messages));
     }
@@ -26,6 +26,11 @@ pub(super) async fn peek(args: &PeekArgs) -> Result<(), CliError> {
         print_message(message)?;
     }
     Ok(())
+}
+
+/// Messages, each as the admin listener's API shows it.
+pub(super) async fn messages(args: &PeekArgs) -> Result<Vec<Value>, CliError> {
+    if args.receive { receive(args).await } else { look(args).await }
 }
 
 /// Page by page, as a page ends early where bodies are long.

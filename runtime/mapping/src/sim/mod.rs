@@ -17,7 +17,7 @@ mod world;
 use std::cell::Cell;
 
 /// So many seeds in every run, and twenty times as many where `WASMILL_TEST_LONG` is set.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 3000;
 const LONG: u64 = 20;
 
 thread_local! {

@@ -43,6 +43,8 @@ mod report;
 mod retry;
 mod settle;
 #[cfg(test)]
+mod sim;
+#[cfg(test)]
 mod window_tests;
 
 pub use fifo::FifoOrder;

@@ -37,20 +37,22 @@ pub(crate) type Runs = Arc<Mutex<Vec<(Instant, Vec<String>)>>>;
 impl Bench {
     /// A queue `q` with the given visibility timeout, and its dead-letter queue `d` after three receives.
     pub(crate) async fn new(visibility_s: u32) -> Self {
-        Self::with("", visibility_s, 3, &[]).await
+        Self::with_kind(false, visibility_s, 3).await
     }
 
     /// The same as FIFO queues.
     pub(crate) async fn fifo(visibility_s: u32) -> Self {
-        Self::with(".fifo", visibility_s, 3, &[("FifoQueue".to_owned(), "true".to_owned())]).await
+        Self::with_kind(true, visibility_s, 3).await
     }
 
     /// With so many receives before the dead-letter queue.
     pub(crate) async fn with_receives(visibility_s: u32, max_receive_count: u32) -> Self {
-        Self::with("", visibility_s, max_receive_count, &[]).await
+        Self::with_kind(false, visibility_s, max_receive_count).await
     }
 
-    async fn with(suffix: &str, visibility_s: u32, max_receive_count: u32, kind: &[(String, String)]) -> Self {
+    pub(crate) async fn with_kind(is_fifo: bool, visibility_s: u32, max_receive_count: u32) -> Self {
+        let fifo = ("FifoQueue".to_owned(), "true".to_owned());
+        let (suffix, kind) = if is_fifo { (".fifo", vec![fifo]) } else { ("", Vec::new()) };
         let options = BrokerOptions {
             data_dir: None,
             durability: Durability::Os,
@@ -59,7 +61,7 @@ impl Bench {
             metrics: wasmill_queue::Metrics::register(&Registry::new()).unwrap(),
         };
         let broker = Broker::open(options).await.unwrap();
-        let dead = broker.create_queue(&format!("d{suffix}"), kind, &[]).await.unwrap();
+        let dead = broker.create_queue(&format!("d{suffix}"), &kind, &[]).await.unwrap();
         let redrive = serde_json::json!({
             "deadLetterTargetArn": dead.arn().as_str(),
             "maxReceiveCount": max_receive_count,
@@ -68,7 +70,7 @@ impl Bench {
             ("VisibilityTimeout".to_owned(), visibility_s.to_string()),
             ("RedrivePolicy".to_owned(), redrive.to_string()),
         ];
-        attributes.extend_from_slice(kind);
+        attributes.extend(kind);
         let queue = broker.create_queue(&format!("q{suffix}"), &attributes, &[]).await.unwrap();
         let registry = Registry::new();
         let metrics = Metrics::register(&registry).unwrap();

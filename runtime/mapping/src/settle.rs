@@ -95,6 +95,10 @@ fn retry(batch: &Batch, index: usize, delay: Option<Duration>, standing: Standin
 
 /// Every `RandomState` is seeded anew: enough randomness for a jitter.
 pub(crate) fn random_share() -> f64 {
+    #[cfg(test)]
+    if let Some(share) = crate::sim::random_share() {
+        return share;
+    }
     RandomState::new().hash_one(0) as f64 / u64::MAX as f64
 }
 

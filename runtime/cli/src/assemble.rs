@@ -23,7 +23,7 @@ use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use wasmill_lambda::{Engine, LambdaService};
-use wasmill_mapping::{MappingStatus, Observer};
+use wasmill_mapping::{MappingStatus, Observer, Witness};
 use wasmill_queue::Broker;
 use wasmill_sandbox::Sandbox;
 use wasmill_sqs::{Sibling, SqsOptions, SqsService};
@@ -110,6 +110,7 @@ pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Wor
         endpoint_url: config.aws.endpoint_url.clone(),
         metrics: wasmill_mapping::Metrics::register(&registry).map_err(metrics_twice)?,
         observer: observer.clone(),
+        witness: witness(&config)?,
         readiness: readiness.clone(),
         grace: config.drain_grace,
     }));
@@ -143,6 +144,19 @@ pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Wor
         stop,
         listeners,
         _sandbox: sandbox,
+    })
+}
+
+/// What remembers, beside the state, which messages were being handled. The data directory or the state's is ours by now.
+fn witness(config: &Config) -> Result<Witness, CliError> {
+    let Some(folder) = config.state_file().and_then(|file| file.parent().map(Path::to_owned)) else {
+        return Ok(Witness::default());
+    };
+    let opened = std::fs::create_dir_all(&folder).and_then(|()| Witness::open(&folder));
+    opened.map_err(|error| {
+        CliError::unavailable(format!("cannot keep what is being handled: {error}"))
+            .at(folder.display().to_string())
+            .with_mend("let this user write there, or choose another state_dir")
     })
 }
 

@@ -48,6 +48,8 @@ mod sim;
 mod window_tests;
 
 pub use fifo::FifoOrder;
+mod witness;
+
 pub use filter::{FilterError, Filters};
 pub use intake::OnFiltered;
 pub use invoke::Handler;
@@ -57,3 +59,4 @@ pub use metrics::Metrics;
 pub use permits::Permits;
 pub use report::{BatchReport, Observer, RecordReport};
 pub use retry::RetryPolicy;
+pub use witness::Witness;

@@ -22,6 +22,7 @@ use crate::metrics::Metrics;
 use crate::permits::Permits;
 use crate::report::Observer;
 use crate::retry::RetryPolicy;
+use crate::witness::Witness;
 
 pub(crate) struct Bench {
     pub(crate) broker: Broker,
@@ -137,6 +138,7 @@ impl Bench {
             queue,
             handler,
             permits: permits.clone(),
+            witness: Witness::default(),
             metrics: self.metrics.clone(),
             observer: Observer::nobody(),
         }

@@ -24,6 +24,7 @@ use crate::renewal::{self, Leases};
 use crate::report::Observer;
 use crate::retry::RetryPolicy;
 use crate::settle::Manner;
+use crate::witness::Witness;
 
 /// How long a drain waits once everything was given back: the longest that one call to a remote queue takes.
 const LAST_WAIT: Duration = Duration::from_secs(35);
@@ -70,6 +71,8 @@ pub struct MappingOptions {
     pub handler: Handler,
     /// The function's permits.
     pub permits: Permits,
+    /// What tells a later process which messages were being handled when this one died.
+    pub witness: Witness,
     /// Where the metrics are.
     pub metrics: Metrics,
     /// Who is told of each batch.
@@ -139,6 +142,7 @@ pub fn start(options: MappingOptions) -> Mapping {
         is_fifo: options.is_fifo,
         permits: permits.clone(),
         remembered: Arc::clone(&remembered),
+        witness: options.witness,
         metrics: metrics.clone(),
         observer: options.observer,
         abandon: mapping.abandon.clone(),

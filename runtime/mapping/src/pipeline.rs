@@ -19,6 +19,7 @@ use crate::permits::{MappingPermits, Permit};
 use crate::remember::Remembered;
 use crate::report::{BatchReport, Observer, RecordReport};
 use crate::settle::{self, Manner, Settler};
+use crate::witness::Witness;
 
 /// What every trip of a mapping shares.
 pub(crate) struct Line {
@@ -34,6 +35,7 @@ pub(crate) struct Line {
     pub(crate) is_fifo: bool,
     pub(crate) permits: MappingPermits,
     pub(crate) remembered: Arc<Remembered>,
+    pub(crate) witness: Witness,
     pub(crate) metrics: MappingMetrics,
     pub(crate) observer: Observer,
     /// Cancelled when held messages must go back at once.
@@ -47,6 +49,8 @@ impl Line {
         let started = Instant::now();
         // Held to the end: what is being settled still counts against the function's concurrency.
         let permit = self.permit(turn).await;
+        let being_handled =
+            permit.as_ref().map(|_| self.witness.enter(batch.records.iter().map(|record| record.message_id.as_str())));
         let judged = match permit {
             Some(_) => tokio::select! {
                 biased;
@@ -55,6 +59,7 @@ impl Line {
             },
             None => None,
         };
+        drop(being_handled);
         let (plan, report) = match judged {
             Some((judgement, report)) => {
                 // First no renewal may come any more: the plan goes by which messages had one.

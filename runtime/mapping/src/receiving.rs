@@ -329,8 +329,15 @@ impl Receiving {
     /// and on a FIFO queue goes back: its groups are locked by the first.
     fn send_off(&self, queue: &Arc<dyn Queue>, permit: Option<Permit>, mut gathered: Gathered) {
         let mut permit = permit;
+        let alone = self.quarantined(&gathered);
         if self.line.is_fifo {
-            let rest = gathered.cut(self.batch_size as usize, false);
+            // What is to be run alone ends the batch in front of it, or is it: its group's order stands.
+            let most = match alone.iter().position(|alone| *alone) {
+                Some(0) => 1,
+                Some(first) => first.min(self.batch_size as usize),
+                None => self.batch_size as usize,
+            };
+            let rest = gathered.cut(most, false);
             let mut batches = if self.per_group { by_group(gathered) } else { vec![gathered] };
             for batch in batches.drain(..) {
                 self.spawn_trip(queue, permit.take().map_or(Turn::Waits, Turn::Now), batch);
@@ -341,10 +348,29 @@ impl Receiving {
             return;
         }
         let mut next = Some(gathered);
+        if alone.contains(&true)
+            && let Some(mut others) = next.take()
+        {
+            let mut suspects = Some(others.split(|index| alone[index]));
+            while let Some(mut suspect) = suspects {
+                suspects = suspect.cut(1, self.line.windowed);
+                self.spawn_trip(queue, permit.take().map_or(Turn::Waits, Turn::Now), suspect);
+            }
+            next = Some(others).filter(|others| !others.is_empty());
+        }
         while let Some(mut batch) = next {
             next = batch.cut(self.batch_size as usize, self.line.windowed);
             self.spawn_trip(queue, permit.take().map_or(Turn::Waits, Turn::Now), batch);
         }
+    }
+
+    /// Which messages are to be run alone, as they were there at several deaths of the process.
+    fn quarantined(&self, gathered: &Gathered) -> Vec<bool> {
+        let witness = &self.line.witness;
+        if witness.suspects_nobody() || gathered.len() == 1 {
+            return Vec::new();
+        }
+        gathered.records.iter().map(|record| witness.quarantines(&record.message_id)).collect()
     }
 
     fn spawn_trip(&self, queue: &Arc<dyn Queue>, turn: Turn, gathered: Gathered) {

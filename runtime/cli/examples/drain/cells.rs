@@ -181,6 +181,7 @@ impl Bench {
             is_fifo: false,
             handler,
             permits: Permits::new(PERMITS),
+            witness: wasmill_mapping::Witness::default(),
             metrics: self.mapping_metrics.clone(),
             observer,
         })

@@ -12,7 +12,9 @@ use async_trait::async_trait;
 use tokio_util::task::TaskTracker;
 use tower::util::BoxCloneSyncService;
 use wasmill_lambda::{Configuration, Engine, FunctionFacts, FunctionRef, QueueFacts, QueueTrouble};
-use wasmill_mapping::{FifoOrder, Filters, Mapping, MappingOptions, Metrics, Observer, OnFiltered, RetryPolicy};
+use wasmill_mapping::{
+    FifoOrder, Filters, Mapping, MappingOptions, Metrics, Observer, OnFiltered, RetryPolicy, Witness,
+};
 use wasmill_queue::{Broker, Queue, QueueArn, QueueError};
 
 use crate::admin::{Component, Readiness};
@@ -29,6 +31,7 @@ pub(super) struct Parts {
     pub(super) endpoint_url: Option<String>,
     pub(super) metrics: Metrics,
     pub(super) observer: Observer,
+    pub(super) witness: Witness,
     pub(super) readiness: Readiness,
     /// How long a mapping that is stopped may take to finish what it holds.
     pub(super) grace: Duration,
@@ -198,6 +201,7 @@ impl Fleet {
             handler: BoxCloneSyncService::new(loaded.function.clone()),
             permits: loaded.permits.clone(),
             metrics: self.parts.metrics.clone(),
+            witness: self.parts.witness.clone(),
             observer: self.parts.observer.clone(),
         })
     }

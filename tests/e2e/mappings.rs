@@ -22,9 +22,13 @@ async fn mappings(worker: &Wasmill) -> Vec<Value> {
 async fn boto3_makes_changes_pauses_and_deletes_a_mapping_while_it_runs() {
     let test = "boto3_makes_changes_pauses_and_deletes_a_mapping_while_it_runs";
     let Some(mut command) = Client::Boto3.script(test, "mappings.py") else { return };
-    let config = ON_DISK.to_owned() + &queue("made", "") + &queue("other", "") + &function("orders", "faulty", "");
+    let (id, secret) = ("AKIAWASMILLTESTS", "a-secret-for-tests");
+    let auth = format!("[auth]\ncredentials = [ {{ access_key_id = \"{id}\", secret_access_key = \"{secret}\" }} ]\n");
+    let config = auth + ON_DISK + &queue("made", "") + &queue("other", "") + &function("orders", "faulty", "");
     let worker = Wasmill::start(&config).await;
-    command.arg(worker.endpoint());
+    let unsigned = exchange(worker.sqs_address(), "GET", PATH, &[], b"").await.unwrap();
+    assert_eq!(unsigned.status, 403, "{}", unsigned.body);
+    command.arg(worker.endpoint()).env("AWS_ACCESS_KEY_ID", id).env("AWS_SECRET_ACCESS_KEY", secret);
     let tour = tokio::task::spawn_blocking(move || run(&mut command, "")).await.unwrap();
     assert_eq!(tour.assert_succeeds().trim(), "12 steps");
     worker.stop().await;

@@ -300,17 +300,23 @@ impl Receiving {
                 quota = quota => quota,
                 () = sleep_until(closes_at) => return Closed::Window,
             };
-            // Whole seconds are what SQS knows: the last part of one is waited here.
+            // Whole seconds are what SQS knows: the last part of one is waited here. Several receives wait for each other,
+            // so none of them waits long.
+            let longest = if fillers > 1 { SHORT_POLL } else { LONG_POLL };
             let wait = if capabilities.signals_readiness {
                 Duration::ZERO
             } else {
-                Duration::from_secs(left.as_secs()).min(LONG_POLL)
+                Duration::from_secs(left.as_secs()).min(longest)
             };
             let mut receives = Vec::new();
             let mut asked = 0;
             while asked < quota && receives.len() < fillers {
                 let some = (quota - asked).min(capabilities.receive_max);
-                receives.push(self.source.receive(some, wait));
+                // Leased from the moment it is here, however long the others wait.
+                receives.push(async move {
+                    let received = self.source.receive(some, wait).await?;
+                    Ok(received.map(|received| (received.is_full, self.sort(received))))
+                });
                 asked += some;
             }
             self.source.give_back_quota(quota - asked);
@@ -318,10 +324,10 @@ impl Receiving {
             let asked_at = Instant::now();
             for outcome in futures::future::join_all(receives).await {
                 match outcome {
-                    Ok(Some(received)) => {
-                        all_full &= received.is_full;
+                    Ok(Some((is_full, sorted))) => {
+                        all_full &= is_full;
                         is_empty = false;
-                        if let Some(more) = self.sort(received) {
+                        if let Some(more) = sorted {
                             gathered.append(more);
                         }
                     }

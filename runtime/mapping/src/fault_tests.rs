@@ -13,7 +13,7 @@ use wasmill_queue::Queue;
 
 use crate::door::{Door, Doors, Remote};
 use crate::line_tests::{Bench, handler, until};
-use crate::mapping::MappingStatus;
+use crate::mapping::{MappingOptions, MappingStatus, start};
 use crate::permits::Permits;
 
 #[tokio::test(start_paused = true)]
@@ -100,4 +100,25 @@ async fn a_dead_letter_that_cannot_be_moved_returns_when_its_visibility_ends() {
     assert_eq!(begin.elapsed().as_secs(), 30);
     mapping.drain(Duration::from_secs(60)).await;
     assert_eq!(bench.counts(), (0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_does_not_wait_for_messages_is_not_asked_in_a_loop() {
+    for window in [Duration::ZERO, Duration::from_secs(30)] {
+        let bench = Bench::new(30).await;
+        bench.send(["x".to_owned()]).await;
+        let remote = Arc::new(Remote::new(&bench.queue));
+        let answer = handler(|_| async { Ok(Reply::Json(String::new())) });
+        let options = bench.options(Arc::clone(&remote) as Arc<dyn Queue>, &Permits::new(4), answer);
+        let mapping = start(MappingOptions { window, ..options });
+        sleep(Duration::from_secs(1)).await;
+        remote.doors().receive = Door::Empty;
+        sleep(Duration::from_secs(100)).await;
+        let calls = remote.calls().receive.len();
+        assert!((80..110).contains(&calls), "{calls} in 100 s, window {window:?}");
+        let begin = Instant::now();
+        mapping.drain(Duration::from_secs(30)).await;
+        assert!(begin.elapsed() < Duration::from_secs(1));
+        assert_eq!(bench.counts(), (0, 0, 0));
+    }
 }

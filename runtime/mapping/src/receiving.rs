@@ -30,6 +30,8 @@ const SHORT_POLL: Duration = Duration::from_secs(1);
 const FIRM_FOR: Duration = Duration::from_millis(200);
 /// The most that a window's first receive asks for: how long its messages are is known after it only.
 const FIRST_MAX: u32 = 100;
+/// The pause after a long poll that did not wait.
+const EARLY_PAUSE: Duration = Duration::from_secs(1);
 /// Receives at a time that fill one window from a remote queue.
 const FILLERS_MAX: usize = 16;
 
@@ -147,6 +149,7 @@ impl Receiving {
             Err(error) => return Asked::Failed(error),
         };
         let wait = if is_local { Duration::ZERO } else { wait };
+        let asked_at = Instant::now();
         let mut receive = std::pin::pin!(self.source.receive(quota, wait));
         let early = if is_local {
             Some(receive.as_mut().await)
@@ -166,8 +169,25 @@ impl Receiving {
         };
         match answer {
             Ok(Some(received)) => Asked::Some(received, ticket),
-            Ok(None) => Asked::Nothing,
+            Ok(None) => {
+                drop(ticket);
+                self.after_nothing(wait.saturating_sub(asked_at.elapsed())).await;
+                Asked::Nothing
+            }
             Err(error) => Asked::Failed(error),
+        }
+    }
+
+    /// Waits a little where a queue that was to wait for messages says earlier that there are none: some services do so
+    /// each time, and would be asked in a loop.
+    async fn after_nothing(&self, early: Duration) {
+        if early.is_zero() {
+            return;
+        }
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => {}
+            () = sleep(early.min(EARLY_PAUSE)) => {}
         }
     }
 
@@ -280,26 +300,34 @@ impl Receiving {
                 quota = quota => quota,
                 () = sleep_until(closes_at) => return Closed::Window,
             };
-            // Whole seconds are what SQS knows: the last part of one is waited here.
+            // Whole seconds are what SQS knows: the last part of one is waited here. Several receives wait for each other,
+            // so none of them waits long.
+            let longest = if fillers > 1 { SHORT_POLL } else { LONG_POLL };
             let wait = if capabilities.signals_readiness {
                 Duration::ZERO
             } else {
-                Duration::from_secs(left.as_secs()).min(LONG_POLL)
+                Duration::from_secs(left.as_secs()).min(longest)
             };
             let mut receives = Vec::new();
             let mut asked = 0;
             while asked < quota && receives.len() < fillers {
                 let some = (quota - asked).min(capabilities.receive_max);
-                receives.push(self.source.receive(some, wait));
+                // Leased from the moment it is here, however long the others wait.
+                receives.push(async move {
+                    let received = self.source.receive(some, wait).await?;
+                    Ok(received.map(|received| (received.is_full, self.sort(received))))
+                });
                 asked += some;
             }
             self.source.give_back_quota(quota - asked);
-            let (mut all_full, mut failure) = (true, None);
+            let (mut all_full, mut is_empty, mut failure) = (true, true, None);
+            let asked_at = Instant::now();
             for outcome in futures::future::join_all(receives).await {
                 match outcome {
-                    Ok(Some(received)) => {
-                        all_full &= received.is_full;
-                        if let Some(more) = self.sort(received) {
+                    Ok(Some((is_full, sorted))) => {
+                        all_full &= is_full;
+                        is_empty = false;
+                        if let Some(more) = sorted {
                             gathered.append(more);
                         }
                     }
@@ -311,6 +339,9 @@ impl Receiving {
             if let Some(error) = failure {
                 self.source.failed(&error);
                 return Closed::Early;
+            }
+            if is_empty {
+                self.after_nothing(wait.saturating_sub(asked_at.elapsed())).await;
             }
             fillers = if all_full { (fillers * 2).min(FILLERS_MAX) } else { 1 };
             if !all_full && wait.is_zero() && !capabilities.signals_readiness {

@@ -137,6 +137,27 @@ async fn a_receive_that_fails_while_a_window_fills_loses_nothing_that_came_besid
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_one_receive_brought_to_a_window_is_held_while_another_still_waits() {
+    let bench = Bench::with_receives(5, 1).await;
+    bench.send(numbers(20)).await;
+    let (runs, handler) = succeeding(s(1));
+    let permits = Permits::new(1);
+    let remote: Arc<dyn Queue> = Arc::new(Remote::new(&bench.queue));
+    let begin = Instant::now();
+    let mapping = start(MappingOptions { batch_size: 43, window: s(31), ..bench.options(remote, &permits, handler) });
+    // Two receives fill the window by now.
+    sleep(Duration::from_millis(200)).await;
+    bench.send((20..22).map(|n| n.to_string())).await;
+    sleep(s(30)).await;
+    assert_eq!((bench.counts(), runs.lock().unwrap().len()), ((0, 22, 0), 0));
+    sleep(s(2)).await;
+    assert_eq!(times(&runs, begin), [(31, 22)]);
+    drain(&mapping, &permits, s(60)).await;
+    assert_eq!(bodies(&runs).into_iter().collect::<BTreeSet<_>>().len(), 22);
+    assert_eq!(bench.dead.describe().unwrap().visible, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn filtered_messages_do_not_count_and_go_where_they_are_told() {
     for case in ["delete", "keep", "forward"] {
         for is_remote in [0, 1] {

@@ -42,6 +42,8 @@ pub(super) struct Profile {
     pub(super) keeps_filtered: bool,
     pub(super) messages: u64,
     pub(super) restarts: u64,
+    /// Another mapping of the same function, on a queue of its own.
+    pub(super) has_sibling: bool,
     /// Of a hundred invocations, so many take longer than the visibility timeout.
     pub(super) slow_handler: u64,
     /// Of a hundred invocations, so many fail whole.
@@ -94,6 +96,7 @@ impl Profile {
             keeps_filtered: max_receive_count < 100 && rng.percent(30),
             messages: rng.between(5, 40),
             restarts: if rng.percent(40) { rng.between(1, 3) } else { 0 },
+            has_sibling: rng.percent(30),
             slow_handler: rng.pick(&[0, 0, 5, 20]),
             handler_fails: rng.pick(&[0, 5, 30, 60]),
             faults,

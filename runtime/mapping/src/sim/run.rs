@@ -7,8 +7,9 @@ use tokio::time::{Instant, sleep};
 use tower::service_fn;
 use tower::util::BoxCloneSyncService;
 use wasmill_event::{Fault, FaultKind, Invocation, Payload, Record, Reply, Verdict};
-use wasmill_queue::{OutgoingMessage, Queue, ReceiveRequest};
+use wasmill_queue::{LocalQueue, OutgoingMessage, Queue, ReceiveRequest};
 
+use crate::door::Remote;
 use crate::filter::Filters;
 use crate::intake::OnFiltered;
 use crate::invoke::Handler;
@@ -34,6 +35,7 @@ pub(super) async fn run(seed: u64) -> (Vec<String>, Vec<String>) {
     world.lock().unwrap().note(format!("{profile:?}"));
     let permits = Permits::new(profile.permits);
     let mut mapping = begin(&bench, &world, &permits);
+    let sibling = if profile.has_sibling { Some(Sibling::start(&bench, &world, &permits).await) } else { None };
     let mut sent = Vec::new();
     let mut restarts = profile.restarts;
     let until = Instant::now() + TROUBLE;
@@ -45,6 +47,9 @@ pub(super) async fn run(seed: u64) -> (Vec<String>, Vec<String>) {
         sleep(Duration::from_millis(pause_ms)).await;
         let count = count.min(profile.messages - sent.len() as u64);
         send(&bench, &world, count, &mut sent).await;
+        if let Some(sibling) = &sibling {
+            sibling.send(count).await;
+        }
         if restarts > 0 && restarts_now {
             restarts -= 1;
             end(&mapping, &permits, &world, Duration::from_secs(grace_s)).await;
@@ -58,7 +63,7 @@ pub(super) async fn run(seed: u64) -> (Vec<String>, Vec<String>) {
         world.note("all is well");
     }
     let recovery = Instant::now();
-    while bench.counts() != (0, 0, 0) {
+    while bench.counts() != (0, 0, 0) || sibling.as_ref().is_some_and(|sibling| !sibling.is_idle()) {
         if recovery.elapsed() > RECOVERY_MAX {
             let counts = bench.counts();
             world.lock().unwrap().is_wrong(format!("not empty after {RECOVERY_MAX:?}: {counts:?}"));
@@ -72,11 +77,51 @@ pub(super) async fn run(seed: u64) -> (Vec<String>, Vec<String>) {
     if on_wheel > 0 {
         world.lock().unwrap().is_wrong(format!("{on_wheel} leases on the wheel of an idle mapping"));
     }
+    if let Some(sibling) = &sibling {
+        // First: the permits of both are counted when the mapping has ended.
+        sibling.mapping.drain(Duration::from_secs(60)).await;
+    }
     end(&mapping, &permits, &world, Duration::from_secs(60)).await;
     let dead = dead_bodies(&bench).await;
     let mut world = world.lock().unwrap();
     world.is_over(&sent, &dead);
     (std::mem::take(&mut world.trace), std::mem::take(&mut world.wrong))
+}
+
+/// Another mapping of the function, whose queue and batches are well.
+struct Sibling {
+    queue: LocalQueue,
+    mapping: Mapping,
+}
+
+impl Sibling {
+    async fn start(bench: &Bench, world: &Shared, permits: &Permits) -> Self {
+        let queue = bench.broker.create_queue("sibling", &[], &[]).await.unwrap();
+        let is_remote = world.lock().unwrap().rng.percent(50);
+        let behind: Arc<dyn Queue> = if is_remote { Arc::new(Remote::new(&queue)) } else { Arc::new(queue.clone()) };
+        let world = Arc::clone(world);
+        let handler = BoxCloneSyncService::new(service_fn(move |invocation: Invocation| {
+            let Payload::Batch { records, .. } = invocation.payload else { panic!("a mapping sends batches") };
+            world.lock().unwrap().sibling_begins(records.len());
+            let world = Arc::clone(&world);
+            async move {
+                sleep(Duration::from_millis(700)).await;
+                world.lock().unwrap().sibling_ends();
+                Ok(Reply::Json(String::new()))
+            }
+        }));
+        Self { mapping: start(bench.options(behind, permits, handler)), queue }
+    }
+
+    async fn send(&self, count: u64) {
+        let message = |n: u64| OutgoingMessage { body: n.to_string(), ..OutgoingMessage::default() };
+        self.queue.send((0..count).map(message).collect()).await.unwrap();
+    }
+
+    fn is_idle(&self) -> bool {
+        let counts = self.queue.describe().unwrap();
+        (counts.visible, counts.in_flight) == (0, 0)
+    }
 }
 
 fn begin(bench: &Bench, world: &Shared, permits: &Permits) -> Mapping {
@@ -109,7 +154,8 @@ async fn end(mapping: &Mapping, permits: &Permits, world: &Shared, grace: Durati
     if began.elapsed() > most {
         world.is_wrong(format!("a drain took {:?} with a grace of {grace:?}", began.elapsed()));
     }
-    if (on_wheel, held) != (0, 0) {
+    // A sibling that runs on holds its own.
+    if on_wheel > 0 || (held > 0 && !(world.in_trouble && world.profile.has_sibling)) {
         world.is_wrong(format!("after a drain {on_wheel} leases and {held} permits are left"));
     }
 }

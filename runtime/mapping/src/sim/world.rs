@@ -2,7 +2,7 @@
 //!
 //! * A message is deleted only after a verdict that says so, and buried only after one that says that.
 //! * In the end every message was done or is in the dead-letter queue, once; there without a verdict only after its receives.
-//! * No more invocations run than there are permits, and no batch is longer than it may be.
+//! * No more invocations run than there are permits, a sibling's too, and no batch is longer than it may be.
 //! * In a message group nothing runs before all before it are done, dead, or in front of it in its batch.
 //! * What was done does not run again, unless the mapping was started anew, the queue handed it out twice or the lease
 //!   was lost.
@@ -39,6 +39,7 @@ pub(super) struct World {
     /// Ran although one before it had neither been done nor was in front of it: that one must have died.
     jumped: BTreeSet<(String, String)>,
     running: u32,
+    sibling_running: u32,
     groups_running: BTreeMap<String, u32>,
 }
 
@@ -59,6 +60,7 @@ impl World {
             dead: BTreeSet::new(),
             jumped: BTreeSet::new(),
             running: 0,
+            sibling_running: 0,
             groups_running: BTreeMap::new(),
         }
     }
@@ -114,10 +116,7 @@ impl World {
         let bodies: Vec<&str> = records.iter().map(|record| record.body.as_str()).collect();
         self.note(format!("run {bodies:?}"));
         self.running += 1;
-        let most = self.profile.maximum_concurrency.unwrap_or(self.profile.permits);
-        if self.running > most {
-            self.is_wrong(format!("{} invocations with {most} permits", self.running));
-        }
+        self.within_permits();
         if records.is_empty() || records.len() > self.profile.batch_size as usize {
             self.is_wrong(format!("{} records", records.len()));
         }
@@ -145,6 +144,23 @@ impl World {
                 }
             }
         }
+    }
+
+    fn within_permits(&mut self) {
+        let (running, beside, permits) = (self.running, self.sibling_running, self.profile.permits);
+        if running + beside > permits || running > self.profile.maximum_concurrency.unwrap_or(permits) {
+            self.is_wrong(format!("{running} invocations and {beside} of the sibling with {permits} permits"));
+        }
+    }
+
+    pub(super) fn sibling_begins(&mut self, records: usize) {
+        self.note(format!("sibling runs {records}"));
+        self.sibling_running += 1;
+        self.within_permits();
+    }
+
+    pub(super) fn sibling_ends(&mut self) {
+        self.sibling_running -= 1;
     }
 
     fn in_order(&mut self, body: &str, in_front: &[&str]) {

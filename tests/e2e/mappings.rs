@@ -96,3 +96,38 @@ async fn a_config_that_is_read_again_changes_mappings_without_dropping_what_is_h
     worker.assert_sound().await;
     worker.stop().await;
 }
+
+#[tokio::test]
+async fn a_stored_mapping_whose_queue_is_gone_shows_in_readyz_until_the_queue_is_back() {
+    let home = Home::new();
+    let config = ON_DISK.to_owned() + &function("orders", "faulty", "");
+    let worker = home.run(&config).await;
+    worker.sqs().create("made", &[]).await;
+    let body = r#"{"EventSourceArn":"arn:aws:sqs:us-east-1:000000000000:made","FunctionName":"orders"}"#;
+    let made = exchange(worker.sqs_address(), "POST", PATH, &[], body.as_bytes()).await.unwrap();
+    assert_eq!(made.status, 202, "{}", made.body);
+    worker.stop().await;
+    // The queue goes while the worker is down.
+    let server = home.serve(&["--data-dir", "data", "--listen", "127.0.0.1:0"]).await;
+    let sqs = server.sqs();
+    sqs.client().delete_queue().queue_url(sqs.url("made")).send().await.unwrap();
+    server.stop().await;
+
+    let mut worker = home.launch(&config);
+    eventually(PATIENCE, async || {
+        let said = worker.log().events("a mapping does not run");
+        holds(!said.is_empty(), || "nothing said of the mapping".to_owned())
+    })
+    .await;
+    let address = worker.log().events("SQS listening")[0].field("address").to_owned();
+    let sqs = support::Sqs::at(&format!("http://{address}"));
+    let admin = worker.log().events("metrics and health listening")[0].field("address").parse().unwrap();
+    let shown = support::http::get(admin, "/readyz").await.unwrap();
+    assert_eq!(shown.status, 503, "{}", shown.body);
+    assert!(shown.body.contains("mapping made/orders"), "{}", shown.body);
+    sqs.create("made", &[]).await;
+    worker.wait_until_ready().await;
+    worker.sqs().send("made", "plain").await;
+    worker.sqs().wait_for_counts(PATIENCE, "made", Counts::EMPTY).await;
+    worker.stop().await;
+}

@@ -168,7 +168,7 @@ async fn impose(
     resources: &wasmill_lambda::Registry,
 ) -> Result<(), CliError> {
     let feeds = feeds::find(config, broker).await?;
-    let owned: Vec<_> = feeds.iter().map(|feed| (feed.queue.arn().to_string(), feed.spec.clone())).collect();
+    let owned: Vec<_> = feeds.iter().map(|feed| (feed.arn.to_string(), feed.spec.clone())).collect();
     let (configurations, news): (Vec<_>, Vec<bool>) = fleet.own(&owned).into_iter().unzip();
     let wanted = configurations.clone();
     let ownership = resources.own(configurations).await.map_err(|error| CliError::unavailable(error.to_string()))?;

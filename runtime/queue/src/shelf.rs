@@ -467,7 +467,9 @@ impl Shelf {
     /// Notes when a message becomes visible, and sweeps out the notes that no longer hold once they are the majority.
     fn hide(&mut self, seq: Seq, visible_tick_ms: u64) {
         self.hidden.push(Reverse((visible_tick_ms, seq)));
-        let waiting = usize::try_from(self.counts.delayed + self.counts.in_flight).unwrap_or(usize::MAX);
+        // What is leaving keeps its note: were it not counted, each message that is handed out meanwhile would sweep.
+        let visible = usize::try_from(self.counts.visible).unwrap_or(usize::MAX);
+        let waiting = self.entries.len().saturating_sub(visible);
         if self.hidden.len() <= waiting.saturating_mul(2).saturating_add(SLACK) {
             return;
         }

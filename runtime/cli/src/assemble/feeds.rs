@@ -15,26 +15,37 @@ use crate::error::CliError;
 pub(super) struct Feed<'c> {
     pub(super) spec: &'c MappingSpec,
     pub(super) function: &'c config::FunctionSpec,
-    pub(super) queue: Arc<dyn Queue>,
+    pub(super) arn: QueueArn,
 }
 
-/// Finds the queue of every mapping, and looks at those that are to poll.
+/// Finds the queue of every mapping, and looks at those that are to poll. A disabled one is not asked for where its ARN is
+/// known: it may be an example, or its service away.
 pub(super) async fn find<'c>(config: &'c Config, broker: Option<&Broker>) -> Result<Vec<Feed<'c>>, CliError> {
     let mut feeds: Vec<Feed<'_>> = Vec::new();
     for spec in &config.mappings {
         let function = config.functions.iter().find(|function| function.name == spec.function_name);
         let function = function.ok_or_else(|| CliError::internal("a mapping's function was not loaded"))?;
-        let queue = source(spec, broker).await?;
-        let arn = queue.arn().clone();
-        if let Some(first) = feeds.iter().find(|feed| *feed.queue.arn() == arn && feed.function.name == function.name) {
+        let known = match &spec.source {
+            MappingSource::Remote(RemoteQueue { address: RemoteAddress::Arn { arn, .. }, .. }) if !spec.enabled => {
+                Some(QueueArn::parse(arn).map_err(|error| CliError::internal(error.to_string()))?)
+            }
+            _ => None,
+        };
+        let (arn, queue) = match known {
+            Some(arn) => (arn, None),
+            None => {
+                let queue = source(spec, broker).await?;
+                (queue.arn().clone(), Some(queue))
+            }
+        };
+        if let Some(first) = feeds.iter().find(|feed| feed.arn == arn && feed.function.name == function.name) {
             return Err(twice(&arn, &function.name).at(format!("{} and {}", first.spec.key, spec.key)));
         }
-        if spec.enabled {
-            check_visibility(config, spec, function, &*queue).await?;
-        } else {
-            tracing::info!(mapping = spec.key, "disabled by the config: it does not poll");
+        match queue {
+            Some(queue) if spec.enabled => check_visibility(config, spec, function, &*queue).await?,
+            _ => tracing::info!(mapping = spec.key, "disabled by the config: it does not poll"),
         }
-        feeds.push(Feed { spec, function, queue });
+        feeds.push(Feed { spec, function, arn });
     }
     Ok(feeds)
 }

@@ -43,6 +43,8 @@ pub(crate) struct Fleet {
     /// By queue ARN and function: what the config says of a mapping.
     specs: RwLock<HashMap<(String, String), MappingSpec>>,
     running: Mutex<BTreeMap<String, Running>>,
+    /// Mappings that are to run and do not: what they say in `/readyz`.
+    troubled: Mutex<BTreeMap<String, Component>>,
     /// Everything that may hold messages, also after it was replaced.
     all: Mutex<Vec<Weak<Mapping>>>,
     /// The drains of those that were replaced.
@@ -64,6 +66,7 @@ impl Fleet {
             parts,
             specs: RwLock::default(),
             running: Mutex::default(),
+            troubled: Mutex::default(),
             all: Mutex::default(),
             leaving: TaskTracker::new(),
         }
@@ -268,6 +271,47 @@ impl Engine for Fleet {
     }
 
     async fn run(&self, uuid: &str, mapping: &Configuration) -> Result<(), String> {
+        let begun = self.begin(uuid, mapping).await;
+        self.note_trouble(uuid, mapping, begun.as_ref().err());
+        begun
+    }
+
+    async fn stop(&self, uuid: &str) {
+        if let Some(component) = self.troubled().remove(uuid) {
+            component.retire();
+        }
+        let Some(running) = self.running().remove(uuid) else { return };
+        running.component.retire();
+        running.mapping.drain(self.parts.grace).await;
+    }
+}
+
+impl Fleet {
+    fn troubled(&self) -> MutexGuard<'_, BTreeMap<String, Component>> {
+        self.troubled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows in `/readyz` that a mapping does not run, or that it does after all.
+    fn note_trouble(&self, uuid: &str, mapping: &Configuration, problem: Option<&String>) {
+        let mut troubled = self.troubled();
+        let Some(problem) = problem else {
+            if let Some(component) = troubled.remove(uuid) {
+                component.retire();
+            }
+            return;
+        };
+        // One that runs with its earlier settings says itself how it is.
+        if self.running().contains_key(uuid) {
+            return;
+        }
+        let component = troubled.entry(uuid.to_owned()).or_insert_with(|| {
+            let queue = mapping.event_source_arn.rsplit(':').next().unwrap_or_default();
+            self.parts.readiness.component(format!("mapping {queue}/{}", mapping.function.name))
+        });
+        component.not_ready(problem.clone());
+    }
+
+    async fn begin(&self, uuid: &str, mapping: &Configuration) -> Result<(), String> {
         let options = self.options(uuid, mapping).await?;
         let (queue_arn, function_name) = (mapping.event_source_arn.clone(), mapping.function.name.clone());
         let before = self.running().remove(uuid).map(|before| {
@@ -297,11 +341,5 @@ impl Engine for Fleet {
             self.leaving.spawn(async move { before.drain(grace).await });
         }
         Ok(())
-    }
-
-    async fn stop(&self, uuid: &str) {
-        let Some(running) = self.running().remove(uuid) else { return };
-        running.component.retire();
-        running.mapping.drain(self.parts.grace).await;
     }
 }

@@ -123,8 +123,12 @@ impl Config {
         }
     }
 
-    /// The file of what is changed at run time. None: it is kept in memory, as the queues are.
+    /// The file of what is changed at run time. None: it is kept in memory, as the queues are. A process without functions
+    /// (`queue serve`) has nothing to map, and leaves what another keeps there alone.
     pub(crate) fn state_file(&self) -> Option<PathBuf> {
+        if self.functions.is_empty() {
+            return None;
+        }
         let data_dir = self.local_queue.as_ref().and_then(|local| local.data_dir.clone());
         self.state_dir.clone().or(data_dir).map(|folder| folder.join("state.json"))
     }

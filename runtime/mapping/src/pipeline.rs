@@ -102,6 +102,7 @@ impl Line {
         let invocation = self.invocation(Arc::clone(&batch.records), batch.held.first());
         let request_id = invocation.request_id.clone();
         let mut judgement = self.run(invocation).await;
+        self.adjust_concurrency(&judgement);
         let crashed = judgement.fault.as_ref().is_some_and(bisect::is_crash);
         if crashed && batch.len() > 1 && self.bisect_max_invocations > 0 {
             judgement.verdicts = self.isolate(batch, &request_id).await;
@@ -115,13 +116,17 @@ impl Line {
 
     async fn run(&self, invocation: Invocation) -> Judgement {
         let Ok(judgement) = self.judge.clone().oneshot(invocation).await;
+        judgement
+    }
+
+    /// A failing function backs off: once per batch, however often parts of it were run.
+    fn adjust_concurrency(&self, judgement: &Judgement) {
         match &judgement.fault {
             Some(fault) if !self.reports_item_failures || fault.kind == FaultKind::Host => self.permits.shrink(),
             Some(_) => {}
             None => self.permits.grow(),
         }
         self.metrics.allowed(self.permits.allowed());
-        judgement
     }
 
     /// Finds what the handler crashes on; the verdicts of all.

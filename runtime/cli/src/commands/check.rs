@@ -15,16 +15,20 @@ use crate::error::{CliError, ErrorKind};
 pub(crate) async fn check(args: &CheckArgs) -> Result<ExitCode, CliError> {
     match (assemble::prepare_file(&args.config).await?, args.json) {
         (Ok(prepared), false) => {
+            let outcomes = dry_run(args, &prepared.config).await?;
             for warning in &prepared.config.warnings {
                 print_line(format_args!("warning: {warning}"))?;
             }
             print_line(format_args!("{}: no mistakes", args.config.display()))?;
-            dry_run(args, &prepared.config).await
+            outcomes.iter().try_for_each(|outcome| outcome.tell(args.json))?;
+            Ok(ExitCode::SUCCESS)
         }
         (Ok(prepared), true) => {
+            let outcomes = dry_run(args, &prepared.config).await?;
             let warnings: Vec<_> = prepared.config.warnings.iter().map(Finding::to_json).collect();
             print_line(json!({"mistakes": [], "warnings": warnings}))?;
-            dry_run(args, &prepared.config).await
+            outcomes.iter().try_for_each(|outcome| outcome.tell(args.json))?;
+            Ok(ExitCode::SUCCESS)
         }
         (Err(mistakes), false) => Err(mistakes.into()),
         (Err(mistakes), true) => {
@@ -37,9 +41,10 @@ pub(crate) async fn check(args: &CheckArgs) -> Result<ExitCode, CliError> {
     }
 }
 
-async fn dry_run(args: &CheckArgs, config: &Config) -> Result<ExitCode, CliError> {
-    if let Some(queue) = &args.against {
-        dry_run::run(args, config, queue).await?;
+/// What filters would do; none without `--against`.
+async fn dry_run<'c>(args: &CheckArgs, config: &'c Config) -> Result<Vec<dry_run::Outcome<'c>>, CliError> {
+    match &args.against {
+        Some(queue) => dry_run::run(args, config, queue).await,
+        None => Ok(Vec::new()),
     }
-    Ok(ExitCode::SUCCESS)
 }

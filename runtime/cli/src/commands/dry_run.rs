@@ -18,8 +18,9 @@ use crate::error::CliError;
 const NAMED_MAX: usize = 5;
 
 /// What one mapping's filters do with the sample.
-struct Outcome<'c> {
+pub(super) struct Outcome<'c> {
     mapping: &'c MappingSpec,
+    sample: usize,
     /// By filter.
     matched: Vec<usize>,
     /// Ids of messages that none matched.
@@ -27,7 +28,7 @@ struct Outcome<'c> {
 }
 
 /// Runs the filters of every mapping from that queue over a sample of its messages.
-pub(super) async fn run(args: &CheckArgs, config: &Config, against: &str) -> Result<(), CliError> {
+pub(super) async fn run<'c>(args: &CheckArgs, config: &'c Config, against: &str) -> Result<Vec<Outcome<'c>>, CliError> {
     let name = against.rsplit(['/', ':']).next().unwrap_or_default();
     let mappings: Vec<&MappingSpec> =
         config.mappings.iter().filter(|mapping| mapping.source.queue_name() == name).collect();
@@ -36,7 +37,7 @@ pub(super) async fn run(args: &CheckArgs, config: &Config, against: &str) -> Res
         return Err(CliError::usage(what).with_mend("name a queue that one of its mappings has as event_source_arn"));
     }
     let messages = peek::messages(&PeekArgs {
-        queue: against.to_owned(),
+        queue: if args.receive { against } else { name }.to_owned(),
         max: args.sample,
         state: None,
         admin_url: args.admin_url.clone(),
@@ -47,11 +48,7 @@ pub(super) async fn run(args: &CheckArgs, config: &Config, against: &str) -> Res
     })
     .await?;
     let records: Vec<Record> = messages.iter().map(record).collect();
-    for mapping in mappings {
-        let outcome = judge(mapping, &records)?;
-        if args.json { print_line(outcome.to_json(records.len()))? } else { outcome.print(records.len())? }
-    }
-    Ok(())
+    mappings.into_iter().map(|mapping| judge(mapping, &records)).collect()
 }
 
 /// With `--receive`: how long a message is hidden if it cannot be given back.
@@ -60,7 +57,8 @@ const HIDDEN_SECONDS: u32 = 30;
 fn judge<'c>(mapping: &'c MappingSpec, records: &[Record]) -> Result<Outcome<'c>, CliError> {
     let filters = Filters::parse(&mapping.filter_patterns)
         .map_err(|error| CliError::config(error.to_string()).at(&mapping.key))?;
-    let mut outcome = Outcome { mapping, matched: vec![0; filters.len().max(1)], unmatched: Vec::new() };
+    let mut outcome =
+        Outcome { mapping, sample: records.len(), matched: vec![0; filters.len().max(1)], unmatched: Vec::new() };
     for record in records {
         match filters.first_match(record) {
             Some(index) => outcome.matched[index] += 1,
@@ -79,7 +77,13 @@ impl Outcome<'_> {
         }
     }
 
-    fn print(&self, sample: usize) -> Result<(), CliError> {
+    /// For people, or one JSON object.
+    pub(super) fn tell(&self, as_json: bool) -> Result<(), CliError> {
+        if as_json { print_line(self.to_json()) } else { self.print() }
+    }
+
+    fn print(&self) -> Result<(), CliError> {
+        let sample = self.sample;
         let (mapping, handled) = (self.mapping, self.matched.iter().sum::<usize>());
         print_line(format_args!("{} ({}): a sample of {sample} messages", mapping.key, mapping.function_name))?;
         print_line(format_args!("  {handled} would be handled"))?;
@@ -93,10 +97,10 @@ impl Outcome<'_> {
         Ok(())
     }
 
-    fn to_json(&self, sample: usize) -> Value {
+    fn to_json(&self) -> Value {
         json!({
             "mapping": self.mapping.key,
-            "sample": sample,
+            "sample": self.sample,
             "matched_by_filter": self.matched,
             "unmatched": self.unmatched,
             "on_filtered": self.fate(),

@@ -131,3 +131,45 @@ async fn a_stored_mapping_whose_queue_is_gone_shows_in_readyz_until_the_queue_is
     worker.sqs().wait_for_counts(PATIENCE, "made", Counts::EMPTY).await;
     worker.stop().await;
 }
+
+#[tokio::test]
+async fn aws_cli_makes_pauses_and_deletes_a_mapping() {
+    let test = "aws_cli_makes_pauses_and_deletes_a_mapping";
+    if Client::AwsCli.program(test).is_none() {
+        return;
+    }
+    let config = ON_DISK.to_owned() + &queue("made", "") + &function("orders", "faulty", "");
+    let worker = Wasmill::start(&config).await;
+    let endpoint = worker.endpoint();
+    let aws = async |arguments: &[&str]| {
+        let mut command = Client::AwsCli.program(test).unwrap();
+        command.args(["--endpoint-url", &endpoint, "--output", "json", "lambda"]).args(arguments);
+        tokio::task::spawn_blocking(move || run(&mut command, "")).await.unwrap()
+    };
+    let arn = support::sqs::arn("made");
+    let create = ["create-event-source-mapping", "--event-source-arn", &arn, "--function-name", "orders"];
+    let made = aws(&create).await.json();
+    assert_eq!((&made["State"], &made["BatchSize"]), (&"Creating".into(), &10.into()));
+    let uuid = made["UUID"].as_str().unwrap();
+    let state = async |expected: &str| {
+        eventually(PATIENCE, async || {
+            let found = aws(&["get-event-source-mapping", "--uuid", uuid]).await.json();
+            holds(found["State"] == expected, || format!("{found}"))
+        })
+        .await;
+    };
+    state("Enabled").await;
+    aws(&create).await.assert_fails(255, &["ResourceConflictException", uuid]);
+    let paused = aws(&["update-event-source-mapping", "--uuid", uuid, "--no-enabled"]).await.json();
+    assert_eq!(paused["State"], "Disabling");
+    state("Disabled").await;
+    let listed = aws(&["list-event-source-mappings", "--function-name", "orders"]).await.json();
+    assert_eq!(listed["EventSourceMappings"][0]["UUID"], uuid);
+    assert_eq!(aws(&["delete-event-source-mapping", "--uuid", uuid]).await.json()["State"], "Deleting");
+    eventually(PATIENCE, async || {
+        let listed = aws(&["list-event-source-mappings"]).await.json();
+        holds(listed["EventSourceMappings"] == serde_json::json!([]), || format!("{listed}"))
+    })
+    .await;
+    worker.stop().await;
+}

@@ -1,7 +1,7 @@
-//! One invocation: a slot, a fresh store, the call against the clock, and what came of it.
+//! One invocation: an instance that rests or a place for a fresh one, the call against the clock, and what came of it.
 //!
-//! The guest runs as a task of the sandbox's own runtime. Nothing of an invocation outlives it: the store goes
-//! whether the guest answered, trapped, timed out or was given up by its caller. There is no reuse of instances.
+//! The guest runs as a task of the sandbox's own runtime. Unless the function keeps instances warm nothing of an invocation
+//! outlives it: the store goes whether the guest answered, trapped, timed out or was given up by its caller.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -9,34 +9,38 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{JoinError, JoinHandle};
 use wasmill_event::{Fault, FaultKind, Invocation, Payload, Reply, lambda_event};
-use wasmtime::{InstancePre, Store};
-use wasmtime_wasi::I32Exit;
-use wasmtime_wasi::p2::bindings::CommandPre;
 
-use crate::bindings::LambdaHandlerPre;
-use crate::bindings::wasmill::handler::types::Context;
-use crate::component::Handler;
 use crate::error::{Circumstances, command_failed, fault_of, handler_error, one_line};
 use crate::function::FunctionShared;
-use crate::host::{Host, Streams, invocation_environment};
-use crate::limits::{Limiter, MIB};
-use crate::metrics::Usage;
-use crate::output::{Channel, Logs, ReplyBuffer, Speaker};
+use crate::host::invocation_environment;
+use crate::instance::{Answer, Instance};
+use crate::limits::MIB;
+use crate::metrics::{Start, Usage};
+use crate::output::{Logs, ReplyBuffer};
+use crate::world::Context;
 
-/// What a guest may hand to the host in one call besides a response of full length: room for a large write.
-const HANDOVER_BYTES: usize = 4 << 20;
-
-/// Calls the function: waits for a slot, then runs the guest on the sandbox's threads. Dropping the future stops the
+/// Calls the function: waits for a place, then runs the guest on the sandbox's threads. Dropping the future stops the
 /// guest at its next tick.
 pub(crate) async fn invoke(function: Arc<FunctionShared>, invocation: Invocation) -> Result<Reply, Fault> {
-    let slots = function.sandbox.slots();
-    let Ok(permit) = slots.acquire_many_owned(function.slots).await else {
-        return Err(Fault::new(FaultKind::Host, "the sandbox is closed"));
+    let seat = match function.resting.as_ref().and_then(|resting| resting.take()) {
+        Some(instance) => Seat::Warm(Box::new(instance)),
+        None => match function.sandbox.places(&function.home, function.places).await {
+            Some(place) => Seat::Empty(place),
+            None => return Err(Fault::new(FaultKind::Host, "the sandbox is closed")),
+        },
     };
     let runtime = function.sandbox.guest_runtime().clone();
     // The caller's half keeps the function, and with it the runtime, until the guest's half is done.
-    let mut guest = AbortOnDrop(runtime.spawn(run(function.clone(), invocation, permit)));
+    let mut guest = AbortOnDrop(runtime.spawn(run(function.clone(), invocation, seat)));
     (&mut guest.0).await.unwrap_or_else(|error| Err(task_fault(error)))
+}
+
+/// Where an invocation takes place.
+enum Seat {
+    /// In an instance that has answered before.
+    Warm(Box<Instance>),
+    /// In a fresh one.
+    Empty(OwnedSemaphorePermit),
 }
 
 /// A guest's task, stopped when nobody waits for it any more.
@@ -60,119 +64,92 @@ fn task_fault(error: JoinError) -> Fault {
     Fault::new(FaultKind::Host, one_line(&format!("the runtime panicked during the call: {said}"), 1024))
 }
 
-/// The guest's half. The permit is declared first, so that it goes last: after the store has given its slot back.
-async fn run(
-    function: Arc<FunctionShared>,
-    invocation: Invocation,
-    permit: OwnedSemaphorePermit,
-) -> Result<Reply, Fault> {
-    let _permit = permit;
+/// The guest's half.
+async fn run(function: Arc<FunctionShared>, invocation: Invocation, seat: Seat) -> Result<Reply, Fault> {
     let spec = &function.spec;
-    let Invocation { request_id, payload, trace_id } = invocation;
-    let event = match payload {
-        Payload::Batch { records, windowed } => lambda_event(&records, windowed),
-        Payload::Json(text) => text,
-    };
-    let running = function.metrics.invocation_started();
-    let logs = Logs::new(
-        Speaker { request_id: request_id.clone(), function: spec.name.clone(), version: spec.version.clone() },
-        &spec.limits,
-    );
+    let Invocation { request_id, payload, trace_id } = &invocation;
+    let start = if matches!(seat, Seat::Warm(_)) { Start::Warm } else { Start::Cold };
+    let running = function.metrics.invocation_started(start);
     let started = Instant::now();
     let deadline_ms = unix_ms_in(spec.timeout);
-    let environment = invocation_environment(&function.environment, &request_id, deadline_ms, trace_id.as_deref());
     let context = Context {
         request_id,
-        function_name: spec.name.clone(),
-        function_version: spec.version.clone(),
-        function_arn: spec.arn.clone(),
+        function_name: &spec.name,
+        function_version: &spec.version,
+        function_arn: &spec.arn,
         deadline_ms,
         memory_limit_mb: spec.memory_mib,
-        trace_id,
+        trace_id: trace_id.as_deref(),
     };
+    tracing::debug!(target: REPORT, request_id, function = spec.name, version = spec.version, "START");
     let reply = ReplyBuffer::new(spec.limits.reply_bytes);
-    let (way_in, stdin, stdout) = match &function.handler {
-        Handler::LambdaJson(pre) => (WayIn::LambdaJson { pre, event, context }, None, logs.stream(Channel::Stdout)),
-        Handler::CommandComponent(pre) => (WayIn::CommandComponent(pre), Some(event), reply.stream()),
-        Handler::CommandModule(pre) => (WayIn::CommandModule(pre), Some(event), reply.stream()),
+    let made = match seat {
+        Seat::Warm(instance) => Ok(*instance),
+        Seat::Empty(place) => {
+            let logs = Logs::new(&spec.name, &spec.version, &spec.limits);
+            if function.handler.is_command() {
+                let event = event_text(payload);
+                let environment =
+                    invocation_environment(&function.environment, request_id, deadline_ms, trace_id.as_deref());
+                Instance::new(&function, place, logs, &environment, Some((&event, &reply)))
+            } else {
+                Instance::new(&function, place, logs, &function.environment, None)
+            }
+        }
     };
-    let streams = Streams { stdin, stdout, stderr: logs.stream(Channel::Stderr) };
+    let mut instance = match made {
+        Ok(instance) => instance,
+        Err(error) => {
+            let fault = Fault::new(FaultKind::Host, one_line(&format!("no sandbox to be had: {error:#}"), 1024));
+            running.ended(Some(fault.kind), Usage::default());
+            return Err(fault);
+        }
+    };
+    instance.logs().begin(request_id);
+
+    let answer = tokio::time::timeout(spec.timeout, instance.call(&function, payload, context)).await;
+
+    let logs = instance.logs().clone();
+    let memory_peak_bytes = instance.memory_bytes();
+    let refused_bytes = instance.limiter().refused_bytes();
     let memory_bytes_max = u64::from(spec.memory_mib) * MIB;
-    let limiter = Limiter::new(memory_bytes_max, spec.limits.table_elements);
-    let mut store = Store::new(function.sandbox.engine(), Host::new(&spec.name, &environment, streams, limiter));
-    store.limiter(|host| &mut host.limiter);
-    store.set_hostcall_fuel(spec.limits.reply_bytes.saturating_add(HANDOVER_BYTES));
-    // At every tick the guest gives way to the others on its thread; the timer below is what ends it.
-    store.set_epoch_deadline(1);
-    store.epoch_deadline_async_yield_and_update(1);
-
-    let answer = tokio::time::timeout(spec.timeout, way_in.call(&mut store)).await;
-
-    let limiter = &store.data().limiter;
-    let memory_peak_bytes = limiter.memory_peak_bytes();
-    let circumstances =
-        Circumstances { memory_bytes_max, refused_bytes: limiter.refused_bytes(), last_words: logs.last_words() };
-    drop(store);
+    let circumstances = Circumstances { memory_bytes_max, refused_bytes, last_words: logs.last_words() };
     logs.finish();
+    // A handler that says it failed is as well as before. After anything else its state is nobody's guess.
+    let is_well = matches!(&answer, Ok(Ok(Answer::Returned(_) | Answer::Judged(_)))) && refused_bytes.is_none();
+    match &function.resting {
+        Some(resting) if is_well => resting.rest(instance, memory_bytes_max),
+        _ => drop(instance),
+    }
     let usage = Usage { duration: started.elapsed(), memory_peak_bytes, output_dropped_bytes: logs.dropped_bytes() };
     let outcome = match answer {
         Err(_elapsed) => Err(timed_out(spec.timeout)),
         Ok(answer) => judge(answer, &reply, spec.limits.reply_bytes, &circumstances),
     };
-    running.ended(outcome.as_ref().err().map(|fault| fault.kind), usage);
+    let kind = outcome.as_ref().err().map(|fault| fault.kind);
+    tracing::debug!(
+        target: REPORT,
+        request_id,
+        function = spec.name,
+        version = spec.version,
+        duration_ms = usage.duration.as_secs_f64() * 1e3,
+        memory_size_mb = spec.memory_mib,
+        memory_peak_mb = memory_peak_bytes.div_ceil(MIB),
+        start = start.as_str(),
+        outcome = kind.map_or("success", FaultKind::as_str),
+        "REPORT"
+    );
+    running.ended(kind, usage);
     outcome
 }
 
-/// A handler with what it is handed other than by its streams and variables.
-enum WayIn<'a> {
-    LambdaJson { pre: &'a LambdaHandlerPre<Host>, event: String, context: Context },
-    CommandComponent(&'a CommandPre<Host>),
-    CommandModule(&'a InstancePre<Host>),
-}
+/// The facts that Lambda writes as START and REPORT lines, one event each.
+const REPORT: &str = "wasmill::report";
 
-/// How a guest ended that did not trap.
-enum Answer {
-    /// The JSON world returned.
-    Returned(Result<String, String>),
-    /// A command ended; its response is what it wrote.
-    Exited(i32),
-}
-
-impl WayIn<'_> {
-    /// Instantiates and calls. Instantiation is inside the timeout too: modules may have start functions.
-    async fn call(self, store: &mut Store<Host>) -> wasmtime::Result<Answer> {
-        match self {
-            Self::LambdaJson { pre, event, context } => {
-                let instance = pre.instantiate_async(&mut *store).await?;
-                Ok(Answer::Returned(instance.call_handle(store, &event, &context).await?))
-            }
-            Self::CommandComponent(pre) => exit_status(run_component(pre, store).await),
-            Self::CommandModule(pre) => exit_status(run_module(pre, store).await),
-        }
-    }
-}
-
-async fn run_component(pre: &CommandPre<Host>, store: &mut Store<Host>) -> wasmtime::Result<i32> {
-    let instance = pre.instantiate_async(&mut *store).await?;
-    let result = instance.wasi_cli_run().call_run(store).await?;
-    Ok(if result.is_ok() { 0 } else { 1 })
-}
-
-async fn run_module(pre: &InstancePre<Host>, store: &mut Store<Host>) -> wasmtime::Result<i32> {
-    let instance = pre.instantiate_async(&mut *store).await?;
-    let start = instance.get_typed_func::<(), ()>(&mut *store, "_start")?;
-    start.call_async(store, ()).await?;
-    Ok(0)
-}
-
-/// A command's exit is an error to wasmtime; to us it is an end like returning from `main`.
-fn exit_status(ended: wasmtime::Result<i32>) -> wasmtime::Result<Answer> {
-    match ended {
-        Ok(status) => Ok(Answer::Exited(status)),
-        Err(error) => match error.downcast_ref::<I32Exit>() {
-            Some(exit) => Ok(Answer::Exited(exit.0)),
-            None => Err(error),
-        },
+fn event_text(payload: &Payload) -> String {
+    match payload {
+        Payload::Batch { records, windowed } => lambda_event(records, *windowed),
+        Payload::Json(text) => text.clone(),
     }
 }
 
@@ -188,7 +165,8 @@ fn judge(
     match answer {
         Ok(Answer::Returned(Ok(text))) if text.len() > reply_bytes_max => Err(reply_too_large(reply_bytes_max)),
         Ok(Answer::Returned(Ok(text))) => Ok(Reply::Json(text)),
-        Ok(Answer::Returned(Err(text))) => Err(handler_error(&text)),
+        Ok(Answer::Judged(Ok(verdicts))) => Ok(Reply::Verdicts(verdicts)),
+        Ok(Answer::Returned(Err(text)) | Answer::Judged(Err(text))) => Err(handler_error(&text)),
         Ok(Answer::Exited(0)) => String::from_utf8(reply.take()).map(Reply::Json).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
             Fault::new(FaultKind::BadReply, format!("the response on stdout is not UTF-8 (byte {at})"))

@@ -1,18 +1,19 @@
 //! From code to something that can be called: compiled, its way in recognised by its types, its imports checked,
 //! pre-instantiated. Whatever would fail at every message fails here, once, with the mend.
-//!
-//! The asynchronous and the typed world are recognised and refused: they are not called yet.
 
-use std::fmt::Write as _;
+use std::sync::Arc;
 
-use wasmtime::component::types::{ComponentFunc, ComponentItem, Type};
-use wasmtime::component::{Component, InstancePre, Linker as ComponentLinker};
-use wasmtime::{Engine, ExternType, Linker as CoreLinker, Module, ResourcesRequired, UnknownImportError};
+use wasmtime::component::types::{ComponentFunc, ComponentItem};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker as ComponentLinker};
+use wasmtime::{
+    Engine, ExternType, Linker as CoreLinker, Module, ResourcesRequired, StoreContextMut, UnknownImportError,
+};
 use wasmtime_wasi::p2::bindings::CommandPre;
 
-use crate::bindings::LambdaHandlerPre;
 use crate::cache::ModuleCache;
 use crate::code::{Format, Source};
+use crate::describe::describe_function;
+use crate::engine::{Home, Sandbox};
 use crate::error::{LoadError, one_line};
 use crate::host::Host;
 
@@ -24,10 +25,22 @@ const LAMBDA_JSON: &str = "func(string, record { request-id: string, function-na
                            function-arn: string, deadline-ms: u64, memory-limit-mb: u32, trace-id: option<string> }) \
                            -> result<string, string>";
 
+/// The type of `handle` in the typed world.
+const MESSAGES: &str = "func(list<record { message-id: string, receipt-handle: string, body: string, attributes: \
+                        list<tuple<string, string>>, message-attributes: list<record { name: string, data-type: string, \
+                        value: variant { text(string), binary(list<u8>) } }>, md5-of-body: string, event-source-arn: \
+                        string, aws-region: string }>, record { request-id: string, function-name: string, \
+                        function-version: string, function-arn: string, deadline-ms: u64, memory-limit-mb: u32, trace-id: \
+                        option<string> }) -> result<list<variant { done, retry(option<u32>), dead-letter(string), release \
+                        }>, string>";
+
 /// What a component should export.
-const EXPECTED: &str = "a component that exports `handle: func(event: string, ctx: context) -> result<string, string>` \
-                        of world wasmill:handler/lambda-handler, or `wasi:cli/run@0.2` (a program with a main: event \
-                        on stdin, response on stdout)";
+const EXPECTED: &str = "a component that exports `handle` of one of the worlds of wit/handler.wit (lambda-handler, \
+                        lambda-handler-async: event and context in, response out; message-handler: messages in, verdicts \
+                        out), or `wasi:cli/run@0.2` (a program with a main: event on stdin, response on stdout)";
+
+/// The interface that gives an interpreter the user's code.
+const SCRIPT: &str = "wasmill:handler/script@0.1.0";
 
 /// What a core module should export.
 const EXPECTED_OF_CORE: &str = "`_start` (a WASI preview-1 command: event on stdin, response on stdout); to use \
@@ -39,6 +52,10 @@ const EXPECTED_OF_CORE: &str = "`_start` (a WASI preview-1 command: event on std
 pub enum FunctionKind {
     /// A component of world `lambda-handler`: JSON in, JSON out.
     LambdaJson,
+    /// A component of world `lambda-handler-async`: the same, lifted asynchronously.
+    LambdaJsonAsync,
+    /// A component of world `message-handler`: messages in, verdicts out.
+    Messages,
     /// A component that exports `wasi:cli/run`: event on stdin, response on stdout.
     CommandComponent,
     /// A core module that exports `_start`: the same, through WASI preview 1.
@@ -51,6 +68,8 @@ impl FunctionKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::LambdaJson => "Lambda JSON component",
+            Self::LambdaJsonAsync => "asynchronous Lambda JSON component",
+            Self::Messages => "typed component",
             Self::CommandComponent => "WASI command component",
             Self::CommandModule => "WASI preview-1 command module",
         }
@@ -59,7 +78,8 @@ impl FunctionKind {
 
 /// A module that is ready to be instantiated.
 pub(crate) enum Handler {
-    LambdaJson(LambdaHandlerPre<Host>),
+    LambdaJson { pre: InstancePre<Host>, export: ComponentExportIndex, is_async: bool },
+    Messages { pre: InstancePre<Host>, export: ComponentExportIndex },
     CommandComponent(CommandPre<Host>),
     CommandModule(wasmtime::InstancePre<Host>),
 }
@@ -67,10 +87,17 @@ pub(crate) enum Handler {
 impl Handler {
     pub(crate) fn kind(&self) -> FunctionKind {
         match self {
-            Self::LambdaJson(_) => FunctionKind::LambdaJson,
+            Self::LambdaJson { is_async: false, .. } => FunctionKind::LambdaJson,
+            Self::LambdaJson { is_async: true, .. } => FunctionKind::LambdaJsonAsync,
+            Self::Messages { .. } => FunctionKind::Messages,
             Self::CommandComponent(_) => FunctionKind::CommandComponent,
             Self::CommandModule(_) => FunctionKind::CommandModule,
         }
+    }
+
+    /// True for a program that runs once and ends.
+    pub(crate) fn is_command(&self) -> bool {
+        matches!(self, Self::CommandComponent(_) | Self::CommandModule(_))
     }
 }
 
@@ -84,84 +111,108 @@ impl Linkers {
     pub(crate) fn new(engine: &Engine) -> wasmtime::Result<Self> {
         let mut component = ComponentLinker::new(engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut component)?;
+        wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut component)?;
+        component.instance(SCRIPT)?.func_wrap("source", |store: StoreContextMut<'_, Host>, (): ()| {
+            let source: Arc<str> = store.data().script.clone().unwrap_or_default();
+            Ok((source,))
+        })?;
         let mut core = CoreLinker::new(engine);
         wasmtime_wasi::p1::add_to_linker_async(&mut core, Host::preview1)?;
         Ok(Self { component, core })
     }
 }
 
-/// A handler and what is known of its needs.
+/// A handler, the engine it was compiled for, and what is known of its needs.
 pub(crate) struct Prepared {
     pub(crate) handler: Handler,
+    pub(crate) home: Arc<Home>,
     pub(crate) cached: bool,
     /// What an instance takes from the pool; unknown for components that are handed modules, which nobody does here.
     pub(crate) resources: Option<ResourcesRequired>,
 }
 
-pub(crate) fn prepare(
-    engine: &Engine,
-    linkers: &Linkers,
-    cache: &ModuleCache,
-    source: &Source,
-) -> Result<Prepared, LoadError> {
-    match source.format {
-        Format::Component => {
-            let loaded = cache.component(engine, source).map_err(|error| not_compiled(source, &error))?;
-            let handler = prepare_component(engine, &linkers.component, &loaded.module, &source.name)?;
-            Ok(Prepared { handler, cached: loaded.cached, resources: loaded.module.resources_required() })
-        }
-        Format::CoreModule => {
-            let loaded = cache.module(engine, source).map_err(|error| not_compiled(source, &error))?;
-            let handler = prepare_module(&linkers.core, &loaded.module, &source.name)?;
-            Ok(Prepared { handler, cached: loaded.cached, resources: Some(loaded.module.resources_required()) })
+/// Prepares code. `has_script`: the function brings the user's code for an interpreter.
+pub(crate) fn prepare(sandbox: &Sandbox, source: &Source, has_script: bool) -> Result<Prepared, LoadError> {
+    let plain = Arc::clone(sandbox.plain());
+    if source.format == Format::CoreModule {
+        let loaded = sandbox.cache().module(plain.engine(), source).map_err(|error| not_compiled(source, &error))?;
+        let handler = prepare_module(&plain.linkers().core, &loaded.module, &source.name)?;
+        let resources = Some(loaded.module.resources_required());
+        return Ok(Prepared { handler, home: plain, cached: loaded.cached, resources });
+    }
+    match prepare_component(plain, sandbox.cache(), source, has_script)? {
+        Some(prepared) => Ok(prepared),
+        None => {
+            let concurrent = sandbox
+                .concurrent()
+                .map_err(|error| LoadError::Invalid { code: source.name.clone(), reason: error.to_string() })?;
+            let prepared = prepare_component(concurrent, sandbox.cache(), source, has_script)?;
+            prepared.ok_or_else(|| LoadError::Invalid {
+                code: source.name.clone(),
+                reason: "it needs more of the component model's asynchrony than there is".to_owned(),
+            })
         }
     }
 }
 
 fn not_compiled(source: &Source, error: &wasmtime::Error) -> LoadError {
-    let reason = one_line(&format!("{error:#}"), REASON_BYTES_MAX);
-    // Such components do not get as far as having types: the validator stops at their first asynchronous builtin.
-    if reason.contains("component model async") {
-        return async_handler(&source.name);
-    }
-    LoadError::Invalid { code: source.name.clone(), reason }
+    LoadError::Invalid { code: source.name.clone(), reason: one_line(&format!("{error:#}"), REASON_BYTES_MAX) }
 }
 
-fn async_handler(code: &str) -> LoadError {
-    LoadError::NotYet {
-        code: code.to_owned(),
-        what: "an asynchronous export (world lambda-handler-async, or WASI 0.3)",
-        mend: "export the synchronous `handle` of world lambda-handler",
-    }
-}
-
+/// None when the component needs an engine with concurrency and this is none.
 fn prepare_component(
-    engine: &Engine,
-    linker: &ComponentLinker<Host>,
-    component: &Component,
-    code: &str,
-) -> Result<Handler, LoadError> {
-    let way_in = recognise(engine, component, code)?;
-    let instance_pre =
-        linker.instantiate_pre(component).map_err(|error| refused_import(engine, component, code, &error))?;
-    let not_bound = |error: wasmtime::Error| LoadError::Invalid {
-        code: code.to_owned(),
-        reason: one_line(&format!("{error:#}"), REASON_BYTES_MAX),
+    home: Arc<Home>,
+    cache: &ModuleCache,
+    source: &Source,
+    has_script: bool,
+) -> Result<Option<Prepared>, LoadError> {
+    let (engine, code) = (home.engine(), source.name.as_str());
+    let is_plain = !home.is_concurrent();
+    let loaded = match cache.component(engine, source) {
+        Ok(loaded) => loaded,
+        // The validator stops at the first asynchronous builtin.
+        Err(error) if is_plain && format!("{error:#}").contains("component model async") => return Ok(None),
+        Err(error) => return Err(not_compiled(source, &error)),
     };
-    bind(way_in, instance_pre).map_err(not_bound)
+    let component = &loaded.module;
+    let way_in = recognise(engine, component, code)?;
+    if is_plain && matches!(way_in, WayIn::LambdaJson { is_async: true }) {
+        return Ok(None);
+    }
+    if !has_script && component.component_type().get_import(engine, SCRIPT).is_some() {
+        return Err(LoadError::Import {
+            code: code.to_owned(),
+            import: format!("`{SCRIPT}`"),
+            hint: "it is an interpreter: name the user's code and its runtime (runtime = \"js\")".to_owned(),
+        });
+    }
+    let instance_pre = home
+        .linkers()
+        .component
+        .instantiate_pre(component)
+        .map_err(|error| refused_import(engine, component, code, &error))?;
+    let handler = bind(way_in, instance_pre).map_err(|error| not_compiled(source, &error))?;
+    let resources = component.resources_required();
+    Ok(Some(Prepared { handler, cached: loaded.cached, resources, home }))
 }
 
-fn bind(way_in: WayIn, instance_pre: InstancePre<Host>) -> wasmtime::Result<Handler> {
+fn bind(way_in: WayIn, pre: InstancePre<Host>) -> wasmtime::Result<Handler> {
+    let export = || {
+        let export = pre.component().get_export_index(None, "handle");
+        export.ok_or_else(|| wasmtime::Error::msg("its export `handle` cannot be found"))
+    };
     Ok(match way_in {
-        WayIn::LambdaJson => Handler::LambdaJson(LambdaHandlerPre::new(instance_pre)?),
-        WayIn::Command => Handler::CommandComponent(CommandPre::new(instance_pre)?),
+        WayIn::LambdaJson { is_async } => Handler::LambdaJson { export: export()?, pre, is_async },
+        WayIn::Messages => Handler::Messages { export: export()?, pre },
+        WayIn::Command => Handler::CommandComponent(CommandPre::new(pre)?),
     })
 }
 
 /// The ways into a component that are called.
 #[derive(Clone, Copy)]
 enum WayIn {
-    LambdaJson,
+    LambdaJson { is_async: bool },
+    Messages,
     Command,
 }
 
@@ -181,7 +232,11 @@ fn recognise(engine: &Engine, component: &Component, code: &str) -> Result<WayIn
             if version.starts_with("0.2.") {
                 return Ok(WayIn::Command);
             }
-            return Err(async_handler(code));
+            return Err(LoadError::NotYet {
+                code: code.to_owned(),
+                what: "a command of WASI 0.3",
+                mend: "build it for WASI 0.2 (wasm32-wasip2)",
+            });
         }
         exports.push(name);
     }
@@ -189,23 +244,16 @@ fn recognise(engine: &Engine, component: &Component, code: &str) -> Result<WayIn
 }
 
 fn recognise_handle(function: &ComponentFunc, code: &str) -> Result<WayIn, LoadError> {
-    if function.async_() {
-        return Err(async_handler(code));
-    }
     let signature = describe_function(function);
-    if signature == LAMBDA_JSON {
-        return Ok(WayIn::LambdaJson);
+    match (signature.as_str(), function.async_()) {
+        (LAMBDA_JSON, is_async) => Ok(WayIn::LambdaJson { is_async }),
+        (MESSAGES, false) => Ok(WayIn::Messages),
+        (_, is_async) => {
+            let manner = if is_async { "async " } else { "" };
+            let found = format!("its export `handle` has the type {manner}{signature}");
+            Err(LoadError::NoHandler { code: code.to_owned(), found, expected: EXPECTED })
+        }
     }
-    let takes_messages = function.params().next().is_some_and(|(_, ty)| matches!(ty, Type::List(_)));
-    if takes_messages {
-        return Err(LoadError::NotYet {
-            code: code.to_owned(),
-            what: "the typed world message-handler",
-            mend: "export `handle` of world lambda-handler (JSON in, JSON out)",
-        });
-    }
-    let found = format!("its export `handle` has the type {signature}");
-    Err(LoadError::NoHandler { code: code.to_owned(), found, expected: EXPECTED })
 }
 
 fn list_exports(names: &[&str]) -> String {
@@ -231,9 +279,7 @@ fn refused_import(engine: &Engine, component: &Component, code: &str, error: &wa
     let interface = import.split_once('@').map_or(import, |(interface, _)| interface);
     let wasi_version = import.starts_with("wasi:").then(|| import.split_once('@').map_or("", |(_, version)| version));
     let hint = match (interface.split_once('/').map_or(interface, |(package, _)| package), wasi_version) {
-        ("wasi:http", _) => {
-            "a handler has no network in this version; let the host's side of the queue make the call".to_owned()
-        }
+        ("wasi:http", _) => "of wasi:http a handler may import 0.2's types and outgoing-handler".to_owned(),
         (_, Some(version)) if version.starts_with("0.3") => {
             "WASI 0.3 is not yet supported by this version; build for WASI 0.2 (wasm32-wasip2)".to_owned()
         }
@@ -242,7 +288,8 @@ fn refused_import(engine: &Engine, component: &Component, code: &str, error: &wa
         ("wasmill:handler", _) => {
             "only its types are to be used; build against the wit/handler.wit of this version".to_owned()
         }
-        _ => "a handler may import WASI 0.2 (cli, clocks, filesystem, io, random, sockets) and nothing else".to_owned(),
+        _ => "a handler may import WASI 0.2 (cli, clocks, filesystem, http, io, random, sockets) and nothing else"
+            .to_owned(),
     };
     LoadError::Import { code: code.to_owned(), import: format!("`{import}`"), hint }
 }
@@ -286,87 +333,5 @@ fn refused_core_import(code: &str, error: &wasmtime::Error) -> LoadError {
         code: code.to_owned(),
         import: format!("`{}::{}`", unknown.module(), unknown.name()),
         hint: hint.to_owned(),
-    }
-}
-
-/// A function's type in WIT's words, without parameter names. Cut when it gets long: types can be nested so that
-/// writing them out takes exponentially more than declaring them.
-fn describe_function(function: &ComponentFunc) -> String {
-    let mut out = String::from("func(");
-    for (index, (_, ty)) in function.params().enumerate() {
-        separate(&mut out, index);
-        describe(&mut out, &ty);
-    }
-    out.push(')');
-    for ty in function.results() {
-        out.push_str(" -> ");
-        describe(&mut out, &ty);
-    }
-    out
-}
-
-fn describe(out: &mut String, ty: &Type) {
-    if out.len() > REASON_BYTES_MAX {
-        if !out.ends_with('…') {
-            out.push('…');
-        }
-        return;
-    }
-    let simple = match ty {
-        Type::Bool => "bool",
-        Type::S8 => "s8",
-        Type::U8 => "u8",
-        Type::S16 => "s16",
-        Type::U16 => "u16",
-        Type::S32 => "s32",
-        Type::U32 => "u32",
-        Type::S64 => "s64",
-        Type::U64 => "u64",
-        Type::Float32 => "f32",
-        Type::Float64 => "f64",
-        Type::Char => "char",
-        Type::String => "string",
-        Type::List(list) => return describe_in(out, "list", &[Some(list.ty())]),
-        Type::Option(option) => return describe_in(out, "option", &[Some(option.ty())]),
-        Type::Result(result) => return describe_in(out, "result", &[result.ok(), result.err()]),
-        Type::Tuple(tuple) => {
-            let types: Vec<Option<Type>> = tuple.types().map(Some).collect();
-            return describe_in(out, "tuple", &types);
-        }
-        Type::Record(record) => {
-            out.push_str("record { ");
-            for (index, field) in record.fields().enumerate() {
-                separate(out, index);
-                let _ = write!(out, "{}: ", field.name);
-                describe(out, &field.ty);
-            }
-            out.push_str(" }");
-            return;
-        }
-        Type::Variant(_) => "variant",
-        Type::Enum(_) => "enum",
-        Type::Flags(_) => "flags",
-        Type::Own(_) | Type::Borrow(_) => "resource",
-        _ => "type of another kind",
-    };
-    out.push_str(simple);
-}
-
-fn describe_in(out: &mut String, name: &str, types: &[Option<Type>]) {
-    out.push_str(name);
-    out.push('<');
-    for (index, ty) in types.iter().enumerate() {
-        separate(out, index);
-        match ty {
-            Some(ty) => describe(out, ty),
-            None => out.push('_'),
-        }
-    }
-    out.push('>');
-}
-
-fn separate(out: &mut String, index: usize) {
-    if index > 0 {
-        out.push_str(", ");
     }
 }

@@ -1,17 +1,20 @@
-//! The sandbox: the one wasmtime engine, the pool of slots, the thread that ticks, and the threads guests run on.
+//! The sandbox: its wasmtime engines with their pools of slots, the threads that tick, and the threads guests run on.
 //!
-//! The pool's limits freeze when the engine is made, so they are ceilings from the configuration, not sums over what
+//! A pool's limits freeze when its engine is made, so they are ceilings from the configuration, not sums over what
 //! happens to be loaded. Guests have a tokio runtime of their own: leases, health and HTTP never queue behind one.
+//!
+//! There are two engines. Components with asynchronous exports need one that supports concurrency, which makes every call
+//! a little dearer: it is made when the first of them is loaded.
 
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::warn;
 use wasmtime::{
     Config, Enabled, Engine, Inlining, InstanceAllocationStrategy, Memory, MemoryType, PoolingAllocationConfig, Store,
@@ -21,7 +24,7 @@ use wasmtime::{
 use crate::cache::ModuleCache;
 use crate::component::Linkers;
 use crate::error::{EngineError, LoadError, one_line};
-use crate::function::{Function, FunctionSpec};
+use crate::function::{Function, FunctionShared, FunctionSpec};
 use crate::limits::{
     CORE_INSTANCES_PER_COMPONENT, MEMORIES_PER_INSTANCE, MIB, TABLE_ELEMENTS_CEILING, TABLES_PER_INSTANCE,
 };
@@ -38,6 +41,9 @@ const SPARE_SLOTS: u32 = 4;
 
 /// Most instances at once: Linux allows a process 65 530 mappings, and a slot in use takes six.
 const INSTANCES_MAX: u32 = 10_000;
+
+/// The same for the engine of asynchronous components, beside the other: their stacks take mappings of their own.
+const CONCURRENT_INSTANCES_MAX: u32 = 2_000;
 
 /// Largest memory a slot is made for. Within 4 GiB, WebAssembly needs no bounds checks.
 const MEMORY_MIB_MAX: u32 = 4096;
@@ -70,16 +76,53 @@ pub struct Sandbox {
 }
 
 struct SandboxShared {
-    engine: Engine,
-    linkers: Linkers,
+    config: EngineConfig,
+    plain: Arc<Home>,
+    /// Made for the first component that needs it.
+    concurrent: Mutex<Option<Arc<Home>>>,
     cache: ModuleCache,
-    slots: Arc<Semaphore>,
-    slots_max: u32,
-    memory_mib_max: u32,
     metrics: Metrics,
     guest_handle: Handle,
     /// Taken when dropped.
     guest_runtime: Option<Runtime>,
+    /// The functions that keep instances warm.
+    warm: Mutex<Vec<Weak<FunctionShared>>>,
+}
+
+/// An engine, what is linked into its guests, and the places in its pool.
+pub(crate) struct Home {
+    engine: Engine,
+    linkers: Linkers,
+    places: Arc<Semaphore>,
+    places_max: u32,
+    is_concurrent: bool,
+}
+
+impl Home {
+    fn new(config: &EngineConfig, concurrency: bool) -> Result<Self, EngineError> {
+        let engine = make_engine(config, concurrency)?;
+        let linkers = Linkers::new(&engine).map_err(|error| engine_error(&error))?;
+        start_ticking(&engine)?;
+        let places = Arc::new(Semaphore::new(config.max_instances as usize));
+        Ok(Self { engine, linkers, places, places_max: config.max_instances, is_concurrent: concurrency })
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// True when components with asynchronous exports may live here.
+    pub(crate) fn is_concurrent(&self) -> bool {
+        self.is_concurrent
+    }
+
+    pub(crate) fn linkers(&self) -> &Linkers {
+        &self.linkers
+    }
+
+    pub(crate) fn places_max(&self) -> u32 {
+        self.places_max
+    }
 }
 
 impl Sandbox {
@@ -89,20 +132,17 @@ impl Sandbox {
     /// When a ceiling is out of range, or the machine gives no memory mappings or threads.
     pub fn new(config: EngineConfig, metrics: Metrics) -> Result<Self, EngineError> {
         check(&config)?;
-        let engine = make_engine(&config)?;
-        let linkers = Linkers::new(&engine).map_err(|error| engine_error(&error))?;
-        start_ticking(&engine)?;
+        let plain = Arc::new(Home::new(&config, false)?);
         let guest_runtime = start_guest_runtime(config.guest_threads)?;
         let shared = SandboxShared {
-            linkers,
-            engine,
-            cache: ModuleCache::open(config.cache_dir),
-            slots: Arc::new(Semaphore::new(config.max_instances as usize)),
-            slots_max: config.max_instances,
-            memory_mib_max: config.max_memory_mib,
+            plain,
+            concurrent: Mutex::default(),
+            cache: ModuleCache::open(config.cache_dir.clone()),
             metrics,
             guest_handle: guest_runtime.handle().clone(),
             guest_runtime: Some(guest_runtime),
+            warm: Mutex::default(),
+            config,
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -117,12 +157,20 @@ impl Sandbox {
         Function::load(self, spec)
     }
 
-    pub(crate) fn engine(&self) -> &Engine {
-        &self.shared.engine
+    pub(crate) fn plain(&self) -> &Arc<Home> {
+        &self.shared.plain
     }
 
-    pub(crate) fn linkers(&self) -> &Linkers {
-        &self.shared.linkers
+    /// The engine for components with asynchronous exports.
+    pub(crate) fn concurrent(&self) -> Result<Arc<Home>, EngineError> {
+        let mut concurrent = self.shared.concurrent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(home) = &*concurrent {
+            return Ok(Arc::clone(home));
+        }
+        let max_instances = self.shared.config.max_instances.min(CONCURRENT_INSTANCES_MAX);
+        let home = Arc::new(Home::new(&EngineConfig { max_instances, ..self.shared.config.clone() }, true)?);
+        *concurrent = Some(Arc::clone(&home));
+        Ok(home)
     }
 
     pub(crate) fn cache(&self) -> &ModuleCache {
@@ -133,29 +181,46 @@ impl Sandbox {
         &self.shared.metrics
     }
 
-    pub(crate) fn slots(&self) -> Arc<Semaphore> {
-        self.shared.slots.clone()
-    }
-
-    pub(crate) fn slots_max(&self) -> u32 {
-        self.shared.slots_max
-    }
-
     pub(crate) fn memory_mib_max(&self) -> u32 {
-        self.shared.memory_mib_max
+        self.shared.config.max_memory_mib
     }
 
     pub(crate) fn guest_runtime(&self) -> &Handle {
         &self.shared.guest_handle
+    }
+
+    /// Remembers a function whose resting instances may have to make room.
+    pub(crate) fn keeps_warm(&self, function: Weak<FunctionShared>) {
+        let mut warm = self.shared.warm.lock().unwrap_or_else(PoisonError::into_inner);
+        warm.retain(|function| function.strong_count() > 0);
+        warm.push(function);
+    }
+
+    /// Places in a pool for a new instance; waits for them. When there are none, resting instances of all functions go.
+    /// None when the sandbox is closed.
+    pub(crate) async fn places(&self, home: &Home, count: u32) -> Option<OwnedSemaphorePermit> {
+        let places = Arc::clone(&home.places);
+        if let Ok(permit) = Arc::clone(&places).try_acquire_many_owned(count) {
+            return Some(permit);
+        }
+        let warm: Vec<_> = {
+            let warm = self.shared.warm.lock().unwrap_or_else(PoisonError::into_inner);
+            warm.iter().filter_map(Weak::upgrade).collect()
+        };
+        for resting in warm.iter().filter_map(|function| function.resting.as_ref()) {
+            resting.clear();
+        }
+        drop(warm);
+        places.acquire_many_owned(count).await.ok()
     }
 }
 
 impl fmt::Debug for Sandbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sandbox")
-            .field("max_instances", &self.shared.slots_max)
-            .field("max_memory_mib", &self.shared.memory_mib_max)
-            .field("free_slots", &self.shared.slots.available_permits())
+            .field("max_instances", &self.shared.plain.places_max)
+            .field("max_memory_mib", &self.shared.config.max_memory_mib)
+            .field("free_places", &self.shared.plain.places.available_permits())
             .finish_non_exhaustive()
     }
 }
@@ -197,14 +262,14 @@ enum Allocation {
     OnDemandSmall,
 }
 
-fn make_engine(config: &EngineConfig) -> Result<Engine, EngineError> {
-    let mut refused = match engine_with(config, Allocation::Pool) {
+fn make_engine(config: &EngineConfig, concurrency: bool) -> Result<Engine, EngineError> {
+    let mut refused = match engine_with(config, Allocation::Pool, concurrency) {
         Ok(engine) => return Ok(engine),
         Err(error) => engine_error(&error),
     };
     for allocation in [Allocation::OnDemand, Allocation::OnDemandSmall] {
         warn!(reason = %refused, next = ?allocation, "invocations will be slower: sandbox memory cannot be set up as usual");
-        match engine_with(config, allocation) {
+        match engine_with(config, allocation, concurrency) {
             Ok(engine) => return Ok(engine),
             Err(error) => refused = engine_error(&error),
         }
@@ -212,10 +277,10 @@ fn make_engine(config: &EngineConfig) -> Result<Engine, EngineError> {
     Err(refused)
 }
 
-fn engine_with(config: &EngineConfig, allocation: Allocation) -> wasmtime::Result<Engine> {
+fn engine_with(config: &EngineConfig, allocation: Allocation, concurrency: bool) -> wasmtime::Result<Engine> {
     let mut wasm = Config::new();
     wasm.epoch_interruption(true)
-        .concurrency_support(false)
+        .concurrency_support(concurrency)
         .memory_init_cow(true)
         .async_stack_zeroing(true)
         .compiler_inlining(Inlining::Yes)
@@ -312,7 +377,7 @@ mod tests {
         )
         .unwrap();
         for allocation in [Allocation::Pool, Allocation::OnDemand, Allocation::OnDemandSmall] {
-            let engine = engine_with(&config, allocation).unwrap();
+            let engine = engine_with(&config, allocation, false).unwrap();
             let module = Module::from_binary(&engine, &code).unwrap();
             let mut store = Store::new(&engine, ());
             store.set_epoch_deadline(1);
@@ -326,13 +391,16 @@ mod tests {
     #[test]
     fn the_largest_sandbox_that_may_be_configured_can_be_made() {
         let config = EngineConfig { max_instances: INSTANCES_MAX, ..EngineConfig::default() };
-        engine_with(&config, Allocation::Pool).unwrap();
+        let plain = engine_with(&config, Allocation::Pool, false).unwrap();
+        let config = EngineConfig { max_instances: CONCURRENT_INSTANCES_MAX, ..config };
+        let concurrent = engine_with(&config, Allocation::Pool, true).unwrap();
+        drop((plain, concurrent));
     }
 
     #[test]
     fn the_ticker_ends_with_its_engine() {
         let config = EngineConfig { max_instances: 1, max_memory_mib: 1, ..EngineConfig::default() };
-        let engine = engine_with(&config, Allocation::Pool).unwrap();
+        let engine = engine_with(&config, Allocation::Pool, false).unwrap();
         start_ticking(&engine).unwrap();
         let weak = engine.weak();
         drop(engine);

@@ -10,11 +10,13 @@ use wasmtime::ResourcesRequired;
 use crate::cache::hex;
 use crate::code::Code;
 use crate::component::{FunctionKind, Handler, prepare};
-use crate::engine::Sandbox;
+use crate::engine::{Home, Sandbox};
 use crate::error::LoadError;
-use crate::host::function_environment;
+use crate::host::{Mount, function_environment};
 use crate::limits::{Limits, MEMORIES_PER_INSTANCE, MIB, TABLE_ELEMENTS_CEILING, TABLES_PER_INSTANCE};
 use crate::metrics::FunctionMetrics;
+use crate::outgoing::Outbound;
+use crate::reuse::{self, Resting, Reuse};
 
 /// Longest timeout, in seconds: Lambda's own.
 const TIMEOUT_S_MAX: u64 = 900;
@@ -43,6 +45,36 @@ pub struct FunctionSpec {
     pub environment: Vec<(String, String)>,
     /// The other bounds.
     pub limits: Limits,
+    /// Folders that the guest may read; none by default.
+    pub mounts: Vec<Mount>,
+    /// The user's code, for a component that is an interpreter and asks for it.
+    pub script: Option<Arc<str>>,
+    /// What it may ask of the network; nothing by default.
+    pub outbound: Outbound,
+    /// Keeps instances warm; none: each invocation has a fresh one. Commands end with their invocation all the same.
+    pub reuse: Option<Reuse>,
+}
+
+impl FunctionSpec {
+    /// A function of that code with Lambda's defaults: 3 s, 128 MiB, and nothing of the world.
+    #[must_use]
+    pub fn new(name: &str, code: Code) -> Self {
+        Self {
+            name: name.to_owned(),
+            version: "$LATEST".to_owned(),
+            arn: format!("arn:aws:lambda:us-east-1:000000000000:function:{name}"),
+            region: "us-east-1".to_owned(),
+            code,
+            timeout: Duration::from_secs(3),
+            memory_mib: 128,
+            environment: Vec::new(),
+            limits: Limits::default(),
+            mounts: Vec::new(),
+            script: None,
+            outbound: Outbound::default(),
+            reuse: None,
+        }
+    }
 }
 
 /// A loaded function: a `tower::Service` that takes invocations. Cheap to clone; clones share everything, and any
@@ -59,8 +91,13 @@ pub(crate) struct FunctionShared {
     pub(crate) spec: FunctionSpec,
     /// The variables that every invocation has.
     pub(crate) environment: Vec<(String, String)>,
-    /// How many of the sandbox's slots an instance takes.
-    pub(crate) slots: u32,
+    /// The engine that it was compiled for.
+    pub(crate) home: Arc<Home>,
+    /// How many of the engine's places an instance takes.
+    pub(crate) places: u32,
+    pub(crate) way_out: Arc<Outbound>,
+    /// Instances between two invocations, if the function keeps any.
+    pub(crate) resting: Option<Resting>,
     pub(crate) metrics: FunctionMetrics,
     code_name: String,
     sha256: String,
@@ -71,9 +108,9 @@ impl Function {
         let started = Instant::now();
         let source = spec.code.read()?;
         check_bounds(&spec, &source.name, sandbox.memory_mib_max())?;
-        let prepared = prepare(sandbox.engine(), sandbox.linkers(), sandbox.cache(), &source)?;
-        let slots = match &prepared.resources {
-            Some(resources) => check_resources(&spec, &source.name, resources, sandbox.slots_max())?,
+        let prepared = prepare(sandbox, &source, spec.script.is_some())?;
+        let places = match &prepared.resources {
+            Some(resources) => check_resources(&spec, &source.name, resources, prepared.home.places_max())?,
             None => 1,
         };
         let took = started.elapsed();
@@ -91,17 +128,25 @@ impl Function {
         );
         let environment =
             function_environment(&spec.environment, &spec.name, &spec.version, spec.memory_mib, &spec.region);
-        let shared = FunctionShared {
+        let reuse = spec.reuse.filter(|_| !prepared.handler.is_command());
+        let shared = Arc::new(FunctionShared {
             sandbox: sandbox.clone(),
             handler: prepared.handler,
+            home: prepared.home,
             environment,
-            slots,
+            places,
+            way_out: Arc::new(spec.outbound.clone()),
+            resting: reuse.map(Resting::new),
             metrics: sandbox.metrics().for_function(&spec.name),
             code_name: source.name,
             sha256,
             spec,
-        };
-        Ok(Self { shared: Arc::new(shared) })
+        });
+        if let Some(terms) = reuse {
+            sandbox.keeps_warm(Arc::downgrade(&shared));
+            sandbox.guest_runtime().spawn(reuse::sweep(Arc::downgrade(&shared), terms));
+        }
+        Ok(Self { shared })
     }
 
     /// The function's name.
@@ -125,7 +170,7 @@ impl Function {
     /// How many of the sandbox's `max_instances` one invocation takes: one, or more for code with several memories or many tables.
     #[must_use]
     pub fn slots(&self) -> u32 {
-        self.shared.slots
+        self.shared.places
     }
 
     /// SHA-256 of the code, 64 lower-case hex digits.

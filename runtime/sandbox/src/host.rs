@@ -1,19 +1,37 @@
-//! What a store holds for its guest: WASI, and the limiter.
+//! What a store holds for its guest: WASI, the limiter, the way out, an interpreter's script.
 //!
-//! A guest gets no folder, no argument but its name, no variable but its own, and no network: `wasi:sockets` is
-//! there, and denies.
+//! A guest gets no folder but those its function mounts, no argument but its name, no variable but its own, and of the
+//! network only HTTP to the hosts its function names: `wasi:sockets` is there, and denies.
+
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
-use wasmtime_wasi::{WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use crate::function::FunctionShared;
 use crate::limits::{Limiter, RESOURCES_PER_INSTANCE};
+use crate::outgoing::Outgoing;
 use crate::output::GuestStream;
+
+/// A folder of this machine that a guest may read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// The folder.
+    pub folder: PathBuf,
+    /// Where the guest sees it, e.g. `/app`.
+    pub at: String,
+}
 
 /// A store's data. The preview-1 context contains a preview-2 one, so it serves components too.
 pub(crate) struct Host {
     wasi: WasiP1Ctx,
+    http: WasiHttpCtx,
+    pub(crate) outgoing: Outgoing,
     pub(crate) limiter: Limiter,
+    pub(crate) script: Option<Arc<str>>,
 }
 
 /// The guest's three standard streams. Without stdin it reads end-of-file.
@@ -24,15 +42,29 @@ pub(crate) struct Streams {
 }
 
 impl Host {
-    pub(crate) fn new(name: &str, environment: &[(String, String)], streams: Streams, limiter: Limiter) -> Self {
+    pub(crate) fn new(
+        function: &FunctionShared,
+        environment: &[(String, String)],
+        streams: Streams,
+        limiter: Limiter,
+    ) -> wasmtime::Result<Self> {
+        let spec = &function.spec;
         let mut builder = WasiCtxBuilder::new();
-        builder.arg(name).envs(environment).stdout(streams.stdout).stderr(streams.stderr);
+        builder.arg(&spec.name).envs(environment).stdout(streams.stdout).stderr(streams.stderr);
         if let Some(stdin) = streams.stdin {
             builder.stdin(MemoryInputPipe::new(stdin));
         }
+        // Files are read on the guest's own thread: a hop to another costs more than the read.
+        builder.allow_blocking_current_thread(!spec.mounts.is_empty());
+        for Mount { folder, at } in &spec.mounts {
+            builder
+                .preopened_dir(folder, at, FsPerms::ReadOnly)
+                .map_err(|error| error.context(format!("{} cannot be opened", folder.display())))?;
+        }
         let mut wasi = builder.build_p1();
         wasi.ctx().table.set_max_capacity(RESOURCES_PER_INSTANCE);
-        Self { wasi, limiter }
+        let outgoing = Outgoing::new(Arc::clone(&function.way_out));
+        Ok(Self { wasi, http: WasiHttpCtx::new(), outgoing, limiter, script: spec.script.clone() })
     }
 
     /// For the preview-1 linker.
@@ -44,6 +76,12 @@ impl Host {
 impl WasiView for Host {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         self.wasi.ctx()
+    }
+}
+
+impl WasiHttpView for Host {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.outgoing, table: self.wasi.ctx().table, ctx: &mut self.http }
     }
 }
 
@@ -60,6 +98,7 @@ pub(crate) fn function_environment(
         ("AWS_LAMBDA_FUNCTION_VERSION", version.to_owned()),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", memory_mib.to_string()),
         ("AWS_REGION", region.to_owned()),
+        ("AWS_DEFAULT_REGION", region.to_owned()),
     ];
     let reserved = |key: &str| own.iter().any(|(name, _)| *name == key) || INVOCATION_VARIABLES.contains(&key);
     let mut environment: Vec<(String, String)> = configured.iter().filter(|(key, _)| !reserved(key)).cloned().collect();
@@ -110,6 +149,7 @@ mod tests {
                 pair("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
                 pair("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
                 pair("AWS_REGION", "us-east-1"),
+                pair("AWS_DEFAULT_REGION", "us-east-1"),
                 pair("WASMILL_REQUEST_ID", "r-1"),
                 pair("WASMILL_DEADLINE_MS", "17"),
                 pair("_X_AMZN_TRACE_ID", "Root=1-2"),

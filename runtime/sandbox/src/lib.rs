@@ -1,33 +1,43 @@
 //! Handlers in wasmtime sandboxes: load a component or a core module once, call it many times, each time in a fresh
-//! instance that has its own memory, its own time and nothing else.
+//! instance that has its own memory, its own time and nothing else, or in one that is kept warm.
 //!
 //! ```text
 //! Code → read (code) → compiled or cached (cache) → way in recognised, imports checked (component) → Function
-//! Invocation → slot → fresh store (host, limits, output) → call against the clock (call) → Reply or Fault (error)
+//! Invocation → place, or an instance that rests (reuse) → store (instance, host, limits, output, outgoing)
+//!            → call against the clock (call) → Reply or Fault (error)
 //! ```
 //!
-//! Two of the three ways in are called: the Lambda JSON world, synchronous, and WASI commands. Deliberately absent:
-//! queues, batches' meaning, retries (the mapping's), configuration files (the CLI's), reuse of instances.
+//! Deliberately absent: queues, batches' meaning, retries (the mapping's), configuration files and programming languages
+//! (the CLI's).
 
-mod bindings;
 mod cache;
 mod call;
 mod code;
 mod component;
+mod describe;
 mod engine;
 mod error;
 mod function;
 mod host;
+mod hosts;
+mod instance;
 mod limits;
 mod metrics;
+mod outgoing;
 mod output;
+mod reuse;
 mod service;
+mod world;
 
 pub use code::Code;
 pub use component::FunctionKind;
 pub use engine::{EngineConfig, Sandbox};
 pub use error::{EngineError, LoadError};
 pub use function::{Function, FunctionSpec};
+pub use host::Mount;
+pub use hosts::{AllowedHosts, Network, Origin};
 pub use limits::Limits;
 pub use metrics::Metrics;
+pub use outgoing::Outbound;
+pub use reuse::Reuse;
 pub use service::ReplyFuture;

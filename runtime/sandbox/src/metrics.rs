@@ -13,6 +13,7 @@ const MIB: f64 = 1_048_576.0;
 #[derive(Debug, Clone)]
 pub struct Metrics {
     invocations: IntCounterVec,
+    starts: IntCounterVec,
     running: IntGaugeVec,
     duration: HistogramVec,
     memory_peak: HistogramVec,
@@ -34,6 +35,13 @@ impl Metrics {
                     "Invocations that ended, by how: success, cancelled, or the kind of fault.",
                 ),
                 &["function", "kind"],
+            )?,
+            starts: IntCounterVec::new(
+                Opts::new(
+                    "wasmill_function_starts_total",
+                    "Invocations that began, by where: cold, in a fresh instance, or warm, in one that answered before.",
+                ),
+                &["function", "start"],
             )?,
             running: IntGaugeVec::new(
                 Opts::new("wasmill_function_running", "Invocations that have a sandbox now."),
@@ -72,6 +80,7 @@ impl Metrics {
             )?,
         };
         registry.register(Box::new(metrics.invocations.clone()))?;
+        registry.register(Box::new(metrics.starts.clone()))?;
         registry.register(Box::new(metrics.running.clone()))?;
         registry.register(Box::new(metrics.duration.clone()))?;
         registry.register(Box::new(metrics.memory_peak.clone()))?;
@@ -92,6 +101,8 @@ impl Metrics {
         FunctionMetrics {
             function: function.to_owned(),
             invocations: self.invocations.clone(),
+            cold: self.starts.with_label_values(&[function, Start::Cold.as_str()]),
+            warm: self.starts.with_label_values(&[function, Start::Warm.as_str()]),
             running: self.running.with_label_values(&[function]),
             duration: self.duration.with_label_values(&[function]),
             memory_peak: self.memory_peak.with_label_values(&[function]),
@@ -105,14 +116,32 @@ impl Metrics {
 pub(crate) struct FunctionMetrics {
     function: String,
     invocations: IntCounterVec,
+    cold: IntCounter,
+    warm: IntCounter,
     running: IntGauge,
     duration: Histogram,
     memory_peak: Histogram,
     output_dropped: IntCounter,
 }
 
+/// Where an invocation begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    Cold,
+    Warm,
+}
+
+impl Start {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cold => "cold",
+            Self::Warm => "warm",
+        }
+    }
+}
+
 /// How much an invocation took.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Usage {
     pub(crate) duration: Duration,
     pub(crate) memory_peak_bytes: u64,
@@ -121,7 +150,11 @@ pub(crate) struct Usage {
 
 impl FunctionMetrics {
     /// The guest starts. Dropping what comes back without [`Running::ended`] counts as cancelled.
-    pub(crate) fn invocation_started(&self) -> Running<'_> {
+    pub(crate) fn invocation_started(&self, start: Start) -> Running<'_> {
+        match start {
+            Start::Cold => self.cold.inc(),
+            Start::Warm => self.warm.inc(),
+        }
         self.running.inc();
         Running { metrics: self, counted: false }
     }

@@ -37,14 +37,6 @@ impl Channel {
     }
 }
 
-/// Whose lines they are: the fields beside every line.
-#[derive(Debug)]
-pub(crate) struct Speaker {
-    pub(crate) request_id: String,
-    pub(crate) function: String,
-    pub(crate) version: String,
-}
-
 /// Cuts a stream of bytes into lines. A line longer than the limit comes out in pieces.
 #[derive(Debug, Default)]
 struct LineSplitter {
@@ -187,7 +179,8 @@ impl LineLog {
     }
 }
 
-/// The log of one invocation. Clones write to the same log; lines leave as soon as they are complete.
+/// The log of an instance, one invocation after the other. Clones write to the same log; lines leave as soon as they are
+/// complete.
 #[derive(Debug, Clone)]
 pub(crate) struct Logs {
     shared: Arc<LogsShared>,
@@ -195,15 +188,33 @@ pub(crate) struct Logs {
 
 #[derive(Debug)]
 struct LogsShared {
-    speaker: Speaker,
-    log_bytes_max: usize,
-    log: Mutex<LineLog>,
+    function: String,
+    version: String,
+    limits: Limits,
+    state: Mutex<LogState>,
+}
+
+/// The invocation that is under way.
+#[derive(Debug)]
+struct LogState {
+    /// Every line carries it.
+    request_id: String,
+    log: LineLog,
 }
 
 impl Logs {
-    pub(crate) fn new(speaker: Speaker, limits: &Limits) -> Self {
-        let log = Mutex::new(LineLog::new(limits));
-        Self { shared: Arc::new(LogsShared { speaker, log_bytes_max: limits.log_bytes, log }) }
+    pub(crate) fn new(function: &str, version: &str, limits: &Limits) -> Self {
+        let state = Mutex::new(LogState { request_id: String::new(), log: LineLog::new(limits) });
+        let (function, version) = (function.to_owned(), version.to_owned());
+        Self { shared: Arc::new(LogsShared { function, version, limits: *limits, state }) }
+    }
+
+    /// An invocation begins: from here on the lines are its own, and so is the budget.
+    pub(crate) fn begin(&self, request_id: &str) {
+        let mut state = self.shared.lock();
+        // What came between two invocations belongs to the first.
+        state.finish(&self.shared);
+        *state = LogState { request_id: request_id.to_owned(), log: LineLog::new(&self.shared.limits) };
     }
 
     /// A stream for the guest that ends up in this log.
@@ -214,35 +225,44 @@ impl Logs {
     /// Logs what has no newline yet, and how much was dropped, if anything was. Also happens when the last clone
     /// goes away, so that a guest that was stopped half-way loses no line.
     pub(crate) fn finish(&self) {
-        self.shared.finish();
+        self.shared.lock().finish(&self.shared);
     }
 
     /// Bytes of output that were dropped.
     pub(crate) fn dropped_bytes(&self) -> u64 {
-        self.shared.lock().dropped_bytes
+        self.shared.lock().log.dropped_bytes
     }
 
     /// What the guest said last on stderr, one line.
     pub(crate) fn last_words(&self) -> Option<String> {
-        self.shared.lock().last_words()
+        self.shared.lock().log.last_words()
     }
 }
 
 impl LogsShared {
-    fn lock(&self) -> MutexGuard<'_, LineLog> {
+    fn lock(&self) -> MutexGuard<'_, LogState> {
         // A line log is whole between any two statements, so a panic elsewhere does not spoil it.
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self, channel: Channel, bytes: &[u8]) {
-        self.lock().write(channel, bytes, &mut |channel, line| self.emit(channel, line));
+        let LogState { request_id, log } = &mut *self.lock();
+        log.write(channel, bytes, &mut |channel, line| self.emit(request_id, channel, line));
     }
 
-    fn finish(&self) {
-        let mut log = self.lock();
-        let first = log.finish(&mut |channel, line| self.emit(channel, line));
+    fn emit(&self, request_id: &str, channel: Channel, line: &str) {
+        let Self { function, version, .. } = self;
+        let stream = channel.as_str();
+        tracing::info!(target: "wasmill::handler", request_id, function, version, stream, "{line}");
+    }
+}
+
+impl LogState {
+    fn finish(&mut self, shared: &LogsShared) {
+        let Self { request_id, log } = self;
+        let first = log.finish(&mut |channel, line| shared.emit(request_id, channel, line));
         if first && log.dropped_bytes > 0 {
-            let Speaker { request_id, function, version } = &self.speaker;
+            let LogsShared { function, version, .. } = shared;
             tracing::warn!(
                 target: "wasmill::handler",
                 request_id,
@@ -250,21 +270,15 @@ impl LogsShared {
                 version,
                 "{} bytes of output dropped: an invocation may log {} bytes",
                 log.dropped_bytes,
-                self.log_bytes_max
+                shared.limits.log_bytes
             );
         }
-    }
-
-    fn emit(&self, channel: Channel, line: &str) {
-        let Speaker { request_id, function, version } = &self.speaker;
-        let stream = channel.as_str();
-        tracing::info!(target: "wasmill::handler", request_id, function, version, stream, "{line}");
     }
 }
 
 impl Drop for LogsShared {
     fn drop(&mut self) {
-        self.finish();
+        self.lock().finish(self);
     }
 }
 

@@ -15,7 +15,7 @@ use wasmill_mapping::{
 use wasmill_queue::{
     Broker, BrokerOptions, Durability, Identity, LocalQueue, OutgoingMessage, Queue, ReceiptHandle, ReceiveRequest,
 };
-use wasmill_sandbox::{Code, EngineConfig, Function, FunctionSpec, Limits, Sandbox};
+use wasmill_sandbox::{Code, EngineConfig, Function, FunctionSpec, Sandbox};
 
 use crate::raw::Raw;
 use crate::{BATCHES, Cost, Outcome};
@@ -64,17 +64,7 @@ impl Bench {
         };
         let broker = Broker::open(options).await?;
         let sandbox = Sandbox::new(EngineConfig::default(), wasmill_sandbox::Metrics::new(&registry)?)?;
-        let spec = FunctionSpec {
-            name: FUNCTION.to_owned(),
-            version: "$LATEST".to_owned(),
-            arn: format!("arn:aws:lambda:us-east-1:000000000000:function:{FUNCTION}"),
-            region: "us-east-1".to_owned(),
-            code: Code::File(handler.to_owned()),
-            timeout: TIMEOUT,
-            memory_mib: 128,
-            environment: Vec::new(),
-            limits: Limits::default(),
-        };
+        let spec = FunctionSpec { timeout: TIMEOUT, ..FunctionSpec::new(FUNCTION, Code::File(handler.to_owned())) };
         let function = tokio::task::spawn_blocking(move || sandbox.load(spec)).await??;
         let raw = Raw::load(&std::fs::read(handler)?)?;
         let mapping_metrics = wasmill_mapping::Metrics::register(&registry)?;

@@ -144,15 +144,14 @@ fn make_sandbox(config: &Config, max_instances: u32, metrics: Metrics) -> Result
 /// The sandbox's view of a configured function.
 fn function_spec(config: &Config, spec: &config::FunctionSpec) -> FunctionSpec {
     FunctionSpec {
-        name: spec.name.clone(),
         version: LATEST.to_owned(),
         arn: format!("arn:aws:lambda:{}:{}:function:{}", config.region, config.account_id, spec.name),
         region: config.region.clone(),
-        code: Code::File(spec.code.clone()),
         timeout: spec.timeout,
         memory_mib: spec.memory_size_mib,
         environment: spec.environment.0.clone().into_iter().collect(),
         limits: Limits { reply_bytes: spec.max_response_bytes, log_bytes: spec.max_log_bytes, ..Limits::default() },
+        ..FunctionSpec::new(&spec.name, Code::File(spec.code.clone()))
     }
 }
 

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use tower::ServiceExt;
 use wasmill_event::{Invocation, Payload, Reply};
-use wasmill_sandbox::{Code, EngineConfig, FunctionSpec, Limits, Metrics, Sandbox};
+use wasmill_sandbox::{Code, EngineConfig, FunctionSpec, Metrics, Sandbox};
 
 use crate::args::InvokeArgs;
 use crate::commands::print_line;
-use crate::config::{self, DEFAULT_ACCOUNT_ID, DEFAULT_REGION};
+use crate::config;
 use crate::error::CliError;
 use crate::telemetry;
 
@@ -26,15 +26,10 @@ pub(crate) async fn invoke(args: InvokeArgs) -> Result<ExitCode, CliError> {
     let name =
         args.handler.file_stem().map_or_else(|| "handler".to_owned(), |stem| stem.to_string_lossy().into_owned());
     let spec = FunctionSpec {
-        arn: format!("arn:aws:lambda:{DEFAULT_REGION}:{DEFAULT_ACCOUNT_ID}:function:{name}"),
-        name,
-        version: "$LATEST".to_owned(),
-        region: DEFAULT_REGION.to_owned(),
-        code: Code::File(args.handler),
         timeout: Duration::from_secs(u64::from(args.timeout)),
         memory_mib: args.memory,
         environment: args.env,
-        limits: Limits::default(),
+        ..FunctionSpec::new(&name, Code::File(args.handler))
     };
     let engine = EngineConfig {
         max_instances: INSTANCES,

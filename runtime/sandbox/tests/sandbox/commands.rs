@@ -91,6 +91,7 @@ async fn the_environment_is_the_functions_and_lambdas_and_nothing_of_the_host() 
             "AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=16",
             "AWS_REGION=us-east-1",
+            "AWS_DEFAULT_REGION=us-east-1",
             "WASMILL_REQUEST_ID=env-1",
             "_X_AMZN_TRACE_ID=Root=1-67891233-abcdef012345678912345678",
         ]

@@ -3,7 +3,7 @@
 use wasmill_sandbox::{Code, FunctionSpec, LoadError};
 
 use crate::support::{House, lines, spec};
-use crate::wat::{component, json, json_lifted_async, json_of_type, module};
+use crate::wat::{component, interpreter, json, json_of_type, module};
 
 fn assert_says(message: &str, parts: &[&str]) {
     for part in parts {
@@ -39,7 +39,13 @@ fn an_unknown_import_is_named_with_a_hint() {
       (instance $i (instantiate $c (with "run" (func $run))))
       (export "wasi:cli/run@0.2.3" (instance $i))"#;
     let message = house.refuse(component("http", &format!("{http} {run}")));
-    assert_says(&message, &["http.wasm: imports `wasi:http/outgoing-handler@0.2.0`", "no network"]);
+    assert_says(
+        &message,
+        &[
+            "http.wasm: imports `wasi:http/outgoing-handler@0.2.0`",
+            "a handler may import 0.2's types and outgoing-handler",
+        ],
+    );
     let own = r#"(import "acme:db/query@1.0.0" (instance (export "get" (func))))"#;
     let message = house.refuse(component("db", &format!("{own} {run}")));
     assert_says(&message, &["imports `acme:db/query@1.0.0`", "may import WASI 0.2"]);
@@ -52,17 +58,22 @@ fn an_unknown_import_is_named_with_a_hint() {
 }
 
 #[test]
-fn ways_in_that_come_later_are_refused_as_such() {
+fn a_list_of_something_else_is_no_list_of_messages() {
     let house = House::new();
-    let message = house.refuse(json_lifted_async("lifted"));
-    assert_says(&message, &["lifted.wasm: an asynchronous export", "not yet supported by this version", "synchronous"]);
-    let params = r#"(param "event" string) (param "ctx" $context)"#;
     let core = "(param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i32 i32 i32 i32)";
-    let message = house.refuse(json_of_type("typed-async", true, params, core));
-    assert_says(&message, &["typed-async.wasm: an asynchronous export"]);
     let params = r#"(param "messages" (list string)) (param "ctx" $context)"#;
     let message = house.refuse(json_of_type("typed", false, params, core));
-    assert_says(&message, &["typed.wasm: the typed world message-handler is not yet supported"]);
+    assert_says(&message, &["`handle` has the type func(list<string>, record", "message-handler"]);
+    let message = house.refuse(json_of_type("typed-async", true, params, core));
+    assert_says(&message, &["has the type async func(list<string>"]);
+}
+
+#[test]
+fn an_interpreter_without_the_users_code_is_refused() {
+    let house = House::new();
+    let script = r#"(import "wasmill:handler/script@0.1.0" (instance (export "source" (func (result string)))))"#;
+    let message = house.refuse(interpreter("js", script));
+    assert_says(&message, &["imports `wasmill:handler/script@0.1.0`", "it is an interpreter", "runtime = \"js\""]);
 }
 
 #[test]

@@ -7,5 +7,7 @@ mod cache;
 mod calls;
 mod commands;
 mod load;
+mod reuse;
 mod support;
 mod wat;
+mod ways_in;

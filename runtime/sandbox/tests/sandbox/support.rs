@@ -10,7 +10,7 @@ use tower::Service;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata, Subscriber, span};
 use wasmill_event::{Fault, Invocation, Payload, Reply};
-use wasmill_sandbox::{Code, EngineConfig, Function, FunctionSpec, Limits, LoadError, Metrics, Sandbox};
+use wasmill_sandbox::{Code, EngineConfig, Function, FunctionSpec, LoadError, Metrics, Sandbox};
 
 /// A sandbox with its registry.
 pub(crate) struct House {
@@ -56,15 +56,9 @@ impl House {
 /// A function of 3 s and 16 MiB.
 pub(crate) fn spec(code: Code) -> FunctionSpec {
     FunctionSpec {
-        name: "orders".into(),
-        version: "$LATEST".into(),
-        arn: "arn:aws:lambda:us-east-1:000000000000:function:orders".into(),
-        region: "us-east-1".into(),
-        code,
-        timeout: Duration::from_secs(3),
         memory_mib: 16,
         environment: vec![("TABLE".into(), "späti".into())],
-        limits: Limits::default(),
+        ..FunctionSpec::new("orders", code)
     }
 }
 
@@ -106,7 +100,17 @@ static LINES: Mutex<Vec<Line>> = Mutex::new(Vec::new());
 
 /// What handlers said during one request, in order.
 pub(crate) fn said(request_id: &str) -> Vec<Line> {
-    lines().into_iter().filter(|line| line.get("request_id").is_some_and(|id| id == request_id)).collect()
+    of_request("wasmill::handler", request_id)
+}
+
+/// What was reported of one request.
+pub(crate) fn reported(request_id: &str) -> Vec<Line> {
+    of_request("wasmill::report", request_id)
+}
+
+fn of_request(target: &str, request_id: &str) -> Vec<Line> {
+    let is_wanted = |line: &Line| line["target"] == target && line.get("request_id").is_some_and(|id| id == request_id);
+    lines().into_iter().filter(is_wanted).collect()
 }
 
 /// Every line captured so far.

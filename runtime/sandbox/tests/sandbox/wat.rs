@@ -32,6 +32,30 @@ const TYPES: &str = r#"
   (alias export $types "context" (type $context))
 "#;
 
+/// All types of `wit/handler.wit`.
+const MESSAGE_TYPES: &str = r#"
+  (import "wasmill:handler/types@0.1.0" (instance $types
+    (type $context' (record
+      (field "request-id" string) (field "function-name" string) (field "function-version" string)
+      (field "function-arn" string) (field "deadline-ms" u64) (field "memory-limit-mb" u32)
+      (field "trace-id" (option string))))
+    (export "context" (type (eq $context')))
+    (type $value' (variant (case "text" string) (case "binary" (list u8))))
+    (export "attribute-value" (type $value (eq $value')))
+    (type $attribute' (record (field "name" string) (field "data-type" string) (field "value" $value)))
+    (export "message-attribute" (type $attribute (eq $attribute')))
+    (type $message' (record
+      (field "message-id" string) (field "receipt-handle" string) (field "body" string)
+      (field "attributes" (list (tuple string string))) (field "message-attributes" (list $attribute))
+      (field "md5-of-body" string) (field "event-source-arn" string) (field "aws-region" string)))
+    (export "message" (type (eq $message')))
+    (type $verdict' (variant (case "done") (case "retry" (option u32)) (case "dead-letter" string) (case "release")))
+    (export "verdict" (type (eq $verdict')))))
+  (alias export $types "context" (type $context))
+  (alias export $types "message" (type $message))
+  (alias export $types "verdict" (type $verdict))
+"#;
+
 /// Standard streams as components import them, lowered to core functions in instance `$wasi`.
 const STREAMS: &str = r#"
   (import "wasi:io/error@0.2.0" (instance $error (export "error" (type (sub resource)))))
@@ -119,6 +143,9 @@ const HANDLE: &str = r#"(func $handle (export "handle")
       (param $deadline-ms i64) (param $memory-mb i32)
       (param $traced i32) (param $trace-id i32) (param $trace-id-len i32) (result i32)"#;
 
+/// The same without names.
+const HANDLE_PARAMETERS: &str = "(param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i32 i32 i32 i32)";
+
 const LIFT_HANDLE: &str = r#"
   (func $handle (param "event" string) (param "ctx" $context) (result (result string (error string)))
     (canon lift (core func $main "handle") (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
@@ -143,6 +170,17 @@ pub(crate) fn json_with(name: &str, functions: &str, body: &str) -> Code {
     (import "libc" "memory" (memory 1))
     {ANSWERS} {functions}
     {HANDLE} {body}))
+  (core instance $main (instantiate $main (with "libc" (instance $libc))))
+  {LIFT_HANDLE})"#
+    );
+    code(name, &wat)
+}
+
+/// A component of world `lambda-handler` with an import in front.
+pub(crate) fn interpreter(name: &str, import: &str) -> Code {
+    let wat = format!(
+        r#"(component {TYPES} {import} {LIBC}
+  (core module $main (import "libc" "memory" (memory 1)) {HANDLE} unreachable))
   (core instance $main (instantiate $main (with "libc" (instance $libc))))
   {LIFT_HANDLE})"#
     );
@@ -214,18 +252,73 @@ pub(crate) fn json_of_type(name: &str, asynchronous: bool, params: &str, core_pa
     code(name, &wat)
 }
 
-/// A component that exports `handle` through the asynchronous ABI.
-pub(crate) fn json_lifted_async(name: &str) -> Code {
+/// A component of world `lambda-handler-async` that answers the event it is given.
+pub(crate) fn json_async_echo(name: &str) -> Code {
     let wat = format!(
         r#"(component {TYPES} {LIBC}
+  (core func $return (canon task.return (result (result string (error string)))
+    (memory (core memory $libc "memory"))))
+  (core instance $task (export "return" (func $return)))
   (core module $main
-    (func (export "handle") (param i32) (result i32) unreachable)
+    (import "libc" "memory" (memory 1))
+    (import "task" "return" (func $return (param i32 i32 i32)))
+    (func (export "handle") {HANDLE_PARAMETERS} (result i32)
+      (call $return (i32.const 0) (local.get 0) (local.get 1))
+      (i32.const 0))
     (func (export "callback") (param i32 i32 i32) (result i32) unreachable))
-  (core instance $main (instantiate $main))
+  (core instance $main (instantiate $main (with "libc" (instance $libc)) (with "task" (instance $task))))
   (type $handle-type (func async (param "event" string) (param "ctx" $context) (result (result string (error string)))))
   (func $handle (type $handle-type)
     (canon lift (core func $main "handle") async (callback (core func $main "callback"))
       (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
+  (export "handle" (func $handle)))"#
+    );
+    code(name, &wat)
+}
+
+/// A component of world `message-handler`. The first byte of each body is its verdict: d(one), r(etry), 5 (retry after five
+/// seconds), x (dead letter, the body is the reason), l (release), e (the batch fails, the body is the error).
+pub(crate) fn typed(name: &str) -> Code {
+    let wat = format!(
+        r#"(component {MESSAGE_TYPES} {LIBC}
+  (core module $main
+    (import "libc" "memory" (memory 1))
+    (import "libc" "realloc" (func $realloc (param i32 i32 i32 i32) (result i32)))
+    (func (export "handle") {HANDLE_PARAMETERS} (result i32)
+      (local $index i32) (local $message i32) (local $verdict i32) (local $verdicts i32) (local $first i32)
+      (local.set $verdicts
+        (call $realloc (i32.const 0) (i32.const 0) (i32.const 4) (i32.mul (local.get 1) (i32.const 12))))
+      (i32.store8 (i32.const 16) (i32.const 0))
+      (i32.store (i32.const 20) (local.get $verdicts))
+      (i32.store (i32.const 24) (local.get 1))
+      (block $end
+        (loop $next
+          (br_if $end (i32.ge_u (local.get $index) (local.get 1)))
+          (local.set $message (i32.add (local.get 0) (i32.mul (local.get $index) (i32.const 64))))
+          (local.set $verdict (i32.add (local.get $verdicts) (i32.mul (local.get $index) (i32.const 12))))
+          (local.set $first (i32.load8_u (i32.load (i32.add (local.get $message) (i32.const 16)))))
+          (i64.store (local.get $verdict) (i64.const 0))
+          (if (i32.eq (local.get $first) (i32.const 0x72)) (then (i32.store8 (local.get $verdict) (i32.const 1))))
+          (if (i32.eq (local.get $first) (i32.const 0x35)) (then
+            (i32.store8 (local.get $verdict) (i32.const 1))
+            (i32.store8 (i32.add (local.get $verdict) (i32.const 4)) (i32.const 1))
+            (i32.store (i32.add (local.get $verdict) (i32.const 8)) (i32.const 5))))
+          (if (i32.eq (local.get $first) (i32.const 0x78)) (then
+            (i32.store8 (local.get $verdict) (i32.const 2))
+            (i64.store align=4 (i32.add (local.get $verdict) (i32.const 4))
+              (i64.load align=4 (i32.add (local.get $message) (i32.const 16))))))
+          (if (i32.eq (local.get $first) (i32.const 0x6c)) (then (i32.store8 (local.get $verdict) (i32.const 3))))
+          (if (i32.eq (local.get $first) (i32.const 0x65)) (then
+            (i32.store8 (i32.const 16) (i32.const 1))
+            (i64.store align=4 (i32.const 20) (i64.load align=4 (i32.add (local.get $message) (i32.const 16))))
+            (return (i32.const 16))))
+          (local.set $index (i32.add (local.get $index) (i32.const 1)))
+          (br $next)))
+      (i32.const 16)))
+  (core instance $main (instantiate $main (with "libc" (instance $libc))))
+  (func $handle (param "messages" (list $message)) (param "ctx" $context)
+      (result (result (list $verdict) (error string)))
+    (canon lift (core func $main "handle") (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
   (export "handle" (func $handle)))"#
     );
     code(name, &wat)

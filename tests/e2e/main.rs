@@ -16,6 +16,7 @@ mod lease;
 mod mappings;
 mod order;
 mod partial_failure;
+mod peers;
 mod poison;
 mod remote;
 mod windows;

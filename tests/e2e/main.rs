@@ -7,6 +7,7 @@ mod clients;
 mod command_handlers;
 mod crash;
 mod crash_queue;
+mod credentials;
 mod drain;
 mod fairness;
 mod faults;

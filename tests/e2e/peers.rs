@@ -3,7 +3,7 @@
 //! What a peer does otherwise than Amazon SQS is said at the test that has to know it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use rustix::process::Signal;
@@ -40,6 +40,17 @@ on_each_peer! {
     after_a_failed_message_its_group_is_handled_again_from_there_and_in_order
     a_dead_letter_by_verdict_is_sent_with_its_reason_and_deleted
     sigterm_lets_what_runs_finish_and_leaves_the_rest_in_the_queue
+}
+
+/// A function of as many permits as the peer stands. moto's calls are not atomic: of two receives at a time both may get a
+/// message, of two deletes at a time one may undo the other, and a delete may undo a send. So it is asked by one poll at a
+/// time, after everything was sent.
+fn function_on(peer: Peer, name: &str, guest: &str) -> String {
+    let permits = match peer {
+        Peer::Moto => 1,
+        Peer::Fauxqs => 8,
+    };
+    function(name, guest, &format!("timeout = 60\nreserved_concurrent_executions = {permits}"))
 }
 
 /// A worker's configuration up to its functions.
@@ -85,17 +96,17 @@ async fn hundreds_of_messages_are_handled_once_each_and_deleted(peer: Peer, test
         create(&sqs, name, "60", 3).await;
     }
     let config = worker_at(&sqs)
-        + &function("by-url", "orders", "")
-        + &function("by-arn", "orders", "")
+        + &function_on(peer, "by-url", "orders")
+        + &function_on(peer, "by-arn", "orders")
         + &mapping(&sqs.url("by-url"), "by-url", "")
         + &mapping(&sqs.arn("by-arn"), "by-arn", "");
-    let mut worker = Wasmill::start(&config).await;
     // fauxqs refuses what takes two units of UTF-16, an emoji for one; Amazon SQS takes it.
     let order = |n: u32| json!({"id": format!("o-{n}"), "sku": "tea 中文", "quantity": 2}).to_string();
     let orders: Vec<String> = (0..300).map(order).collect();
     for queue in ["by-url", "by-arn"] {
         send_all(&sqs, queue, &orders).await;
     }
+    let mut worker = Wasmill::start(&config).await;
     wait_until_done(&worker, &sqs, "by-url", 600).await;
     for queue in ["by-url", "by-arn"] {
         sqs.wait_for_counts(PATIENCE, queue, Counts::EMPTY).await;
@@ -113,16 +124,17 @@ async fn what_failed_comes_back_until_it_is_a_dead_letter_and_the_rest_is_delete
     let Some(server) = peer.start(test).await else { return };
     let sqs = server.sqs();
     create(&sqs, "orders", "3", 2).await;
-    let config =
-        worker_at(&sqs) + &function("orders", "faulty", "") + &mapping(&sqs.url("orders"), "orders", "batch_size = 10");
-    let mut worker = Wasmill::start(&config).await;
+    let config = worker_at(&sqs)
+        + &function_on(peer, "orders", "faulty")
+        + &mapping(&sqs.url("orders"), "orders", "batch_size = 10");
     let (bodies, failing) = ten_of_which_three_fail();
-    let sent_at = Instant::now();
     let ids = sqs.send_batch("orders", &bodies).await;
+    let mut worker = Wasmill::start(&config).await;
     for place in failing {
         let seen = worker.log().wait_for_said(PATIENCE, "orders", &bodies[place], 2).await;
-        let back_after = seen[1].seen_at - sent_at;
-        assert!(back_after >= Duration::from_secs(3), "message {place} came back after {back_after:?}");
+        // The timeout of three seconds began with the receive, before the handler did.
+        let back_after = seen[1].seen_at - seen[0].seen_at;
+        assert!(back_after >= Duration::from_secs(2), "message {place} came back after {back_after:?}");
     }
     let dead = sqs.receive_all(PATIENCE, "orders-dlq", 3).await;
     let dead: BTreeMap<&str, &str> =
@@ -140,7 +152,7 @@ async fn what_failed_comes_back_until_it_is_a_dead_letter_and_the_rest_is_delete
 async fn a_window_gathers_and_what_no_filter_matches_is_deleted(peer: Peer, test: &str) {
     let Some(server) = peer.start(test).await else { return };
     let sqs = server.sqs();
-    create(&sqs, "orders", "60", 3).await;
+    create(&sqs, "orders", "10", 10).await;
     let of_kind = |kind: &str, count: u32| -> Vec<String> {
         (0..count).map(|n| json!({"do": "echo_to_log", "kind": kind, "n": n}).to_string()).collect()
     };
@@ -149,15 +161,23 @@ async fn a_window_gathers_and_what_no_filter_matches_is_deleted(peer: Peer, test
     send_all(&sqs, "orders", &refunds).await;
     let keys = "batch_size = 60\nmaximum_batching_window_in_seconds = 3\n\
                 filter_criteria = { filters = [ { pattern = '{\"body\":{\"kind\":[\"order\"]}}' } ] }";
-    let config = worker_at(&sqs) + &function("orders", "faulty", "") + &mapping(&sqs.url("orders"), "orders", keys);
+    let config =
+        worker_at(&sqs) + &function_on(peer, "orders", "faulty") + &mapping(&sqs.url("orders"), "orders", keys);
     let mut worker = Wasmill::start(&config).await;
-    wait_until_done(&worker, &sqs, "orders", 150).await;
+    sqs.wait_for_counts(PATIENCE, "orders", Counts::EMPTY).await;
     let matches = async |filter| worker.metric("wasmill_mapping_filter_matches_total", &[("filter", filter)]).await;
-    assert_eq!((matches("0").await as u32, matches("none").await as u32), (150, 50));
+    let matched = (matches("0").await as u32, matches("none").await as u32);
+    // A window is filled by several receives at a time, of which moto's get some messages twice.
+    let twice = peer == Peer::Moto;
+    assert!(matched == (150, 50) || twice && matched >= (150, 50), "{matched:?}");
     let largest = worker.log().said_by_request("orders").values().map(|said| said.lines().count()).max();
     assert!(largest > Some(10), "no batch was larger than what one receive brings: {largest:?}");
     for body in &orders {
-        assert_eq!(worker.log().said("orders", body).len(), 1, "{body}");
+        let times = worker.log().said("orders", body).len();
+        assert!(times == 1 || twice && times > 1, "{times} times: {body}");
+    }
+    for body in &refunds {
+        assert_eq!(worker.log().said("orders", body).len(), 0, "{body}");
     }
     assert_eq!(sqs.counts("orders-dlq").await, Counts::EMPTY);
     worker.assert_sound().await;
@@ -167,13 +187,12 @@ async fn a_handler_that_outlasts_the_visibility_timeout_runs_once(peer: Peer, te
     let Some(server) = peer.start(test).await else { return };
     let sqs = server.sqs();
     create(&sqs, "orders", "2", 5).await;
-    let config =
-        worker_at(&sqs) + &function("slow", "faulty", "timeout = 60") + &mapping(&sqs.url("orders"), "slow", "");
-    let mut worker = Wasmill::start(&config).await;
+    let config = worker_at(&sqs) + &function_on(peer, "slow", "faulty") + &mapping(&sqs.url("orders"), "slow", "");
     let body =
         |n: u32| json!([{"do": "print", "text": format!("at {n}\n")}, {"do": "sleep_ms", "ms": 800}]).to_string();
     let bodies: Vec<String> = (0..10).map(body).collect();
     sqs.send_batch("orders", &bodies).await;
+    let mut worker = Wasmill::start(&config).await;
     wait_until_done(&worker, &sqs, "orders", 10).await;
     for n in 0..10 {
         assert_eq!(worker.log().said("slow", &format!("at {n}")).len(), 1, "message {n}");
@@ -202,7 +221,8 @@ async fn after_a_failed_message_its_group_is_handled_again_from_there_and_in_ord
         let call = sqs.client().send_message().queue_url(sqs.url("orders.fifo")).message_body(body);
         call.message_group_id(*group).message_deduplication_id(body).send().await.unwrap();
     }
-    let config = worker_at(&sqs) + &function("orders", "faulty", "") + &mapping(&sqs.url("orders.fifo"), "orders", "");
+    let config =
+        worker_at(&sqs) + &function_on(peer, "orders", "faulty") + &mapping(&sqs.url("orders.fifo"), "orders", "");
     let mut worker = Wasmill::start(&config).await;
     wait_until_done(&worker, &sqs, "orders.fifo", 8).await;
     let last = |body: &str| worker.log().said("orders", body).last().unwrap().seen_at;
@@ -222,11 +242,11 @@ async fn a_dead_letter_by_verdict_is_sent_with_its_reason_and_deleted(peer: Peer
     let Some(server) = peer.start(test).await else { return };
     let sqs = server.sqs();
     create(&sqs, "orders", "300", 100).await;
-    let config = worker_at(&sqs) + &function("orders", "faulty", "") + &mapping(&sqs.url("orders"), "orders", "");
-    let worker = Wasmill::start(&config).await;
+    let config = worker_at(&sqs) + &function_on(peer, "orders", "faulty") + &mapping(&sqs.url("orders"), "orders", "");
     let body = |n: u32| json!([{"do": "echo_to_log", "n": n}, {"do": "fail", "deadLetterReason": "no such customer"}]);
     let bodies: Vec<String> = (0..12).map(|n| body(n).to_string()).collect();
     send_all(&sqs, "orders", &bodies).await;
+    let worker = Wasmill::start(&config).await;
 
     let dead = sqs.receive_all(PATIENCE, "orders-dlq", 12).await;
     let found: BTreeSet<&str> = dead.iter().filter_map(|message| message.body()).collect();

@@ -146,7 +146,7 @@ impl Wasmill {
         &self.log
     }
 
-    /// Where SQS clients connect.
+    /// Where clients of the AWS APIs connect: those of SQS, and of Lambda.
     #[must_use]
     pub fn sqs_address(&self) -> SocketAddr {
         self.sqs.unwrap()
@@ -247,7 +247,7 @@ impl Wasmill {
             if self.exit_status().is_some() {
                 return Ok(false);
             }
-            self.sqs = self.address("SQS listening");
+            self.sqs = self.address("SQS listening").or_else(|| self.address("Lambda's API listening"));
             self.admin = self.address("metrics and health listening");
             let answer = self.get("/readyz").await?;
             holds(answer.status == 200, || format!("not ready: {}", answer.body))?;

@@ -219,7 +219,7 @@ fn a_control_listener_is_for_a_worker_without_a_built_in_queue_and_guarded_as_on
     let warned = loaded("[control]\n").warnings;
     assert!(warned[0].what.contains("forgotten when the worker ends"), "{warned:?}");
     let auth =
-        "[auth]\ncredentials = [{ access_key_id = \"AKIAWASMILLORDERS\", secret_access_key = \"sixteen letters!\" }]\n";
+        "[auth]\ncredentials = [{ access_key_id = \"AKIAWASMILLORDERS\", secret_access_key = \"sixteen-letters!\" }]\n";
     assert!(loaded(&format!("{state}[control]\nlisten = \"0.0.0.0:1\"\n{auth}")).control.is_some());
     for (text, part) in [
         ("[control]\nlisten = \"0.0.0.0:1\"\n".to_owned(), "needs credentials"),
@@ -689,7 +689,7 @@ fn credentials_that_cannot_work_are_named() {
             "auth.credentials[1].access_key_id",
             "already, on line 4",
         ),
-        (format!("[auth]\ncredentials = [{}]", entry("a", long)), "auth", "there is none"),
+        (format!("[auth]\ncredentials = [{}]", entry("a", long)), "auth", "there is neither"),
         (
             with_auth("", &format!("[{}]\nsession_token = \"hunter2\"", entry("a", long))),
             "auth.session_token",

@@ -1,6 +1,7 @@
-"""Lambda's event source mappings through boto3: python mappings.py ENDPOINT
+"""Lambda's event source mappings through boto3: python mappings.py ENDPOINT [QUEUE_ENDPOINT]
 
-The worker has the queues `made` and `other`, and the function `orders`. Prints how many steps it took.
+The worker has the function `orders`; it, or the service at QUEUE_ENDPOINT, has the queues `made` and `other`. Prints how
+many steps it took.
 """
 
 import sys
@@ -11,7 +12,7 @@ from botocore.exceptions import ClientError
 
 endpoint = sys.argv[1]
 client = boto3.client("lambda", endpoint_url=endpoint, region_name="us-east-1")
-sqs = boto3.client("sqs", endpoint_url=endpoint, region_name="us-east-1")
+sqs = boto3.client("sqs", endpoint_url=sys.argv[-1], region_name="us-east-1")
 ARN = "arn:aws:sqs:us-east-1:000000000000:"
 steps = 0
 

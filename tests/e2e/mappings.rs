@@ -173,3 +173,69 @@ async fn aws_cli_makes_pauses_and_deletes_a_mapping() {
     .await;
     worker.stop().await;
 }
+
+/// A worker without a built-in queue that listens for Lambda's API, on the queues `made` and `other` of another process.
+fn controlled(queues: &Wasmill, more: &str) -> String {
+    let aws = format!("[aws]\nregion = \"us-east-1\"\nendpoint_url = \"{}\"\n", queues.endpoint());
+    "state_dir = \"state\"\n[control]\nlisten = \"127.0.0.1:0\"\n".to_owned()
+        + more
+        + "[admin]\nlisten = \"127.0.0.1:0\"\n"
+        + &aws
+        + &function("orders", "faulty", "")
+}
+
+async fn queues_elsewhere() -> Wasmill {
+    let queues = Home::new().serve(&["--in-memory", "--listen", "127.0.0.1:0"]).await;
+    for name in ["made", "other"] {
+        queues.sqs().create(name, &[]).await;
+    }
+    queues
+}
+
+#[tokio::test]
+async fn boto3_manages_mappings_of_a_worker_without_a_built_in_queue() {
+    let test = "boto3_manages_mappings_of_a_worker_without_a_built_in_queue";
+    let Some(mut command) = Client::Boto3.script(test, "mappings.py") else { return };
+    let queues = queues_elsewhere().await;
+    let worker = Wasmill::start(&controlled(&queues, "")).await;
+    command.arg(worker.endpoint()).arg(queues.endpoint());
+    let tour = tokio::task::spawn_blocking(move || run(&mut command, "")).await.unwrap();
+    assert_eq!(tour.assert_succeeds().trim(), "12 steps");
+    worker.stop().await;
+    queues.stop().await;
+}
+
+#[tokio::test]
+async fn a_control_listener_refuses_sqs_pages_and_who_does_not_sign_and_keeps_what_was_made() {
+    let queues = queues_elsewhere().await;
+    let home = Home::new();
+    let worker = home.run(&controlled(&queues, "")).await;
+    let ready = worker.get("/readyz").await.unwrap();
+    assert!(ready.body.contains("control listener"), "{}", ready.body);
+    let sqs = worker.sqs();
+    let refused = sqs.client().list_queues().send().await.unwrap_err().into_service_error();
+    let text = "This listener has no queues: it serves Lambda's API for event source mappings.";
+    assert!(
+        format!("{refused:?}").contains(text) && format!("{refused:?}").contains("UnsupportedOperation"),
+        "{refused:?}"
+    );
+    let page = [("origin", "http://evil.example")];
+    let answer = exchange(worker.sqs_address(), "GET", PATH, &page, b"").await.unwrap();
+    assert_eq!(answer.status, 403, "{}", answer.body);
+
+    let body = r#"{"EventSourceArn":"arn:aws:sqs:us-east-1:000000000000:made","FunctionName":"orders"}"#;
+    let made = exchange(worker.sqs_address(), "POST", PATH, &[], body.as_bytes()).await.unwrap();
+    assert_eq!(made.status, 202, "{}", made.body);
+    queues.sqs().send("made", "plain").await;
+    queues.sqs().wait_for_counts(PATIENCE, "made", Counts::EMPTY).await;
+    let uuid = made.json()["UUID"].clone();
+    drop(worker);
+
+    let auth = "[auth]\ncredentials = [ { access_key_id = \"AKIAWASMILLTESTS\", secret_access_key = \"a-secret-for-tests\" } ]\n";
+    let open = home.run(&controlled(&queues, "")).await;
+    assert_eq!(mappings(&open).await[0]["UUID"], uuid, "kept across a restart");
+    drop(open);
+    let guarded = home.run(&controlled(&queues, auth)).await;
+    let unsigned = exchange(guarded.sqs_address(), "GET", PATH, &[], b"").await.unwrap();
+    assert_eq!(unsigned.status, 403, "{}", unsigned.body);
+}

@@ -1,8 +1,9 @@
-//! The clients of other people, where the machine has them: `cargo xtask test` installs them and names them.
+//! The programs of other people, where the machine has them: `cargo xtask test` installs them and names them.
 
 use std::env;
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::command::set_environment;
@@ -21,6 +22,10 @@ pub enum Client {
     Node,
     /// aws-cli, ready for its arguments.
     AwsCli,
+    /// moto's server, ready for its arguments.
+    Moto,
+    /// A Node.js that fauxqs runs on; what to run is in its modules.
+    Fauxqs,
 }
 
 impl Client {
@@ -31,6 +36,17 @@ impl Client {
             Self::Celery => "WASMILL_TEST_CELERY_PYTHON",
             Self::Node => "WASMILL_TEST_NODE",
             Self::AwsCli => "WASMILL_TEST_AWS",
+            Self::Moto => "WASMILL_TEST_MOTO",
+            Self::Fauxqs => "WASMILL_TEST_FAUXQS_NODE",
+        }
+    }
+
+    /// The variable of the `node_modules` folder, for what Node.js runs.
+    fn modules_variable(self) -> Option<&'static str> {
+        match self {
+            Self::Node => Some("WASMILL_TEST_NODE_MODULES"),
+            Self::Fauxqs => Some("WASMILL_TEST_FAUXQS_MODULES"),
+            _ => None,
         }
     }
 
@@ -43,9 +59,18 @@ impl Client {
         let mut command = self.program(test)?;
         command.arg(places::repository().join("tests/clients").join(script));
         if self == Self::Node {
-            command.arg(named("WASMILL_TEST_NODE_MODULES", self, test)?);
+            command.arg(self.modules(test)?);
         }
         Some(command)
+    }
+
+    /// The `node_modules` folder of what Node.js runs; none with a line on stderr if the machine has no such client.
+    ///
+    /// # Panics
+    /// When there is none and `CI=true`: there nothing may be left out.
+    #[must_use]
+    pub fn modules(self, test: &str) -> Option<PathBuf> {
+        named(self.modules_variable()?, self, test).map(PathBuf::from)
     }
 
     /// The program itself; none with a line on stderr if the machine has no such client.

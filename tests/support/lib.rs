@@ -5,12 +5,14 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+pub mod checkpoint;
 pub mod clients;
 pub mod command;
 pub mod config;
 pub mod http;
 pub mod log;
 pub mod metrics;
+pub mod peers;
 pub mod places;
 pub mod seed;
 pub mod sqs;

@@ -24,6 +24,7 @@ pub fn arn(queue: &str) -> String {
 pub struct Sqs {
     client: Client,
     endpoint: String,
+    account: String,
 }
 
 /// A queue's three counters.
@@ -85,7 +86,13 @@ impl Sqs {
             .retry_config(retries)
             .endpoint_url(endpoint)
             .build();
-        Self { client: Client::new(&config), endpoint: endpoint.to_owned() }
+        Self { client: Client::new(&config), endpoint: endpoint.to_owned(), account: ACCOUNT.to_owned() }
+    }
+
+    /// The same for a service whose queues are in another account.
+    #[must_use]
+    pub fn of_account(self, account: &str) -> Self {
+        Self { account: account.to_owned(), ..self }
     }
 
     /// The SDK's own client.
@@ -103,7 +110,13 @@ impl Sqs {
     /// A queue's URL.
     #[must_use]
     pub fn url(&self, queue: &str) -> String {
-        format!("{}/{ACCOUNT}/{queue}", self.endpoint)
+        format!("{}/{}/{queue}", self.endpoint, self.account)
+    }
+
+    /// A queue's ARN.
+    #[must_use]
+    pub fn arn(&self, queue: &str) -> String {
+        format!("arn:aws:sqs:us-east-1:{}:{queue}", self.account)
     }
 
     /// Creates a queue.

@@ -66,6 +66,17 @@ impl Home {
         self.launch_file(&config)
     }
 
+    /// Starts a worker with this configuration by a command that `adapt` makes of the usual one, and waits until it is
+    /// ready.
+    pub async fn run_as(&self, config: &str, adapt: impl FnOnce(&mut Command)) -> Wasmill {
+        let config = self.write("wasmill.toml", config);
+        let mut command = wasmill_command(["run".as_ref(), "--config".as_ref(), config.as_os_str()]);
+        adapt(&mut command);
+        let mut worker = self.spawn(command);
+        worker.wait_until_ready().await;
+        worker
+    }
+
     /// Starts a worker with a configuration that is there already, and waits for nothing.
     #[must_use]
     pub fn launch_file(&self, config: &Path) -> Wasmill {
@@ -135,7 +146,7 @@ impl Wasmill {
         &self.log
     }
 
-    /// Where SQS clients connect.
+    /// Where clients of the AWS APIs connect: those of SQS, and of Lambda.
     #[must_use]
     pub fn sqs_address(&self) -> SocketAddr {
         self.sqs.unwrap()
@@ -236,7 +247,7 @@ impl Wasmill {
             if self.exit_status().is_some() {
                 return Ok(false);
             }
-            self.sqs = self.address("SQS listening");
+            self.sqs = self.address("SQS listening").or_else(|| self.address("Lambda's API listening"));
             self.admin = self.address("metrics and health listening");
             let answer = self.get("/readyz").await?;
             holds(answer.status == 200, || format!("not ready: {}", answer.body))?;

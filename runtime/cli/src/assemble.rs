@@ -78,7 +78,7 @@ pub(crate) struct Worker {
     /// The built-in queue, if there is one.
     pub(crate) broker: Option<Broker>,
     pub(crate) fleet: Arc<Fleet>,
-    /// Where clients of the AWS APIs connect, if there is a built-in queue.
+    /// Where clients of the AWS APIs connect, if they are served.
     pub(crate) sqs_address: Option<SocketAddr>,
     /// Where metrics and health are.
     pub(crate) admin_address: SocketAddr,
@@ -118,15 +118,18 @@ pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Wor
         .map_err(|error| CliError::unavailable(error.to_string()))?;
     let mut listeners = Vec::new();
     let mut sqs_address = None;
-    if let (Some(local), Some(broker)) = (&config.local_queue, &broker) {
-        let listener = bind(local.listen, "[local_queue] listen").await?;
+    if let Some(front) = Front::of(&config) {
+        let listener = bind(front.listen, front.key).await?;
         sqs_address = Some(local_address(&listener)?);
-        let component = readiness.component("SQS listener");
-        let options =
-            SqsOptions { allowed_origins: local.allowed_origins.clone(), access_keys: config.access_keys.clone() };
+        let component = readiness.component(front.name);
         let identity = wasmill_lambda::Identity { region: config.region.clone(), account: config.account_id.clone() };
         let lambda = Lambda(LambdaService::new(resources.clone(), identity));
-        listeners.push(serve_sqs(broker, &options, lambda, listener, &stop, component.clone())?);
+        let service = match &broker {
+            Some(broker) => SqsService::new(broker.clone(), &front.options),
+            None => SqsService::without_queues(&config.region, &front.options),
+        };
+        let service = service.map_err(|error| CliError::internal(error.to_string()))?.with_sibling(Arc::new(lambda));
+        listeners.push(serve_aws(&front, service, listener, &stop, component.clone())?);
         components.push(component);
     }
     impose(&config, broker.as_ref(), &fleet, &resources).await?;
@@ -243,18 +246,50 @@ async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener, CliError> {
     })
 }
 
-fn serve_sqs(
-    broker: &Broker,
-    options: &SqsOptions,
-    lambda: Lambda,
+/// The listener for the AWS APIs, as the config has it: the built-in queue's, or one for Lambda's API alone.
+struct Front {
+    listen: SocketAddr,
+    key: &'static str,
+    /// In `/readyz`.
+    name: &'static str,
+    serves: &'static str,
+    options: SqsOptions,
+}
+
+impl Front {
+    fn of(config: &Config) -> Option<Self> {
+        let access_keys = config.access_keys.clone();
+        let options = |origins: &[String]| SqsOptions { allowed_origins: origins.to_vec(), access_keys };
+        match (&config.local_queue, &config.control) {
+            (Some(local), _) => Some(Self {
+                listen: local.listen,
+                key: "[local_queue] listen",
+                name: "SQS listener",
+                serves: "SQS",
+                options: options(&local.allowed_origins),
+            }),
+            (None, Some(control)) => Some(Self {
+                listen: control.listen,
+                key: "[control] listen",
+                name: "control listener",
+                serves: "Lambda's API",
+                options: options(&control.allowed_origins),
+            }),
+            (None, None) => None,
+        }
+    }
+}
+
+fn serve_aws(
+    front: &Front,
+    service: SqsService,
     listener: TcpListener,
     stop: &CancellationToken,
     component: Component,
 ) -> Result<tokio::task::JoinHandle<()>, CliError> {
-    let service = SqsService::new(broker.clone(), options).map_err(|error| CliError::internal(error.to_string()))?;
-    let service = service.with_sibling(Arc::new(lambda));
     let address = local_address(&listener)?.to_string();
-    tracing::info!(address, asks_for_signatures = !options.access_keys.is_empty(), "SQS listening");
+    let (name, serves) = (front.name, front.serves);
+    tracing::info!(address, asks_for_signatures = !front.options.access_keys.is_empty(), "{serves} listening");
     let serving = tokio::spawn(wasmill_sqs::serve(listener, Arc::new(service), stop.clone().cancelled_owned()));
     component.ready();
     let stop = stop.clone();
@@ -265,7 +300,7 @@ fn serve_sqs(
             Ok(Err(error)) => error.to_string(),
             Err(error) => format!("it ended unexpectedly: {error}"),
         };
-        tracing::error!(reason, "the SQS listener ended");
+        tracing::error!(reason, "the {name} ended");
         component.not_ready(reason);
     }))
 }

@@ -391,24 +391,26 @@ async fn verdicts_go_where_they_say() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dead_letter_verdict_without_a_dead_letter_queue_is_a_retry() {
-    let bench = Bench::new(30).await;
-    bench.queue.set_attributes(&[("RedrivePolicy".into(), String::new())]).await.unwrap();
-    bench.send(["x".to_owned()]).await;
-    let runs = Arc::new(AtomicUsize::new(0));
-    let seen = Arc::clone(&runs);
-    let begin = Instant::now();
-    let mapping = bench.start(
-        1,
-        handler(move |records| {
+async fn a_dead_letter_verdict_without_a_dead_letter_queue_is_a_retry_by_the_mappings_policy() {
+    let policies = [(RetryPolicy::Visibility, 30), (RetryPolicy::Fixed { delay: Duration::from_secs(7) }, 7)];
+    for (retry_policy, returns_after_seconds) in policies {
+        let bench = Bench::new(30).await;
+        bench.queue.set_attributes(&[("RedrivePolicy".into(), String::new())]).await.unwrap();
+        bench.send(["x".to_owned()]).await;
+        let runs = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&runs);
+        let begin = Instant::now();
+        let answer = handler(move |records| {
             let first = seen.fetch_add(1, Ordering::Relaxed) == 0;
             let verdict = if first { Verdict::DeadLetter { reason: "r".into() } } else { Verdict::Done };
             async move { Ok(Reply::Verdicts(vec![verdict; records.len()])) }
-        }),
-    );
-    until(|| runs.load(Ordering::Relaxed) == 2 && bench.counts() == (0, 0, 0)).await;
-    assert_eq!(begin.elapsed().as_secs(), 30);
-    mapping.drain(Duration::from_secs(1)).await;
+        });
+        let options = bench.options(Arc::new(bench.queue.clone()), &Permits::new(1), answer);
+        let mapping = start(MappingOptions { retry_policy, ..options });
+        until(|| runs.load(Ordering::Relaxed) == 2 && bench.counts() == (0, 0, 0)).await;
+        assert_eq!(begin.elapsed().as_secs(), returns_after_seconds, "{retry_policy:?}");
+        mapping.drain(Duration::from_secs(1)).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -80,7 +80,8 @@ impl Line {
     }
 
     pub(crate) fn settler<'a>(&'a self, queue: &'a dyn Queue) -> Settler<'a> {
-        Settler { queue, metrics: &self.metrics, hurry: &self.abandon }
+        let retry_policy = self.manner.retry_policy;
+        Settler { queue, retry_policy, metrics: &self.metrics, hurry: &self.abandon }
     }
 
     /// The batch's permit; its lease is kept while it waits for one. None: it goes back.

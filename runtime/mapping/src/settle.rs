@@ -114,6 +114,7 @@ pub(crate) fn plan_release(batch: &Batch) -> Plan {
 #[derive(Clone, Copy)]
 pub(crate) struct Settler<'a> {
     pub(crate) queue: &'a dyn Queue,
+    pub(crate) retry_policy: RetryPolicy,
     pub(crate) metrics: &'a MappingMetrics,
     /// Once cancelled, what the queue does not take at once is not tried again.
     pub(crate) hurry: &'a CancellationToken,
@@ -147,7 +148,8 @@ impl Settler<'_> {
         batch.lease.settle(|_| false).await;
         let retries = buried.into_iter().filter(is_unmoved).filter_map(|index| {
             let standing = batch.lease.standing(index);
-            if standing.lost { None } else { retry(batch, index, None, standing) }
+            let delay = self.retry_policy.delay(batch.held[index].system.receive_count, random_share());
+            if standing.lost { None } else { retry(batch, index, delay, standing) }
         });
         self.give_back(retries.collect(), Vec::new()).await;
     }

@@ -144,7 +144,8 @@ pub trait Queue: Send + Sync + 'static {
     /// queue sends, then deletes, so that a crash in between duplicates and never loses.
     ///
     /// # Errors
-    /// `Unsupported` when the queue has no redrive policy.
+    /// As the trait says; per entry `Unsupported` when the queue has no redrive policy, or its dead-letter queue is gone.
+    /// Then the delivery stays as it is.
     async fn dead_letter(&self, letters: Vec<DeadLetter>) -> Result<EntryResults<()>, QueueError>;
 
     /// Another queue of the same service.

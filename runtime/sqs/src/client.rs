@@ -5,6 +5,7 @@ mod convert;
 mod dead_letter;
 mod move_tasks;
 mod queue;
+mod session;
 mod verbs;
 
 pub use move_tasks::RemoteMoveTask;
@@ -12,22 +13,23 @@ pub use queue::RemoteQueue;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use aws_config::Region;
 use aws_config::environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider};
 use aws_config::meta::credentials::CredentialsProviderChain;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::Credentials;
 use aws_sdk_sqs::types::QueueAttributeName;
 use axum::http::Uri;
+use tokio::time::Instant;
 use wasmill_queue::{QueueArn, QueueError};
 
 use crate::client::convert::call_error;
+use crate::client::session::Session;
 use crate::urls;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -68,10 +70,13 @@ pub struct RemoteSqs {
 
 #[derive(Debug)]
 struct Shared {
-    config: SdkConfig,
+    options: RemoteOptions,
     region: String,
-    /// One client per region in use: queue and dead-letter queue share one, and with it their connections.
-    clients: Mutex<BTreeMap<String, Client>>,
+    has_endpoint: bool,
+    /// Held for a moment.
+    session: Mutex<Session>,
+    /// When newer credentials were last looked for; held while they are.
+    looked_at: tokio::sync::Mutex<Option<Instant>>,
 }
 
 /// A queue in a listing.
@@ -105,30 +110,16 @@ impl RemoteSqs {
     /// # Errors
     /// When the options do not say where the service is.
     pub async fn connect(options: RemoteOptions) -> Result<Self, ConnectError> {
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build());
-        let mut local = false;
-        if let Some(url) = &options.endpoint_url {
-            let host = endpoint_host(url).ok_or_else(|| ConnectError::EndpointUrl(url.clone()))?;
-            local = is_loopback(&host);
-            loader = loader.endpoint_url(url);
-        }
-        if let Some(region) = &options.region {
-            loader = loader.region(Region::new(region.clone()));
-        } else if local {
-            loader = loader.region(local_region());
-        }
-        if local && options.anonymous_local {
-            loader = loader.credentials_provider(local_credentials());
-        }
-        let config = loader.load().await;
+        let config = session::load(&options).await?;
         let has_endpoint = config.endpoint_url().is_some();
         let region = match config.region() {
             Some(region) => region.to_string(),
             None if has_endpoint => DEFAULT_REGION.to_owned(),
             None => return Err(ConnectError::NoRegion),
         };
-        Ok(Self { shared: Arc::new(Shared { config, region, clients: Mutex::default() }) })
+        let session = Mutex::new(Session::new(config));
+        let shared = Shared { options, region, has_endpoint, session, looked_at: tokio::sync::Mutex::default() };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// The queue at a URL.
@@ -136,9 +127,9 @@ impl RemoteSqs {
     /// # Errors
     /// `NoSuchQueue`, or the service could not be reached.
     pub async fn queue_by_url(&self, url: &str) -> Result<RemoteQueue, QueueError> {
-        let region = amazon_region(url).filter(|_| self.shared.config.endpoint_url().is_none());
-        let client = self.client(region.unwrap_or(&self.shared.region));
-        RemoteQueue::open(self.clone(), client, url.to_owned()).await
+        let region = amazon_region(url).filter(|_| !self.shared.has_endpoint);
+        let region = region.unwrap_or(&self.shared.region).to_owned();
+        RemoteQueue::open(self.clone(), region, url.to_owned()).await
     }
 
     /// The queue with a name, in the client's own region and account.
@@ -146,9 +137,9 @@ impl RemoteSqs {
     /// # Errors
     /// `NoSuchQueue`, or the service could not be reached.
     pub async fn queue_by_name(&self, name: &str) -> Result<RemoteQueue, QueueError> {
-        let client = self.client(&self.shared.region);
-        let url = queue_url(&client, name, None).await?;
-        RemoteQueue::open(self.clone(), client, url).await
+        let region = self.shared.region.clone();
+        let url = self.queue_url(&region, name, None).await?;
+        RemoteQueue::open(self.clone(), region, url).await
     }
 
     /// The queue with an ARN, in that ARN's region and account.
@@ -156,9 +147,8 @@ impl RemoteSqs {
     /// # Errors
     /// `NoSuchQueue`, or the service could not be reached.
     pub async fn queue_by_arn(&self, arn: &QueueArn) -> Result<RemoteQueue, QueueError> {
-        let client = self.client(arn.region());
-        let url = queue_url(&client, arn.name(), Some(arn.account())).await?;
-        RemoteQueue::open(self.clone(), client, url).await
+        let url = self.queue_url(arn.region(), arn.name(), Some(arn.account())).await?;
+        RemoteQueue::open(self.clone(), arn.region().to_owned(), url).await
     }
 
     /// The queues whose names start so, by name; at most ten thousand.
@@ -166,15 +156,17 @@ impl RemoteSqs {
     /// # Errors
     /// The service could not be reached or refused.
     pub async fn list_queues(&self, prefix: &str) -> Result<Vec<ListedQueue>, QueueError> {
-        let client = self.client(&self.shared.region);
         let prefix = (!prefix.is_empty()).then(|| prefix.to_owned());
         let mut listed = Vec::new();
         let mut next_token = None;
         // Pages are counted too: a service may answer empty ones with a token for ever.
         for _ in 0..PAGES_MAX {
-            let call = client.list_queues().set_queue_name_prefix(prefix.clone()).set_next_token(next_token);
-            let call = call.max_results(PAGE_SIZE).customize().config_override(verbs::lookup());
-            let page = call.send().await.map_err(|error| call_error(&error))?;
+            let list = |client: Client| {
+                let call = client.list_queues().set_queue_name_prefix(prefix.clone());
+                let call = call.set_next_token(next_token.clone()).max_results(PAGE_SIZE);
+                call.customize().config_override(verbs::lookup()).send()
+            };
+            let page = self.call(&self.shared.region, list).await.map_err(|error| call_error(&error))?;
             for url in page.queue_urls() {
                 let name = urls::parse(url).map(|address| address.name.to_owned()).unwrap_or_default();
                 listed.push(ListedQueue { name, url: url.clone() });
@@ -188,28 +180,30 @@ impl RemoteSqs {
         Ok(listed)
     }
 
-    fn client(&self, region: &str) -> Client {
-        let mut clients = self.shared.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let make = || {
-            let config = aws_sdk_sqs::config::Builder::from(&self.shared.config).region(Region::new(region.to_owned()));
-            Client::from_conf(config.build())
+    async fn queue_url(&self, region: &str, name: &str, account: Option<&str>) -> Result<String, QueueError> {
+        let ask = |client: Client| {
+            let call =
+                client.get_queue_url().queue_name(name).set_queue_owner_aws_account_id(account.map(str::to_owned));
+            call.customize().config_override(verbs::lookup()).send()
         };
-        clients.entry(region.to_owned()).or_insert_with(make).clone()
+        let found = self.call(region, ask).await.map_err(|error| call_error(&error))?;
+        found.queue_url.ok_or_else(|| convert::misunderstood("GetQueueUrl answered without a QueueUrl"))
     }
-}
 
-async fn queue_url(client: &Client, name: &str, account: Option<&str>) -> Result<String, QueueError> {
-    let call = client.get_queue_url().queue_name(name).set_queue_owner_aws_account_id(account.map(str::to_owned));
-    let found = call.customize().config_override(verbs::lookup()).send().await.map_err(|error| call_error(&error))?;
-    found.queue_url.ok_or_else(|| convert::misunderstood("GetQueueUrl answered without a QueueUrl"))
-}
+    /// All attributes of a queue, by AWS's name.
+    async fn all_attributes(&self, region: &str, url: &str) -> Result<BTreeMap<String, String>, QueueError> {
+        let ask = |client: Client| {
+            let call = client.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All);
+            call.customize().config_override(verbs::lookup()).send()
+        };
+        let found = self.call(region, ask).await.map_err(|error| call_error(&error))?;
+        let attributes = found.attributes.unwrap_or_default();
+        Ok(attributes.into_iter().map(|(name, value)| (name.as_str().to_owned(), value)).collect())
+    }
 
-/// All attributes of a queue, by AWS's name.
-async fn all_attributes(client: &Client, url: &str) -> Result<BTreeMap<String, String>, QueueError> {
-    let call = client.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All);
-    let found = call.customize().config_override(verbs::lookup()).send().await.map_err(|error| call_error(&error))?;
-    let attributes = found.attributes.unwrap_or_default();
-    Ok(attributes.into_iter().map(|(name, value)| (name.as_str().to_owned(), value)).collect())
+    fn session(&self) -> MutexGuard<'_, Session> {
+        self.shared.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Environment, then profile, then the default. For a service on this machine the standard chain's last step, asking

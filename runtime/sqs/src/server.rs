@@ -44,6 +44,9 @@ const TRACE_HEADER: &str = "x-amzn-trace-id";
 /// Stands in queue URLs when a client sends no usable `Host` (HTTP/1.0): the default listener.
 const FALLBACK_HOST: &str = "127.0.0.1:9324";
 
+/// Why a listener without a built-in queue does nothing of SQS.
+const NO_QUEUES: &str = "This listener has no queues: it serves Lambda's API for event source mappings.";
+
 /// How the AWS listener behaves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SqsOptions {
@@ -55,9 +58,9 @@ pub struct SqsOptions {
     pub access_keys: Vec<AccessKey>,
 }
 
-/// The SQS API over the queues of one broker.
+/// The SQS API over the queues of one broker, or over none.
 pub struct SqsService {
-    actions: Actions,
+    actions: Option<Actions>,
     browsers: BrowserRule,
     guard: Option<Guard>,
     sibling: Option<Arc<dyn Sibling>>,
@@ -73,11 +76,28 @@ impl SqsService {
     /// When an allowed origin is not one.
     pub fn new(broker: Broker, options: &SqsOptions) -> Result<Self, NotAnOrigin> {
         let stopping = CancellationToken::new();
-        let guard = Guard::new(&options.access_keys, &broker.identity().region);
+        let region = broker.identity().region.clone();
+        Self::over(Some(Actions::new(broker, stopping.clone())), stopping, &region, options)
+    }
+
+    /// A listener for another API alone: every SQS action is refused, whoever may ask.
+    ///
+    /// # Errors
+    /// When an allowed origin is not one.
+    pub fn without_queues(region: &str, options: &SqsOptions) -> Result<Self, NotAnOrigin> {
+        Self::over(None, CancellationToken::new(), region, options)
+    }
+
+    fn over(
+        actions: Option<Actions>,
+        stopping: CancellationToken,
+        region: &str,
+        options: &SqsOptions,
+    ) -> Result<Self, NotAnOrigin> {
         Ok(Self {
-            guard,
+            guard: Guard::new(&options.access_keys, region),
             sibling: None,
-            actions: Actions::new(broker, stopping.clone()),
+            actions,
             browsers: BrowserRule::new(&options.allowed_origins)?,
             stopping,
             request_ids: RequestIds::new(),
@@ -185,9 +205,12 @@ async fn answer(
         Protocol::None => None,
     };
     let Some(request) = decoded else { return Ok(None) };
+    let Some(actions) = &service.actions else {
+        return Err(ActionError::Unsupported { what: NO_QUEUES.to_owned() });
+    };
     let action = request.action();
     let caller = Caller { host: host(parts), path: parts.uri.path(), trace_header: trace_header(parts) };
-    let response = service.actions.run(caller, request).await?;
+    let response = actions.run(caller, request).await?;
     Ok(Some((action, response)))
 }
 

@@ -127,7 +127,7 @@ async fn contract(backend: Backend) {
         a_queues_delay_yields_to_the_messages_own,
         too_many_receives_move_a_message_to_the_dead_letter_queue,
         a_verdict_moves_a_message_to_the_dead_letter_queue,
-        without_a_dead_letter_queue_the_verdict_is_refused,
+        without_a_dead_letter_queue_each_verdict_is_refused_alike,
         a_release_gives_back_at_once,
         attributes_are_told,
         readiness_is_waited_for_where_it_is_signalled,
@@ -431,18 +431,27 @@ async fn a_verdict_moves_a_message_to_the_dead_letter_queue(backend: &Backend) {
     assert!(receive_now(&dead).await.is_empty(), "once");
 }
 
-async fn without_a_dead_letter_queue_the_verdict_is_refused(backend: &Backend) {
-    let queue = backend.queue().await;
-    send(&queue, text("x")).await;
-    let message = receive_one(&queue).await;
-    let letter = DeadLetter { message: message.clone(), reason: "r".into(), function_version: "1".into() };
-    let error = match queue.dead_letter(vec![letter]).await {
-        Err(error) => error,
-        Ok(results) => results.into_iter().next().unwrap().unwrap_err(),
-    };
-    assert!(matches!(error, QueueError::Unsupported(_)), "{error:?}");
-    change(&queue, &message, 0).await;
-    assert_eq!(receive_one(&queue).await.id, message.id, "it is still there");
+async fn without_a_dead_letter_queue_each_verdict_is_refused_alike(backend: &Backend) {
+    let never_had_one = backend.queue().await;
+    let made = backend.make(QueueSetup { max_receive_count: Some(5), ..QueueSetup::default() }).await;
+    let lost_it = made.queue;
+    backend.broker.delete_queue(&format!("{}-dead", made.name)).await.unwrap();
+    for queue in [never_had_one, lost_it] {
+        send(&queue, text("x")).await;
+        send(&queue, text("y")).await;
+        let messages = [receive_one(&queue).await, receive_one(&queue).await];
+        let letter = |message: &Message| DeadLetter {
+            message: message.clone(),
+            reason: "r".into(),
+            function_version: "1".into(),
+        };
+        let refused = || Err(QueueError::Unsupported("the queue has no dead-letter queue".into()));
+        let results = queue.dead_letter(messages.iter().map(letter).collect()).await;
+        assert_eq!(results.unwrap(), [refused(), refused()]);
+        assert!(receive_now(&queue).await.is_empty(), "they stay hidden");
+        change(&queue, &messages[0], 0).await;
+        assert_eq!(receive_one(&queue).await.id, messages[0].id, "and there");
+    }
 }
 
 async fn a_release_gives_back_at_once(backend: &Backend) {

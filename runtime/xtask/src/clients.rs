@@ -50,7 +50,21 @@ const KITS: &[Kit] = &[
     Kit {
         what: "the AWS SDK for JavaScript and sqs-consumer",
         variables: &["WASMILL_TEST_NODE", "WASMILL_TEST_NODE_MODULES"],
-        prepare: node::prepare,
+        prepare: |layout, what| node::CLIENTS.prepare(layout, what),
+    },
+    Kit {
+        what: "moto's server",
+        variables: &["WASMILL_TEST_MOTO"],
+        prepare: |layout, what| {
+            let pinned = include_str!("test-moto.txt");
+            let bin = Environment { folder: "test-moto", pinned, module: "moto.server" }.prepare(layout, what)?;
+            Ok(vec![bin.join("moto_server")])
+        },
+    },
+    Kit {
+        what: "fauxqs",
+        variables: &["WASMILL_TEST_FAUXQS_NODE", "WASMILL_TEST_FAUXQS_MODULES"],
+        prepare: |layout, what| node::FAUXQS.prepare(layout, what),
     },
 ];
 

@@ -14,7 +14,7 @@ const SECRET_STRONG_BYTES: usize = 16;
 /// Reads `[auth]`; without it there are no keys, and nothing is asked of clients.
 pub(super) fn read_auth(root: &mut Section<'_, '_>) -> Vec<AccessKey> {
     let source = root.source();
-    let guards_a_listener = root.has("local_queue");
+    let guards_a_listener = root.has("local_queue") || root.has("control");
     let Some(mut section) = root.table("auth") else { return Vec::new() };
     let place = section.place().clone();
     let mistakes_before = source.mistakes_so_far();
@@ -25,8 +25,8 @@ pub(super) fn read_auth(root: &mut Section<'_, '_>) -> Vec<AccessKey> {
         source.mistake(&section.place_of("credentials"), what, format!("{write_one}, or remove [auth]"));
     }
     if !guards_a_listener {
-        let what = "guards the listener of [local_queue], and there is none";
-        source.mistake(&place, what, "add [local_queue], or remove [auth]");
+        let what = "guards the listener of [local_queue] or [control], and there is neither";
+        source.mistake(&place, what, "add one of the two, or remove [auth]");
     }
     let mut keys = Vec::new();
     let mut first_with: HashMap<String, usize> = HashMap::new();

@@ -1,4 +1,4 @@
-//! `[local_queue]` and `[admin]`: the two listeners, and where the built-in queue keeps its data.
+//! `[local_queue]` or `[control]`, and `[admin]`: the two listeners, and where the built-in queue keeps its data.
 //!
 //! Both listeners stay on loopback unless told otherwise. The AWS listener changes things, so elsewhere it needs the
 //! credentials of `[auth]`; the admin listener only reads and may leave loopback if told so in so many words.
@@ -40,6 +40,22 @@ pub(crate) struct LocalQueue {
     pub(crate) blocks_deleted_names: bool,
 }
 
+/// The listener for the AWS APIs of a worker without a built-in queue: Lambda's for event source mappings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Control {
+    /// Port 0 takes a free one.
+    pub(crate) listen: SocketAddr,
+    /// Whose pages may use it from a browser.
+    pub(crate) allowed_origins: Vec<String>,
+}
+
+/// The listeners, and the built-in queue behind one of them.
+pub(super) struct Listeners {
+    pub(super) local_queue: Option<LocalQueue>,
+    pub(super) control: Option<Control>,
+    pub(super) admin: Admin,
+}
+
 /// The listener for people and monitors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Admin {
@@ -61,33 +77,36 @@ pub(crate) fn is_loopback(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 
-/// Reads `[local_queue]` (`None` without the section) and `[admin]` (served with or without its section). `folder` is
-/// the config file's.
-pub(super) fn read_listeners(root: &mut Section<'_, '_>, folder: &Path) -> (Option<LocalQueue>, Admin) {
+/// Reads `[local_queue]` and `[control]` (`None` without the section) and `[admin]` (served with or without its section).
+/// `folder` is the config file's.
+pub(super) fn read_listeners(root: &mut Section<'_, '_>, folder: &Path) -> Listeners {
     let source = root.source();
     // What is wrong within [auth] is said there.
     let has_auth = root.has("auth");
-    let local_queue = root.table("local_queue").map(|section| read_local_queue(section, folder, has_auth));
+    let (local_queue, local_listen) =
+        root.table("local_queue").map(|section| read_local_queue(section, folder, has_auth)).unzip();
+    let (control, control_listen) = root.table("control").map(|section| read_control(section, has_auth)).unzip();
+    if let (Some(_), Some(listen)) = (&local_queue, &control_listen) {
+        let what = "is for a worker without [local_queue], whose listener serves Lambda's API already";
+        source.mistake(&listen.place, what, "remove [control], or [local_queue]");
+    }
     let admin_listen = match root.table("admin") {
         Some(section) => read_admin(section),
         None => Located::new(DEFAULT_ADMIN_LISTEN, root.place().clone()),
     };
     let admin = Admin { listen: admin_listen.value };
-    let Some((local_queue, aws_listen)) = local_queue else { return (None, admin) };
-    if would_collide(aws_listen.value, admin_listen.value) {
-        let place = if root.place() == &admin_listen.place { &aws_listen.place } else { &admin_listen.place };
-        let what = format!("[local_queue] and [admin] would both listen on port {}", aws_listen.value.port());
+    for (section, listen) in [("local_queue", local_listen), ("control", control_listen)] {
+        let Some(listen) = listen.filter(|listen| would_collide(listen.value, admin_listen.value)) else { continue };
+        let place = if root.place() == &admin_listen.place { &listen.place } else { &admin_listen.place };
+        let what = format!("[{section}] and [admin] would both listen on port {}", listen.value.port());
         source.mistake(place, what, "give the two listeners different ports");
     }
-    (Some(local_queue), admin)
+    Listeners { local_queue, control, admin }
 }
 
 fn read_local_queue(mut section: Section<'_, '_>, folder: &Path, has_auth: bool) -> (LocalQueue, Located<SocketAddr>) {
     let source = section.source();
-    let listen = read_listen(&mut section, DEFAULT_AWS_LISTEN, |address| {
-        let mend = "listen on 127.0.0.1, or add [auth] with the credentials that clients sign with";
-        check_aws_listen(address, has_auth).err().map(|what| (what, mend))
-    });
+    let listen = read_aws_listen(&mut section, has_auth);
     let has_data_dir = section.has("data_dir");
     let data_dir = paths::read(&mut section, "data_dir", folder, Expected::FolderOrNothing);
     let durability = section.choice("durability", &[("fsync", Durability::Fsync), ("os", Durability::Os)]);
@@ -95,14 +114,7 @@ fn read_local_queue(mut section: Section<'_, '_>, folder: &Path, has_auth: bool)
         let what = "says how data_dir is kept, and without data_dir the queue is in memory";
         source.mistake(&durability.place, what, "add data_dir = \"data\", or remove durability");
     }
-    let mut allowed_origins = Vec::new();
-    for origin in section.strings("allowed_origins") {
-        if let Err(error) = wasmill_sqs::check_origin(&origin.value) {
-            let mend = "write what the browser's address bar shows up to the path, such as \"http://localhost:3000\"";
-            source.mistake(&origin.place, error.to_string(), mend);
-        }
-        allowed_origins.push(origin.value);
-    }
+    let allowed_origins = read_allowed_origins(&mut section);
     let blocks_deleted_names = section.table("strict").is_some_and(|mut strict| {
         let deleted_recently = strict.boolean("deleted_recently", false).value;
         strict.finish();
@@ -111,6 +123,33 @@ fn read_local_queue(mut section: Section<'_, '_>, folder: &Path, has_auth: bool)
     section.finish();
     let durability = durability.map(|choice| choice.value).unwrap_or_default();
     (LocalQueue { listen: listen.value, data_dir, durability, allowed_origins, blocks_deleted_names }, listen)
+}
+
+fn read_control(mut section: Section<'_, '_>, has_auth: bool) -> (Control, Located<SocketAddr>) {
+    let listen = read_aws_listen(&mut section, has_auth);
+    let allowed_origins = read_allowed_origins(&mut section);
+    section.finish();
+    (Control { listen: listen.value, allowed_origins }, listen)
+}
+
+fn read_aws_listen(section: &mut Section<'_, '_>, has_auth: bool) -> Located<SocketAddr> {
+    read_listen(section, DEFAULT_AWS_LISTEN, |address| {
+        let mend = "listen on 127.0.0.1, or add [auth] with the credentials that clients sign with";
+        check_aws_listen(address, has_auth).err().map(|what| (what, mend))
+    })
+}
+
+fn read_allowed_origins(section: &mut Section<'_, '_>) -> Vec<String> {
+    let source = section.source();
+    let mut allowed_origins = Vec::new();
+    for origin in section.strings("allowed_origins") {
+        if let Err(error) = wasmill_sqs::check_origin(&origin.value) {
+            let mend = "write what the browser's address bar shows up to the path, such as \"http://localhost:3000\"";
+            source.mistake(&origin.place, error.to_string(), mend);
+        }
+        allowed_origins.push(origin.value);
+    }
+    allowed_origins
 }
 
 fn read_admin(mut section: Section<'_, '_>) -> Located<SocketAddr> {

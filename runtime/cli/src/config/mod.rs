@@ -36,7 +36,7 @@ pub(crate) use self::aws::Aws;
 pub(crate) use self::finding::{Finding, Mistakes};
 pub(crate) use self::function::{DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_SECONDS, FunctionSpec, check_variable_name};
 pub(crate) use self::listener::{
-    Admin, DEFAULT_ADMIN_LISTEN, DEFAULT_AWS_LISTEN, Durability, LocalQueue, check_aws_listen, is_loopback,
+    Admin, Control, DEFAULT_ADMIN_LISTEN, DEFAULT_AWS_LISTEN, Durability, LocalQueue, check_aws_listen, is_loopback,
 };
 pub(crate) use self::mapping::{MappingSource, MappingSpec, OnFiltered, RemoteAddress, RemoteQueue};
 pub(crate) use self::paths::default_cache_dir;
@@ -50,6 +50,7 @@ pub(crate) use self::sandbox::{INSTANCES_MAX, Sandbox, instances_for};
 pub(crate) use self::settling::BISECT_MAX_INVOCATIONS;
 pub(crate) use self::source::Env;
 
+use self::listener::Listeners;
 use self::paths::Expected;
 use self::reader::Section;
 use self::resolve::Resolver;
@@ -69,8 +70,10 @@ const TOP_LEVEL_KEYS: [&str; 6] =
 /// are in range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Config {
-    /// The built-in queue; `None` when only remote queues are polled, and then nothing listens for the AWS APIs.
+    /// The built-in queue; `None` when only remote queues are polled.
     pub(crate) local_queue: Option<LocalQueue>,
+    /// Where Lambda's API is served without a built-in queue; `None`: beside it, or nowhere.
+    pub(crate) control: Option<Control>,
     /// The listener for metrics and health.
     pub(crate) admin: Admin,
     /// The built-in queue's queues, in the order of the file.
@@ -106,6 +109,7 @@ impl Config {
     pub(crate) fn of_queue(local_queue: LocalQueue, admin_listen: SocketAddr) -> Self {
         Self {
             local_queue: Some(local_queue),
+            control: None,
             admin: Admin { listen: admin_listen },
             queues: Vec::new(),
             functions: Vec::new(),
@@ -192,8 +196,11 @@ fn read(source: &Source<'_>, document: &toml::de::DeTable<'_>, folder: &Path, en
     let grace_default = u32::try_from(DEFAULT_DRAIN_GRACE.as_secs()).unwrap_or(grace_max);
     let drain_grace_seconds = root.integer("drain_grace_seconds", 0..=grace_max, " s", grace_default).value;
 
-    let (local_queue, admin) = listener::read_listeners(&mut root, folder);
-    root.not_yet("control", "control plane; mappings and functions come from this file");
+    let Listeners { local_queue, control, admin } = listener::read_listeners(&mut root, folder);
+    if control.is_some() && state_dir.is_none() {
+        let what = "has no folder to keep what Lambda's API makes: it is forgotten when the worker ends";
+        source.warning(&root.place_of("control"), what, "add state_dir = \"data\" above every section");
+    }
     let access_keys = auth::read_auth(&mut root);
     let aws = aws::read_aws(&mut root);
     let queues = queue::read_queues(&mut root);
@@ -215,6 +222,7 @@ fn read(source: &Source<'_>, document: &toml::de::DeTable<'_>, folder: &Path, en
     let (queues, functions, mappings) = (resolver.queues(), resolver.functions(), resolver.mappings(&mappings));
     Config {
         local_queue,
+        control,
         admin,
         queues,
         functions,

@@ -183,7 +183,7 @@ fn every_key_that_works_is_in_full_toml() {
         std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../config/full.toml")).unwrap();
     // An unknown key makes each section list what it knows: the reader itself says which keys work.
     let probe = "a_b_c = 1\n[local_queue]\na_b_c = 1\nstrict = { a_b_c = 1 }\n[auth]\na_b_c = 1\n\
-                 credentials = [{ a_b_c = 1 }]\n[admin]\na_b_c = 1\n[aws]\na_b_c = 1\n[sandbox]\na_b_c = 1\n\
+                 credentials = [{ a_b_c = 1 }]\n[control]\na_b_c = 1\n[admin]\na_b_c = 1\n[aws]\na_b_c = 1\n[sandbox]\na_b_c = 1\n\
                  [[queue]]\na_b_c = 1\nredrive_policy = { a_b_c = 1 }\n\
                  redrive_allow_policy = { a_b_c = 1 }\n[[function]]\na_b_c = 1\n\
                  [[event_source_mapping]]\na_b_c = 1\nscaling_config = { a_b_c = 1 }\n\
@@ -192,11 +192,12 @@ fn every_key_that_works_is_in_full_toml() {
         .into_iter()
         .filter_map(|found| Some(found.mend.strip_prefix("the keys here are ")?.to_owned()))
         .collect();
-    assert_eq!(lists.len(), 16, "one list per section");
+    assert_eq!(lists.len(), 17, "one list per section");
     for key in lists.iter().flat_map(|list| list.split(", ")) {
         let written = |line: &str| {
             if line.starts_with('#') {
-                return false;
+                // It does not go with [local_queue].
+                return key == "control" && line == "#   [control]";
             }
             let line = line.trim_start_matches('[');
             line.starts_with(&format!("{key} ="))
@@ -208,9 +209,32 @@ fn every_key_that_works_is_in_full_toml() {
 }
 
 #[test]
+fn a_control_listener_is_for_a_worker_without_a_built_in_queue_and_guarded_as_one_with() {
+    let state = "state_dir = \"data\"\n";
+    let loaded = |text: &str| load_text(text).unwrap();
+    let beside_nothing = loaded(&format!("{state}[control]\nallowed_origins = [\"http://localhost:3000\"]\n"));
+    let control = beside_nothing.control.unwrap();
+    assert_eq!((control.listen, control.allowed_origins.len()), (DEFAULT_AWS_LISTEN, 1));
+    assert!(beside_nothing.local_queue.is_none() && beside_nothing.warnings.is_empty());
+    let warned = loaded("[control]\n").warnings;
+    assert!(warned[0].what.contains("forgotten when the worker ends"), "{warned:?}");
+    let auth =
+        "[auth]\ncredentials = [{ access_key_id = \"AKIAWASMILLORDERS\", secret_access_key = \"sixteen-letters!\" }]\n";
+    assert!(loaded(&format!("{state}[control]\nlisten = \"0.0.0.0:1\"\n{auth}")).control.is_some());
+    for (text, part) in [
+        ("[control]\nlisten = \"0.0.0.0:1\"\n".to_owned(), "needs credentials"),
+        ("[control]\nlisten = \"127.0.0.1:9325\"\n".to_owned(), "would both listen on port 9325"),
+        ("[control]\n[local_queue]\n".to_owned(), "serves Lambda's API already"),
+        (auth.to_owned(), "there is neither"),
+    ] {
+        let (_, _, said) = only_mistake(&text);
+        assert!(said.contains(part), "{text}: {said}");
+    }
+}
+
+#[test]
 fn keys_of_later_versions_are_refused_by_name() {
     for (text, key) in [
-        (with_base("[control]\nlisten = \"127.0.0.1:1\""), "control"),
         (with_base("handler = \"orders.handler\""), "function[0].handler"),
         (with_base("allowed_hosts = []"), "function[0].allowed_hosts"),
         (with_base("reuse = true"), "function[0].reuse"),
@@ -665,7 +689,7 @@ fn credentials_that_cannot_work_are_named() {
             "auth.credentials[1].access_key_id",
             "already, on line 4",
         ),
-        (format!("[auth]\ncredentials = [{}]", entry("a", long)), "auth", "there is none"),
+        (format!("[auth]\ncredentials = [{}]", entry("a", long)), "auth", "there is neither"),
         (
             with_auth("", &format!("[{}]\nsession_token = \"hunter2\"", entry("a", long))),
             "auth.session_token",

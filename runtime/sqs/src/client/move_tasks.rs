@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::ListMessageMoveTasksResultEntry;
 use wasmill_queue::{Queue, QueueArn, QueueError};
@@ -57,12 +58,15 @@ impl RemoteQueue {
         destination: Option<&QueueArn>,
         max_per_second: Option<u32>,
     ) -> Result<String, QueueError> {
-        let call = self.client().start_message_move_task().source_arn(self.arn().as_str());
-        let call = call
-            .set_destination_arn(destination.map(|arn| arn.as_str().to_owned()))
-            .set_max_number_of_messages_per_second(max_per_second.map(|rate| i32::try_from(rate).unwrap_or(i32::MAX)));
-        let outcome = call.customize().config_override(verbs::move_task()).send().await;
-        let started = outcome.map_err(|error| task_error(&error))?;
+        let start = |client: Client| {
+            let rate = max_per_second.map(|rate| i32::try_from(rate).unwrap_or(i32::MAX));
+            let call = client.start_message_move_task().source_arn(self.arn().as_str());
+            let call = call
+                .set_destination_arn(destination.map(|arn| arn.as_str().to_owned()))
+                .set_max_number_of_messages_per_second(rate);
+            call.customize().config_override(verbs::move_task()).send()
+        };
+        let started = self.call(start).await.map_err(|error| task_error(&error))?;
         started.task_handle.ok_or_else(|| misunderstood("StartMessageMoveTask answered without a TaskHandle"))
     }
 
@@ -71,9 +75,11 @@ impl RemoteQueue {
     /// # Errors
     /// The queue is not there, or the service could not be reached.
     pub async fn move_tasks(&self) -> Result<Vec<RemoteMoveTask>, QueueError> {
-        let call = self.client().list_message_move_tasks().source_arn(self.arn().as_str()).max_results(TASKS_MAX);
-        let outcome = call.customize().config_override(verbs::lookup()).send().await;
-        let listed = outcome.map_err(|error| task_error(&error))?;
+        let list = |client: Client| {
+            let call = client.list_message_move_tasks().source_arn(self.arn().as_str()).max_results(TASKS_MAX);
+            call.customize().config_override(verbs::lookup()).send()
+        };
+        let listed = self.call(list).await.map_err(|error| task_error(&error))?;
         Ok(listed.results.unwrap_or_default().into_iter().map(task).collect())
     }
 
@@ -82,9 +88,11 @@ impl RemoteQueue {
     /// # Errors
     /// The task is not there or is over, or the service could not be reached.
     pub async fn cancel_move_task(&self, handle: &str) -> Result<u64, QueueError> {
-        let call = self.client().cancel_message_move_task().task_handle(handle);
-        let outcome = call.customize().config_override(verbs::move_task()).send().await;
-        let cancelled = outcome.map_err(|error| task_error(&error))?;
+        let cancel = |client: Client| {
+            let call = client.cancel_message_move_task().task_handle(handle);
+            call.customize().config_override(verbs::move_task()).send()
+        };
+        let cancelled = self.call(cancel).await.map_err(|error| task_error(&error))?;
         Ok(count(cancelled.approximate_number_of_messages_moved))
     }
 }

@@ -1,11 +1,12 @@
 //! `RemoteQueue`: the verbs of the `Queue` trait, as batch calls of ten.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{
     BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
     MessageSystemAttributeName,
@@ -17,7 +18,7 @@ use wasmill_queue::{
 };
 
 use crate::client::convert::{self, call_error, entry_error, misunderstood};
-use crate::client::{QueueStats, RemoteSqs, all_attributes, dead_letter, verbs};
+use crate::client::{QueueStats, RemoteSqs, dead_letter, verbs};
 
 const ENTRIES_MAX: usize = 10;
 const RECEIVE_MAX: u32 = 10;
@@ -32,7 +33,7 @@ pub struct RemoteQueue {
 #[derive(Debug)]
 struct Shared {
     service: RemoteSqs,
-    client: Client,
+    region: String,
     url: String,
     arn: QueueArn,
     /// The dead-letter queue that was used last, so that a flood of poison does not look it up each time.
@@ -41,11 +42,11 @@ struct Shared {
 
 impl RemoteQueue {
     /// Reads the queue's attributes: it is there, and this is its ARN.
-    pub(super) async fn open(service: RemoteSqs, client: Client, url: String) -> Result<Self, QueueError> {
-        let attributes = all_attributes(&client, &url).await?;
+    pub(super) async fn open(service: RemoteSqs, region: String, url: String) -> Result<Self, QueueError> {
+        let attributes = service.all_attributes(&region, &url).await?;
         let arn = attributes.get("QueueArn").ok_or_else(|| misunderstood("the service told no QueueArn"))?;
         let arn = QueueArn::parse(arn).map_err(|error| misunderstood(&error.to_string()))?;
-        Ok(Self { shared: Arc::new(Shared { service, client, url, arn, dead_letter_queue: Mutex::default() }) })
+        Ok(Self { shared: Arc::new(Shared { service, region, url, arn, dead_letter_queue: Mutex::default() }) })
     }
 
     /// The queue's URL, as given or as the service told it.
@@ -54,8 +55,17 @@ impl RemoteQueue {
         &self.shared.url
     }
 
-    pub(super) fn client(&self) -> &Client {
-        &self.shared.client
+    /// Does a call where the queue is.
+    pub(super) async fn call<T, E, F>(&self, call: impl Fn(Client) -> F) -> Result<T, SdkError<E>>
+    where
+        F: Future<Output = Result<T, SdkError<E>>>,
+        E: ProvideErrorMetadata,
+    {
+        self.shared.service.call(&self.shared.region, call).await
+    }
+
+    async fn all_attributes(&self) -> Result<BTreeMap<String, String>, QueueError> {
+        self.shared.service.all_attributes(&self.shared.region, &self.shared.url).await
     }
 
     /// Counts and attributes, as the service tells them now.
@@ -63,7 +73,7 @@ impl RemoteQueue {
     /// # Errors
     /// `NoSuchQueue`, or the service could not be reached.
     pub async fn stats(&self) -> Result<QueueStats, QueueError> {
-        let attributes = all_attributes(&self.shared.client, &self.shared.url).await?;
+        let attributes = self.all_attributes().await?;
         let count = |name: &str| attributes.get(name).and_then(|text| text.parse().ok()).unwrap_or_default();
         Ok(QueueStats {
             arn: self.shared.arn.clone(),
@@ -79,8 +89,11 @@ impl RemoteQueue {
     /// # Errors
     /// `Refused` with `PurgeQueueInProgress` within that minute; `NoSuchQueue`; or the service could not be reached.
     pub async fn purge(&self) -> Result<(), QueueError> {
-        let call = self.shared.client.purge_queue().queue_url(&self.shared.url);
-        let outcome = call.customize().config_override(verbs::purge()).send().await;
+        let purge = |client: Client| {
+            let call = client.purge_queue().queue_url(&self.shared.url);
+            call.customize().config_override(verbs::purge()).send()
+        };
+        let outcome = self.call(purge).await;
         outcome.map(|_| ()).map_err(|error| call_error(&error))
     }
 
@@ -91,8 +104,12 @@ impl RemoteQueue {
             .enumerate()
             .map(|(index, message)| convert::send_entry(index.to_string(), message.clone()))
             .collect();
-        let call = self.shared.client.send_message_batch().queue_url(&self.shared.url).set_entries(Some(entries?));
-        let outcome = call.customize().config_override(verbs::send()).send().await;
+        let entries = entries?;
+        let send = |client: Client| {
+            let call = client.send_message_batch().queue_url(&self.shared.url).set_entries(Some(entries.clone()));
+            call.customize().config_override(verbs::send()).send()
+        };
+        let outcome = self.call(send).await;
         let output = outcome.map_err(|error| call_error(&error))?;
         let successful = output.successful.iter().map(|entry| (entry.id(), Ok(convert::sent(entry))));
         let failed = output.failed.iter().map(|entry| (entry.id(), Err(entry_error(entry, None))));
@@ -108,8 +125,11 @@ impl RemoteQueue {
                 .map_err(|error| misunderstood(&error.to_string()))
         };
         let entries: Vec<_> = receipts.iter().enumerate().map(entry).collect::<Result<_, _>>()?;
-        let call = self.shared.client.delete_message_batch().queue_url(&self.shared.url).set_entries(Some(entries));
-        let outcome = call.customize().config_override(verbs::delete()).send().await;
+        let delete = |client: Client| {
+            let call = client.delete_message_batch().queue_url(&self.shared.url).set_entries(Some(entries.clone()));
+            call.customize().config_override(verbs::delete()).send()
+        };
+        let outcome = self.call(delete).await;
         let output = outcome.map_err(|error| call_error(&error))?;
         let successful = output.successful.iter().map(|entry| entry.id());
         Ok(settled(successful, &output.failed, receipts.len(), |index| receipts.get(index)))
@@ -125,9 +145,12 @@ impl RemoteQueue {
                 .map_err(|error| misunderstood(&error.to_string()))
         };
         let entries: Vec<_> = changes.iter().enumerate().map(entry).collect::<Result<_, _>>()?;
-        let call = self.shared.client.change_message_visibility_batch();
-        let call = call.queue_url(&self.shared.url).set_entries(Some(entries));
-        let outcome = call.customize().config_override(verbs::change_visibility()).send().await;
+        let change = |client: Client| {
+            let call = client.change_message_visibility_batch();
+            let call = call.queue_url(&self.shared.url).set_entries(Some(entries.clone()));
+            call.customize().config_override(verbs::change_visibility()).send()
+        };
+        let outcome = self.call(change).await;
         let output = outcome.map_err(|error| call_error(&error))?;
         let successful = output.successful.iter().map(|entry| entry.id());
         Ok(settled(successful, &output.failed, changes.len(), |index| changes.get(index).map(|change| &change.receipt)))
@@ -137,15 +160,15 @@ impl RemoteQueue {
     /// it is kept.
     async fn dead_letter_queue(&self) -> Result<(Self, QueueAttributes), QueueError> {
         let redrive = self.attributes().await?.redrive;
-        let arn = redrive.map(|policy| policy.dead_letter_target_arn).ok_or_else(|| {
-            QueueError::Unsupported(format!("{} has no redrive policy, so no dead-letter queue", self.shared.arn))
-        })?;
+        let arn = redrive.map(|policy| policy.dead_letter_target_arn).ok_or_else(no_dead_letter_queue)?;
         let kept = self.shared.dead_letter_queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(kept) = kept.filter(|(queue, _)| queue.shared.arn == arn) {
             return Ok(kept);
         }
-        let queue = self.shared.service.queue_by_arn(&arn).await?;
-        let attributes = queue.attributes().await?;
+        // That it is the other queue that is not there must not read as this one's end.
+        let gone = |error| if error == QueueError::NoSuchQueue { no_dead_letter_queue() } else { error };
+        let queue = self.shared.service.queue_by_arn(&arn).await.map_err(gone)?;
+        let attributes = queue.attributes().await.map_err(gone)?;
         let found = (queue, attributes);
         *self.shared.dead_letter_queue.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.clone());
         Ok(found)
@@ -163,7 +186,7 @@ impl Queue for RemoteQueue {
     }
 
     async fn attributes(&self) -> Result<QueueAttributes, QueueError> {
-        convert::queue_attributes(&all_attributes(&self.shared.client, &self.shared.url).await?)
+        convert::queue_attributes(&self.all_attributes().await?)
     }
 
     async fn ready(&self) {}
@@ -174,16 +197,18 @@ impl Queue for RemoteQueue {
         let timeout = request.visibility_timeout_seconds.map(|seconds| i32::try_from(seconds).unwrap_or(i32::MAX));
         // Standard queues know no attempts.
         let attempt_id = request.attempt_id.filter(|_| self.shared.arn.name().ends_with(".fifo"));
-        let call = self.shared.client.receive_message().queue_url(&self.shared.url);
-        let call = call
-            .max_number_of_messages(max_messages as i32)
-            .wait_time_seconds(wait_seconds as i32)
-            .set_visibility_timeout(timeout)
-            .set_receive_request_attempt_id(attempt_id)
-            .message_attribute_names("All")
-            .message_system_attribute_names(MessageSystemAttributeName::All);
-        let policy = verbs::receive(Duration::from_secs(wait_seconds));
-        let output = call.customize().config_override(policy).send().await.map_err(|error| call_error(&error))?;
+        let receive = |client: Client| {
+            let call = client.receive_message().queue_url(&self.shared.url);
+            let call = call
+                .max_number_of_messages(max_messages as i32)
+                .wait_time_seconds(wait_seconds as i32)
+                .set_visibility_timeout(timeout)
+                .set_receive_request_attempt_id(attempt_id.clone())
+                .message_attribute_names("All")
+                .message_system_attribute_names(MessageSystemAttributeName::All);
+            call.customize().config_override(verbs::receive(Duration::from_secs(wait_seconds))).send()
+        };
+        let output = self.call(receive).await.map_err(|error| call_error(&error))?;
         output.messages.unwrap_or_default().into_iter().map(convert::message).collect()
     }
 
@@ -241,7 +266,11 @@ impl Queue for RemoteQueue {
         if letters.is_empty() {
             return Ok(Vec::new());
         }
-        let (queue, attributes) = self.dead_letter_queue().await?;
+        let (queue, attributes) = match self.dead_letter_queue().await {
+            // Each is refused, as by the built-in queue: no call failed.
+            Err(error @ QueueError::Unsupported(_)) => return Ok(vec![Err(error); letters.len()]),
+            found => found?,
+        };
         let receipts: Vec<ReceiptHandle> = letters.iter().map(|letter| letter.message.receipt.clone()).collect();
         let mut messages = Vec::with_capacity(letters.len());
         for letter in letters {
@@ -280,6 +309,11 @@ impl RemoteQueue {
     fn forget_dead_letter_queue(&self) {
         *self.shared.dead_letter_queue.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
+}
+
+/// The built-in queue's own words.
+fn no_dead_letter_queue() -> QueueError {
+    QueueError::Unsupported("the queue has no dead-letter queue".to_owned())
 }
 
 /// Rounded up: a wait below a second must not become a short poll, and a loop of them a hot loop.

@@ -55,7 +55,8 @@ impl Consumers {
 
 /// Lets both drain queues of one server.
 pub(super) fn measure(layout: &Layout, options: &Options, programs: &Programs) -> Result<Consumers, String> {
-    let node = node::prepare(layout, "sqs-consumer")
+    let node = node::CLIENTS
+        .prepare(layout, "sqs-consumer")
         .inspect_err(|mend| step::step(&format!("sqs-consumer is left out; to measure it, {mend}")))
         .ok();
     let server = Server::start(programs, Kind::Os)?;

@@ -1,0 +1,56 @@
+// Stack traces that name the user's files: from the bundle's lines back to theirs (the table at the bundle's end is
+// described in runtime/script/src/positions.rs), without the frames of this runtime.
+const MARK = "//# wasmill-positions ";
+
+let text = "";
+let files;
+/** The line of a frame that is the bundle's first, from 0, and what the engine calls the bundle. */
+let offset = 0;
+let evaluated = "<input>";
+
+export function setBundle(source, firstLine, filename) {
+  text = source;
+  files = undefined;
+  offset = firstLine;
+  evaluated = filename;
+}
+
+function table() {
+  if (files === undefined) {
+    const at = text.lastIndexOf(MARK);
+    files = at < 0 ? [] : JSON.parse(text.slice(at + MARK.length)).files;
+    text = "";
+  }
+  return files;
+}
+
+/** The user's place of a place in the bundle; null where that is the loader's. */
+function place(line, column) {
+  const at = line - 1 - offset;
+  let file;
+  for (const one of table()) {
+    if (one.first > at) break;
+    file = one;
+  }
+  if (!file) return null;
+  const points = file.lines[at - file.first];
+  if (!points) return at - file.first >= file.lines.length && file.lines.length ? null : `/app/${file.name}`;
+  let best = 0;
+  for (let i = 0; i < points.length && points[i] <= column - 1; i += 3) best = i;
+  if (points.length === 0) return `/app/${file.name}`;
+  return `/app/${file.name}:${points[best + 1] + 1}:${points[best + 2] + 1}`;
+}
+
+/** The frames of a raw trace that are the user's, as Node.js prints them. */
+export function frames(raw) {
+  const lines = [];
+  for (const frame of String(raw).split("\n")) {
+    const match = /^\s*at (?:(.*) \()?(.*?)(?::(\d+))?(?::(\d+))?\)?$/.exec(frame);
+    if (!match) continue;
+    const [, name, file, line, column] = match;
+    if (file !== evaluated || !line) continue;
+    const where = place(Number(line), Number(column ?? 1));
+    if (where) lines.push(name && name !== "<anonymous>" && name !== "<eval>" ? `    at ${name} (${where})` : `    at ${where}`);
+  }
+  return lines;
+}

@@ -7,7 +7,7 @@ import * as log from "./log.mjs";
 import { until } from "./loop.mjs";
 import { require } from "./node.mjs";
 import { process, readEnvironment, takeExit } from "./process.mjs";
-import { frames, setBundle } from "./stack.mjs";
+import { install, setBundle, trace } from "./stack.mjs";
 
 forget();
 
@@ -17,25 +17,18 @@ let handler;
 export function turn() {}
 
 class Failure extends Error {
-  constructor(name, message, cause) { super(message); this.name = name; if (cause) this.frames = traceOf(cause); }
-}
-
-function traceOf(error) {
-  const raw = typeof error?.stack === "string" ? error.stack : "";
-  const header = `${error.name}: ${error.message}`;
-  return [...header.split("\n"), ...frames(raw)];
+  constructor(name, message, cause) { super(message); this.name = name; if (cause) this.frames = trace(cause); }
 }
 
 /** Lambda's JSON of what was thrown; logged as Lambda does. */
 function failed(thrown) {
   const isError = thrown instanceof Error || (typeof thrown === "object" && thrown !== null && "message" in thrown && "stack" in thrown);
   const failure = isError
-    ? { errorType: String(thrown.name ?? "Error"), errorMessage: String(thrown.message), trace: thrown.frames ?? traceOf(thrown) }
+    ? { errorType: String(thrown.name ?? "Error"), errorMessage: String(thrown.message), trace: thrown.frames ?? trace(thrown) }
     : { errorType: typeof thrown, errorMessage: String(thrown), trace: [] };
-  const { errorType, errorMessage, trace } = failure;
   const extra = isError ? Object.fromEntries(Object.entries(thrown).filter(([key]) => key !== "frames" && key !== "name")) : {};
   let text;
-  try { text = JSON.stringify({ errorType, errorMessage, ...extra, stack: trace }); } catch { text = JSON.stringify({ errorType, errorMessage, stack: trace }); }
+  try { text = JSON.stringify({ errorType: failure.errorType, errorMessage: failure.errorMessage, ...extra, stack: failure.trace }); } catch { text = JSON.stringify(failure); }
   log.line("ERROR", `Invoke Error \t${text}`, true);
   return JSON.stringify(failure);
 }
@@ -51,6 +44,7 @@ function load() {
     throw new Failure("Runtime.UserCodeSyntaxError", `SyntaxError: ${error.message}`, error);
   }
   setBundle(text, FIRST_LINE, FILE_NAME);
+  install();
   try {
     run(module, require);
   } catch (error) {

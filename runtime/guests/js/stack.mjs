@@ -41,16 +41,30 @@ function place(line, column) {
   return `/app/${file.name}:${points[best + 1] + 1}:${points[best + 2] + 1}`;
 }
 
-/** The frames of a raw trace that are the user's, as Node.js prints them. */
-export function frames(raw) {
-  const lines = [];
-  for (const frame of String(raw).split("\n")) {
-    const match = /^\s*at (?:(.*) \()?(.*?)(?::(\d+))?(?::(\d+))?\)?$/.exec(frame);
-    if (!match) continue;
-    const [, name, file, line, column] = match;
-    if (file !== evaluated || !line) continue;
-    const where = place(Number(line), Number(column ?? 1));
-    if (where) lines.push(name && name !== "<anonymous>" && name !== "<eval>" ? `    at ${name} (${where})` : `    at ${where}`);
+/** Makes every Error's `stack` read as Node.js's does. */
+export function install() {
+  Error.prepareStackTrace = (error, sites) => {
+    const lines = [header(error)];
+    for (const site of sites) {
+      if (site.getFileName() !== evaluated) continue;
+      const where = place(site.getLineNumber(), site.getColumnNumber() ?? 1);
+      const name = site.getFunctionName();
+      if (where) lines.push(name && name !== "<anonymous>" && name !== "<eval>" ? `    at ${name} (${where})` : `    at ${where}`);
+    }
+    return lines.join("\n");
+  };
+}
+
+function header(error) {
+  try {
+    return error.message ? `${error.name}: ${error.message}` : String(error.name);
+  } catch {
+    return "Error";
   }
-  return lines;
+}
+
+/** The lines of an Error's trace. What it was named after it was made stands in its first line too. */
+export function trace(error) {
+  const lines = String(error.stack ?? "").split("\n").filter((line) => line.startsWith("    at "));
+  return [...header(error).split("\n"), ...lines];
 }

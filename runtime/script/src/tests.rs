@@ -25,7 +25,8 @@ fn names(bundle: &Bundle) -> Vec<String> {
 fn body<'b>(bundle: &'b Bundle, name: &str) -> &'b str {
     let start = bundle.source.find(&format!("$loader.define(\"{name}\"")).unwrap();
     let body = &bundle.source[start..];
-    &body[..body.find("\n});\n").unwrap()]
+    let next = ["\n$loader.define(", "\nmodule.exports = $loader"].iter().filter_map(|end| body.find(end)).min();
+    &body[..next.unwrap()]
 }
 
 #[test]
@@ -54,7 +55,7 @@ fn an_import_is_a_call_and_keeps_its_binding_live() {
     let body = body(&made, "h.mjs");
     assert!(!body.contains("await "), "{body}");
     for wanted in [
-        "importedNames: ",
+        "importedNames: [\"default\"]",
         "(0, __vite_ssr_import_",
         ".n)()",
         "Object.defineProperty(__vite_ssr_exports__, \"handler\"",

@@ -10,9 +10,3 @@ import { fetch, Headers, Request, Response } from "./fetch.mjs";
 for (const [name, value] of Object.entries({ ReadableStream, TransformStream, WritableStream, crypto: webcrypto, AbortController, AbortSignal, CustomEvent, Event, EventTarget, fetch, Headers, Request, Response })) {
   Object.defineProperty(globalThis, name, { value, writable: true, configurable: true, enumerable: false });
 }
-for (const name of ["WebAssembly", "Worker", "WebSocket"]) {
-  Object.defineProperty(globalThis, name, {
-    configurable: true,
-    get: () => { throw Object.assign(new ReferenceError(`${name} is not supported by the JavaScript runtime: ${name === "WebAssembly" ? "it runs in WebAssembly itself" : "the sandbox has neither threads nor sockets"}`), { code: "ERR_UNSUPPORTED" }); },
-  });
-}

@@ -6,6 +6,7 @@ mod assemble;
 mod commands;
 mod config;
 mod error;
+mod interpreters;
 mod shutdown;
 mod telemetry;
 

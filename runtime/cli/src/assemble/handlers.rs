@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use prometheus::Registry;
 use wasmill_mapping::Permits;
-use wasmill_sandbox::{Code, EngineConfig, Function, FunctionSpec, Limits, LoadError, Metrics, Sandbox};
+use wasmill_sandbox::{EngineConfig, Function, FunctionSpec, Limits, LoadError, Metrics, Sandbox};
 
 use crate::assemble::{LATEST, metrics_twice};
 use crate::config::{self, Config, Finding, INSTANCES_MAX, instances_for};
 use crate::error::CliError;
+use crate::interpreters::{self, Unfit};
 
 /// The loaded functions, and the engine that runs them.
 #[derive(Default)]
@@ -92,7 +93,14 @@ async fn load_into(
     let mut functions = Vec::new();
     let mut findings = Vec::new();
     for spec in &config.functions {
-        let (here, wanted) = (sandbox.clone(), function_spec(config, spec));
+        let wanted = match function_spec(config, spec) {
+            Ok(wanted) => wanted,
+            Err(unfit) => {
+                findings.push(spec.code_origin.finding(unfit.what, unfit.mend));
+                continue;
+            }
+        };
+        let here = sandbox.clone();
         // It may compile for seconds.
         let loaded = tokio::task::spawn_blocking(move || here.load(wanted))
             .await
@@ -142,17 +150,23 @@ fn make_sandbox(config: &Config, max_instances: u32, metrics: Metrics) -> Result
 }
 
 /// The sandbox's view of a configured function.
-fn function_spec(config: &Config, spec: &config::FunctionSpec) -> FunctionSpec {
-    FunctionSpec {
+fn function_spec(config: &Config, spec: &config::FunctionSpec) -> Result<FunctionSpec, Unfit> {
+    let environment = spec.environment.0.clone().into_iter().collect();
+    let made = interpreters::prepare(spec.runtime, &spec.code, &spec.handler, environment, &config.runtimes_dirs)?;
+    Ok(FunctionSpec {
         version: LATEST.to_owned(),
         arn: format!("arn:aws:lambda:{}:{}:function:{}", config.region, config.account_id, spec.name),
         region: config.region.clone(),
         timeout: spec.timeout,
         memory_mib: spec.memory_size_mib,
-        environment: spec.environment.0.clone().into_iter().collect(),
+        environment: made.environment,
+        mounts: made.mounts,
+        script: made.script,
+        outbound: spec.outbound.clone(),
+        reuse: spec.reuse,
         limits: Limits { reply_bytes: spec.max_response_bytes, log_bytes: spec.max_log_bytes, ..Limits::default() },
-        ..FunctionSpec::new(&spec.name, Code::File(spec.code.clone()))
-    }
+        ..FunctionSpec::new(&spec.name, made.code)
+    })
 }
 
 #[cfg(test)]

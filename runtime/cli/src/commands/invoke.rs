@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use tower::ServiceExt;
 use wasmill_event::{Invocation, Payload, Reply};
-use wasmill_sandbox::{Code, EngineConfig, FunctionSpec, Metrics, Sandbox};
+use wasmill_sandbox::{EngineConfig, FunctionSpec, Metrics, Sandbox};
 
 use crate::args::InvokeArgs;
 use crate::commands::print_line;
 use crate::config;
 use crate::error::CliError;
+use crate::interpreters;
 use crate::telemetry;
 
 /// One instance is called; with several memories or many tables it takes several of the engine's places.
@@ -25,11 +26,18 @@ pub(crate) async fn invoke(args: InvokeArgs) -> Result<ExitCode, CliError> {
     let event = read_event(&args.event)?;
     let name =
         args.handler.file_stem().map_or_else(|| "handler".to_owned(), |stem| stem.to_string_lossy().into_owned());
+    let runtime = config::Runtime::of_file(&args.handler);
+    let usual = runtime.usual_handler(&args.handler);
+    let dirs = config::runtimes_dirs(None, &crate::process_env);
+    let made = interpreters::prepare(runtime, &args.handler, &usual, args.env, &dirs)
+        .map_err(|unfit| CliError::config(unfit.what).with_mend(unfit.mend))?;
     let spec = FunctionSpec {
         timeout: Duration::from_secs(u64::from(args.timeout)),
         memory_mib: args.memory,
-        environment: args.env,
-        ..FunctionSpec::new(&name, Code::File(args.handler))
+        environment: made.environment,
+        mounts: made.mounts,
+        script: made.script,
+        ..FunctionSpec::new(&name, made.code)
     };
     let engine = EngineConfig {
         max_instances: INSTANCES,

@@ -1,18 +1,16 @@
 //! `[[function]]`: a handler, its limits and what it may see.
-//!
-//! Absent, and refused by name until it works: the python and js runtimes, outgoing HTTP, warm instances.
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use wasmill_sandbox::{Outbound, Reuse};
+
 use super::address::is_word;
-use super::expand::is_variable_name;
+use super::code::{self, Runtime};
 use super::finding::Origin;
-use super::paths::{self, Expected};
 use super::reader::Section;
-use super::source::{Located, Source};
+use super::source::Located;
+use super::world::{Environment, read_environment, read_outbound, read_reuse};
 
 /// A function's permits without `reserved_concurrent_executions`.
 pub(crate) const DEFAULT_PERMITS: u32 = 32;
@@ -27,22 +25,20 @@ pub(crate) const DEFAULT_LOG_BYTES_MAX: u32 = 1024 * 1024;
 
 /// Neither a response nor the log of one invocation may be allowed more.
 const OUTPUT_BYTES_CEILING: u32 = 64 * 1024 * 1024;
-/// Names and values of one function's environment together. Lambda stops at 4 KiB; certificates should fit here.
-const ENVIRONMENT_BYTES_MAX: usize = 64 * 1024;
 /// The most memory a function may have.
 const MEMORY_MIB_MAX: u32 = 4096;
 const FUNCTION_NAME_CHARS_MAX: usize = 64;
-/// What wasmill sets itself for a handler that reads its context from variables.
-const OWN_VARIABLES: [&str; 2] = ["AWS_REGION", "_X_AMZN_TRACE_ID"];
-const OWN_PREFIXES: [&str; 2] = ["AWS_LAMBDA_", "WASMILL_"];
-
 /// One function, resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FunctionSpec {
     /// 1–64 of `[A-Za-z0-9_-]`.
     pub(crate) name: String,
-    /// The module: a file that existed when the config was read.
+    /// What runs it.
+    pub(crate) runtime: Runtime,
+    /// The module, or the user's file or folder: it existed when the config was read.
     pub(crate) code: PathBuf,
+    /// For an interpreter: which function of which file, as Lambda's `Handler`. Empty for a module.
+    pub(crate) handler: String,
     /// Where the config names it: what is wrong with the handler is reported there.
     pub(crate) code_origin: Origin,
     /// 1–900 s.
@@ -53,6 +49,10 @@ pub(crate) struct FunctionSpec {
     pub(crate) reserved_concurrent_executions: u32,
     /// What the handler sees, and nothing else of the process's own environment.
     pub(crate) environment: Environment,
+    /// What it may ask of the network.
+    pub(crate) outbound: Outbound,
+    /// Whether instances are kept warm, and on which terms.
+    pub(crate) reuse: Option<Reuse>,
     /// The longest response; more is a function error.
     pub(crate) max_response_bytes: usize,
     /// How much one invocation may log; the rest is dropped and counted.
@@ -64,37 +64,20 @@ impl FunctionSpec {
     pub(crate) fn new(name: &str, code: PathBuf) -> Self {
         Self {
             name: name.to_owned(),
+            runtime: Runtime::Wasm,
             code,
+            handler: String::new(),
             code_origin: Origin::built_in(),
             timeout: Duration::from_secs(u64::from(DEFAULT_TIMEOUT_SECONDS)),
             memory_size_mib: DEFAULT_MEMORY_MIB,
             reserved_concurrent_executions: DEFAULT_PERMITS,
             environment: Environment::default(),
+            outbound: Outbound::default(),
+            reuse: None,
             max_response_bytes: DEFAULT_RESPONSE_BYTES_MAX as usize,
             max_log_bytes: DEFAULT_LOG_BYTES_MAX as usize,
         }
     }
-}
-
-/// A handler's variables. `Debug` shows their names only: values may be secrets.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub(crate) struct Environment(pub(crate) BTreeMap<String, String>);
-
-impl fmt::Debug for Environment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
-    }
-}
-
-/// Checks the name of a variable for a handler. The error is a clause that fits after the name.
-pub(crate) fn check_variable_name(name: &str) -> Result<(), &'static str> {
-    if !is_variable_name(name) {
-        return Err("is not a variable name: letters, digits and _, not beginning with a digit");
-    }
-    if OWN_VARIABLES.contains(&name) || OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
-        return Err("is set by wasmill itself");
-    }
-    Ok(())
 }
 
 /// One `[[function]]` as read.
@@ -124,101 +107,36 @@ fn read_function(mut section: Section<'_, '_>, folder: &Path) -> FunctionDraft {
         let what = format!("{} is not a function name: 1–64 letters, digits, hyphens or underscores", name.shown());
         source.mistake(&name.place, what, "choose a name such as orders");
     }
-    if let Some(runtime) = section.string("runtime") {
-        check_runtime(&runtime, source);
-    }
-    let code_text = section.required_string("code", "write code = \"orders.wasm\", the compiled handler");
-    let code_place = code_text.as_ref().map_or_else(|| section.place_of("code"), |text| text.place.clone());
-    let code = code_text.map(|text| paths::resolve(&text, source, folder, Expected::File));
+    let code = code::read(&mut section, folder);
     let timeout_seconds = section.integer("timeout", 1..=900, " s", DEFAULT_TIMEOUT_SECONDS);
     let memory_size_mib = section.optional_integer("memory_size", 1..=MEMORY_MIB_MAX, " MiB");
     // In place of a mistaken size the largest, so that the handler is not blamed for needing more than the default.
     let memory_unread = if section.has("memory_size") { MEMORY_MIB_MAX } else { DEFAULT_MEMORY_MIB };
     let permits = section.integer("reserved_concurrent_executions", 1..=1000, "", DEFAULT_PERMITS).value;
-    let environment = read_environment(&mut section);
+    let environment = read_environment(&mut section, folder);
+    let outbound = read_outbound(&mut section);
+    // As on Lambda, where a process of theirs serves many events. To start one takes them milliseconds.
+    let reuse = read_reuse(&mut section, code.runtime != Runtime::Wasm);
     let outputs = 1..=OUTPUT_BYTES_CEILING;
     let max_response_bytes =
         section.integer("max_response_bytes", outputs.clone(), " bytes", DEFAULT_RESPONSE_BYTES_MAX).value;
     let max_log_bytes = section.integer("max_log_bytes", outputs, " bytes", DEFAULT_LOG_BYTES_MAX).value;
-    section.not_yet("handler", "python or js runtime, and a wasm module needs no handler name");
-    section.not_yet("allowed_hosts", "outgoing HTTP for handlers");
-    section.not_yet("reuse", "warm instances; every invocation gets a fresh one");
     section.finish();
 
-    let (code, has_code) = code.map(|code| (code.path, code.is_good)).unwrap_or_default();
     let spec = FunctionSpec {
         name: name.as_ref().map(|name| name.value.clone()).unwrap_or_default(),
-        code,
-        code_origin: source.origin(&code_place),
+        runtime: code.runtime,
+        code: code.path,
+        handler: code.handler,
+        code_origin: source.origin(&code.place),
         timeout: Duration::from_secs(u64::from(timeout_seconds.value)),
         memory_size_mib: memory_size_mib.map_or(memory_unread, |size| size.value),
         reserved_concurrent_executions: permits,
         environment,
+        outbound,
+        reuse,
         max_response_bytes: max_response_bytes as usize,
         max_log_bytes: max_log_bytes as usize,
     };
-    FunctionDraft { name, spec, has_code, timeout_seconds }
-}
-
-fn check_runtime(runtime: &Located<String>, source: &Source<'_>) {
-    match runtime.value.as_str() {
-        "wasm" => {}
-        "python" | "js" => source.mistake(
-            &runtime.place,
-            format!("not yet: this version has no {} runtime", runtime.value),
-            "compile the handler to WebAssembly and write runtime = \"wasm\"",
-        ),
-        _ => source.mistake(
-            &runtime.place,
-            format!("{} is not a runtime", runtime.shown()),
-            "write \"wasm\", or leave the key out",
-        ),
-    }
-}
-
-fn read_environment(section: &mut Section<'_, '_>) -> Environment {
-    let source = section.source();
-    let written = section.string_map("environment");
-    let bytes: usize = written.iter().map(|(name, value)| name.len() + value.value.len()).sum();
-    if let Some((_, first)) = written.first()
-        && bytes > ENVIRONMENT_BYTES_MAX
-    {
-        let what = format!("the environment has {bytes} bytes, more than {ENVIRONMENT_BYTES_MAX}");
-        source.mistake(&first.place, what, "put large data into the module or into the messages");
-    }
-    for (name, value) in &written {
-        if let Err(what) = check_variable_name(name) {
-            source.mistake(&value.place, format!("{name:?} {what}"), "choose another name");
-        }
-        if value.value.contains('\0') {
-            // The value itself is not shown: it may be a secret.
-            source.mistake(&value.place, "the value contains a NUL character", "take it out; no variable can hold it");
-        }
-    }
-    Environment(written.into_iter().map(|(name, value)| (name, value.value)).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn variables_that_wasmill_sets_are_refused() {
-        for good in ["TABLE", "_", "AWS_ACCESS_KEY_ID", "lower_1"] {
-            assert_eq!(check_variable_name(good), Ok(()), "{good}");
-        }
-        for own in ["AWS_REGION", "AWS_LAMBDA_FUNCTION_NAME", "_X_AMZN_TRACE_ID", "WASMILL_REQUEST_ID"] {
-            assert_eq!(check_variable_name(own), Err("is set by wasmill itself"), "{own}");
-        }
-        for bad in ["", "1A", "A-B", "A B", "Ä"] {
-            assert!(check_variable_name(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn debug_shows_no_values() {
-        let environment = Environment([("TOKEN".to_owned(), "hunter2".to_owned())].into());
-        let shown = format!("{environment:?}");
-        assert!(shown.contains("TOKEN") && !shown.contains("hunter2"), "{shown}");
-    }
+    FunctionDraft { name, spec, has_code: code.is_good, timeout_seconds }
 }

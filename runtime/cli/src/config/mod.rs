@@ -8,6 +8,7 @@
 mod address;
 mod auth;
 mod aws;
+mod code;
 mod expand;
 mod finding;
 mod function;
@@ -24,6 +25,7 @@ mod source;
 mod suggest;
 #[cfg(test)]
 mod tests;
+mod world;
 
 use std::io::Read;
 use std::net::SocketAddr;
@@ -33,13 +35,14 @@ use std::time::Duration;
 use wasmill_sqs::AccessKey;
 
 pub(crate) use self::aws::Aws;
+pub(crate) use self::code::Runtime;
 pub(crate) use self::finding::{Finding, Mistakes};
-pub(crate) use self::function::{DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_SECONDS, FunctionSpec, check_variable_name};
+pub(crate) use self::function::{DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_SECONDS, FunctionSpec};
 pub(crate) use self::listener::{
     Admin, Control, DEFAULT_ADMIN_LISTEN, DEFAULT_AWS_LISTEN, Durability, LocalQueue, check_aws_listen, is_loopback,
 };
 pub(crate) use self::mapping::{MappingSource, MappingSpec, OnFiltered, RemoteAddress, RemoteQueue};
-pub(crate) use self::paths::default_cache_dir;
+pub(crate) use self::paths::{default_cache_dir, runtimes_dirs};
 #[cfg(test)]
 pub(crate) use self::queue::RedrivePermission;
 #[cfg(test)]
@@ -49,6 +52,7 @@ pub(crate) use self::resolve::{DEFAULT_ACCOUNT_ID, DEFAULT_REGION};
 pub(crate) use self::sandbox::{INSTANCES_MAX, Sandbox, instances_for};
 pub(crate) use self::settling::BISECT_MAX_INVOCATIONS;
 pub(crate) use self::source::Env;
+pub(crate) use self::world::check_variable_name;
 
 use self::listener::Listeners;
 use self::paths::Expected;
@@ -63,8 +67,8 @@ pub(crate) const DEFAULT_DRAIN_GRACE: Duration = Duration::from_secs(30);
 const DRAIN_GRACE_SECONDS_MAX: u32 = 3600;
 
 /// The keys that stand above every section.
-const TOP_LEVEL_KEYS: [&str; 6] =
-    ["region", "account_id", "cache_dir", "state_dir", "strict_lambda", "drain_grace_seconds"];
+const TOP_LEVEL_KEYS: [&str; 7] =
+    ["region", "account_id", "cache_dir", "runtimes_dir", "state_dir", "strict_lambda", "drain_grace_seconds"];
 
 /// Everything the config file says, resolved: names exist, paths are absolute or start at the config's folder, numbers
 /// are in range.
@@ -88,6 +92,8 @@ pub(crate) struct Config {
     pub(crate) aws: Aws,
     /// Where compiled modules are kept, losing it costs time only; `None`: each start compiles.
     pub(crate) cache_dir: Option<PathBuf>,
+    /// Where wasmill's own runtimes may lie, in order.
+    pub(crate) runtimes_dirs: Vec<PathBuf>,
     /// Where what is changed at run time is kept; `None`: with the built-in queue's data, or in memory where that is, too.
     pub(crate) state_dir: Option<PathBuf>,
     /// The region in the built-in queue's ARNs, and in what handlers see.
@@ -117,6 +123,7 @@ impl Config {
             access_keys: Vec::new(),
             aws: Aws::default(),
             cache_dir: None,
+            runtimes_dirs: Vec::new(),
             state_dir: None,
             region: DEFAULT_REGION.to_owned(),
             account_id: DEFAULT_ACCOUNT_ID.to_owned(),
@@ -190,6 +197,8 @@ fn read(source: &Source<'_>, document: &toml::de::DeTable<'_>, folder: &Path, en
     let region = aws::read_region(&mut root).unwrap_or_else(|| DEFAULT_REGION.to_owned());
     let account_id = read_account_id(&mut root);
     let cache_dir = read_cache_dir(&mut root, folder, env);
+    let runtimes_dir = paths::read(&mut root, "runtimes_dir", folder, Expected::FolderOrNothing);
+    let runtimes_dirs = runtimes_dirs(runtimes_dir.as_deref(), env);
     let state_dir = paths::read(&mut root, "state_dir", folder, Expected::FolderOrNothing);
     let strict_lambda = root.boolean("strict_lambda", false).value;
     let grace_max = DRAIN_GRACE_SECONDS_MAX;
@@ -230,6 +239,7 @@ fn read(source: &Source<'_>, document: &toml::de::DeTable<'_>, folder: &Path, en
         access_keys,
         aws,
         cache_dir,
+        runtimes_dirs,
         state_dir,
         region,
         account_id,

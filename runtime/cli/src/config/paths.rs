@@ -10,6 +10,8 @@ use super::source::{Env, Located, Source};
 pub(super) enum Expected {
     /// A file that exists.
     File,
+    /// A file or a folder that exists.
+    FileOrFolder,
     /// A folder, or nothing yet: it is made when it is needed.
     FolderOrNothing,
 }
@@ -56,15 +58,18 @@ pub(super) fn resolve(text: &Located<String>, source: &Source<'_>, folder: &Path
 fn complaint(path: &Path, expected: Expected) -> Option<(String, &'static str)> {
     match (std::fs::metadata(path), expected) {
         (Ok(found), Expected::File) if found.is_file() => None,
+        (Ok(_), Expected::FileOrFolder) => None,
         (Ok(_), Expected::File) => Some(("is not a file".to_owned(), "name the file itself")),
         (Ok(found), Expected::FolderOrNothing) if found.is_dir() => None,
         (Ok(_), Expected::FolderOrNothing) => {
             Some(("is not a folder".to_owned(), "name a folder, or a path where nothing is yet"))
         }
-        (Err(error), Expected::File) if error.kind() == std::io::ErrorKind::NotFound => Some((
-            "does not exist".to_owned(),
-            "build it, or correct the path; relative paths start at the config file's folder",
-        )),
+        (Err(error), Expected::File | Expected::FileOrFolder) if error.kind() == std::io::ErrorKind::NotFound => {
+            Some((
+                "does not exist".to_owned(),
+                "build it, or correct the path; relative paths start at the config file's folder",
+            ))
+        }
         (Err(error), Expected::FolderOrNothing) if error.kind() == std::io::ErrorKind::NotFound => None,
         (Err(error), _) => Some((format!("cannot be looked at: {error}"), "correct the path or its permissions")),
     }
@@ -76,6 +81,18 @@ pub(crate) fn default_cache_dir(env: Env<'_>) -> Option<PathBuf> {
     let absolute = |name: &str| env(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
     cache.map(|folder| folder.join("wasmill"))
+}
+
+/// Where wasmill's own runtimes may lie, in the order in which they are looked for: the folder that `runtimes_dir` names, or
+/// else `runtimes` beside the binary and in `$XDG_DATA_HOME/wasmill` (`~/.local/share/wasmill`).
+pub(crate) fn runtimes_dirs(written: Option<&Path>, env: Env<'_>) -> Vec<PathBuf> {
+    if let Some(written) = written {
+        return vec![written.to_owned()];
+    }
+    let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.canonicalize().ok()?.parent()?.join("runtimes")));
+    let absolute = |name: &str| env(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let data = absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/share")));
+    beside.into_iter().chain(data.map(|data| data.join("wasmill/runtimes"))).collect()
 }
 
 #[cfg(test)]

@@ -191,6 +191,16 @@ impl<'s, 'a> Section<'s, 'a> {
 
     /// A table of strings such as `{ NAME = "value" }`: names with their expanded values, in the order of the names.
     pub(super) fn string_map(&mut self, key: &'static str) -> Vec<(String, Located<String>)> {
+        let entries = self.text_or_table_map(key).into_iter();
+        let texts = entries.filter_map(|(name, entry)| match entry {
+            Entry::Text(text) => Some((name, text)),
+            Entry::Table(table) => self.wrong(table.place(), "expected a string, found a table", "write it in quotes"),
+        });
+        texts.collect()
+    }
+
+    /// A table whose values are strings or tables: names with what they have, in the order of the names.
+    pub(super) fn text_or_table_map(&mut self, key: &'static str) -> Vec<(String, Entry<'s, 'a>)> {
         let Some((place, value)) = self.take(key) else { return Vec::new() };
         let Some(table) = value.get_ref().as_table() else {
             let what = format!("expected a table of strings, found {}", kind_of(value.get_ref()));
@@ -201,7 +211,11 @@ impl<'s, 'a> Section<'s, 'a> {
         let located = entries.into_iter().filter_map(|(name, value)| {
             let name = name.get_ref().to_string();
             let place = Place { key: format!("{}.{name}", place.key), at: self.source.position(value.span()) };
-            Some((name, self.text_of(place, value)?))
+            let entry = match value.get_ref() {
+                DeValue::Table(table) => Entry::Table(Self::inner(self.source, place, table)),
+                _ => Entry::Text(self.text_of(place, value)?),
+            };
+            Some((name, entry))
         });
         located.collect()
     }
@@ -329,6 +343,12 @@ impl<'s, 'a> Section<'s, 'a> {
         }
         items
     }
+}
+
+/// A value that may be written short, as a text, or long, as a table.
+pub(super) enum Entry<'s, 'a> {
+    Text(Located<String>),
+    Table(Section<'s, 'a>),
 }
 
 /// TOML's word for what a value is, with its article.

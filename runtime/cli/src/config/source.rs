@@ -130,6 +130,11 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// A variable of wasmill's own environment.
+    pub(super) fn env(&self, name: &str) -> Option<String> {
+        (self.env)(name)
+    }
+
     /// Whether `key` stands above every section.
     pub(super) fn is_top_level(&self, key: &str) -> bool {
         self.top_level.contains(&key)

@@ -150,7 +150,7 @@ async fn full_toml_loads_and_its_values_are_the_defaults() {
 
     let (mut function, plain) = (full.functions[0].clone(), &minimal.functions[0]);
     assert_eq!(function.environment.0.len(), 1);
-    function.environment = function::Environment::default();
+    function.environment = world::Environment::default();
     function.code.clone_from(&plain.code);
     function.code_origin.clone_from(&plain.code_origin);
     assert_eq!(&function, plain);

@@ -1,0 +1,123 @@
+//! From a user's Python or JavaScript to something the sandbox runs: which of wasmill's own runtimes, with what in it.
+//!
+//! Here is all that knows languages. The sandbox only sees a component, a folder it may read, a script, variables.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use wasmill_sandbox::{Code, Mount};
+
+use crate::config::Runtime;
+
+/// Where a handler's own folder is seen, as on Lambda it is at `LAMBDA_TASK_ROOT`.
+const APP: &str = "/app";
+
+/// What the sandbox needs to know of a user's code.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) code: Code,
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) mounts: Vec<Mount>,
+    pub(crate) script: Option<Arc<str>>,
+}
+
+/// Why a user's code cannot be run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unfit {
+    pub(crate) what: String,
+    pub(crate) mend: String,
+}
+
+/// Prepares code. `handler` is Lambda's, `FILE.FUNCTION`; `path` the file it is in, or the folder that the file is in.
+pub(crate) fn prepare(
+    runtime: Runtime,
+    path: &Path,
+    handler: &str,
+    mut environment: Vec<(String, String)>,
+    runtimes_dirs: &[PathBuf],
+) -> Result<Prepared, Unfit> {
+    if runtime == Runtime::Wasm {
+        let inputs = vec![path.to_owned()];
+        return Ok(Prepared {
+            code: Code::File(path.to_owned()),
+            environment,
+            mounts: Vec::new(),
+            script: None,
+            inputs,
+        });
+    }
+    let code = Code::File(find(runtime, runtimes_dirs)?);
+    let folder = if path.is_dir() { path } else { parent(path) };
+    environment.push(("_HANDLER".to_owned(), handler.to_owned()));
+    environment.push(("LAMBDA_TASK_ROOT".to_owned(), APP.to_owned()));
+    for (name, value) in [("TZ", ":UTC"), ("LANG", "en_US.UTF-8")] {
+        if environment.iter().all(|(key, _)| key != name) {
+            environment.push((name.to_owned(), value.to_owned()));
+        }
+    }
+    let script = match runtime {
+        Runtime::Js => {
+            let entry = if path.is_dir() { runtime.file_of(path, handler) } else { Some(path.to_owned()) };
+            let entry = entry.ok_or_else(|| Unfit {
+                what: format!("there is no file for the handler {handler} in {}", path.display()),
+                mend: "correct the handler's name".to_owned(),
+            })?;
+            let bundle = wasmill_script::bundle(&entry)
+                .map_err(|error| Unfit { what: error.to_string(), mend: "correct the code".to_owned() })?;
+            Some(Arc::from(bundle.source))
+        }
+        _ => None,
+    };
+    let mounts = vec![Mount { folder: folder.to_owned(), at: APP.to_owned() }];
+    Ok(Prepared { code, environment, mounts, script })
+}
+
+/// A file's folder. That of `orders.py` is `.`.
+fn parent(file: &Path) -> &Path {
+    match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn find(runtime: Runtime, dirs: &[PathBuf]) -> Result<PathBuf, Unfit> {
+    let name = format!("{}.wasm", runtime.as_str());
+    if let Some(found) = dirs.iter().map(|dir| dir.join(&name)).find(|path| path.is_file()) {
+        return Ok(found);
+    }
+    let looked: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
+    let looked = if looked.is_empty() { "any folder".to_owned() } else { looked.join(" or ") };
+    Err(Unfit {
+        what: format!("wasmill's {} runtime is not installed: there is no {name} in {looked}", runtime.as_str()),
+        mend: "take the folder runtimes from the release, or make it with `cargo xtask runtimes --out DIR`, and put it beside \
+               the wasmill binary or name it with runtimes_dir"
+            .to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_runtime_that_is_not_there_is_said_with_where_it_was_looked_for() {
+        let unfit =
+            prepare(Runtime::Python, Path::new("orders.py"), "orders.f", Vec::new(), &["/a".into(), "/b".into()]);
+        let unfit = unfit.unwrap_err();
+        assert_eq!(unfit.what, "wasmill's python runtime is not installed: there is no python.wasm in /a or /b");
+        assert!(unfit.mend.contains("cargo xtask runtimes"));
+    }
+
+    #[test]
+    fn a_python_file_sees_its_folder_and_lambdas_variables() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("python.wasm"), b"x").unwrap();
+        let own = vec![("TZ".to_owned(), "Europe/Rome".to_owned())];
+        let made =
+            prepare(Runtime::Python, Path::new("orders.py"), "orders.f", own, &[folder.path().to_owned()]).unwrap();
+        assert_eq!(made.mounts, [Mount { folder: ".".into(), at: "/app".into() }]);
+        let names: Vec<&str> = made.environment.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["TZ", "_HANDLER", "LAMBDA_TASK_ROOT", "LANG"]);
+    }
+}

@@ -24,32 +24,49 @@ xml.etree.ElementTree xml.sax zipfile zipimport zlib zoneinfo
 """.split()
 
 
-def prepare():
-    from . import sockets, tls
+# Generated from the interfaces, for `outgoing.py`.
+_BINDINGS = ("error", "monotonic_clock", "outgoing_handler", "poll", "streams", "wasi_http_types")
 
-    # http.client, asyncio and urllib ask for `ssl` while they are imported.
+
+def prepare():
+    # First, as the memory it leaves free is used again by what is loaded below; free memory is part of the snapshot.
+    from . import stdlib, timezones
+
+    stdlib.keep()
+    timezones.keep()
+    _take_the_place_of_sockets()
+    for name in _LOADED:
+        _import(name)
+    for name in _BINDINGS:
+        importlib.import_module(f"wit_world.imports.{name}")
+    from . import absent, invoke, threadless  # noqa: F401, invoke is loaded for the entry
+
+    threadless.install()
+    timezones.install()
+    stdlib.install()
+    # Last on sys.meta_path: asked when nobody has a module.
+    absent.install()
+
+
+def _take_the_place_of_sockets():
+    """Before http.client, asyncio and urllib, which ask for `ssl` and `socket` while they are imported."""
+    from . import tls
+
     tls.__name__ = "ssl"
-    sys.modules["ssl"] = tls
     for kind in vars(tls).values():
         if isinstance(kind, type) and kind.__module__ == __package__ + ".tls":
             kind.__module__ = "ssl"
-    import socket  # noqa: F401, before its parts are replaced
+    sys.modules["ssl"] = tls
+    from . import securesocket, sockets  # noqa: F401
 
     sockets.install()
-    for name in _LOADED:
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            print(f"not in this build of CPython: {error}", file=sys.stderr)
-    from . import absent, invoke, stdlib, threadless, timezones
 
-    del invoke
-    threadless.install()
-    timezones.keep()
-    timezones.install()
-    stdlib.keep()
-    # Last on sys.meta_path: asked when nobody has a module.
-    absent.install()
+
+def _import(name):
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        print(f"not in this build of CPython: {error}", file=sys.stderr)
 
 
 def freeze():

@@ -35,7 +35,7 @@ def report(error, request_id):
 
 
 def is_machinery(filename):
-    return filename.startswith(OWN_FOLDER) or filename.startswith("<frozen importlib")
+    return filename.startswith((OWN_FOLDER, "<frozen importlib")) or filename.endswith("/importlib/__init__.py")
 
 
 def _members(error_type, message, trace, request_id):

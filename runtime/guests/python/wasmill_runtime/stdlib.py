@@ -29,11 +29,9 @@ def folder():
 
 
 def keep():
-    """Compiles all that is not imported yet. Build time only."""
+    """Compiles all of it. Build time only."""
     root = folder()
     for path, is_package, name in _sources(root):
-        if name in sys.modules or name in _modules:
-            continue
         with open(path, "rb") as file:
             source = file.read()
         try:
@@ -41,6 +39,11 @@ def keep():
         except SyntaxError:  # templates and the like
             continue
         _modules[name] = (is_package, path, zlib.compress(marshal.dumps(code), 9))
+
+def install():
+    """Forgets what is loaded by now, and stands ready for the rest."""
+    for name in sys.modules.keys() & _modules.keys():
+        del _modules[name]
     sys.meta_path.append(Finder)
 
 

@@ -15,6 +15,7 @@ mod guests;
 mod layout;
 mod node;
 mod python;
+mod runtimes;
 mod step;
 mod test;
 
@@ -33,6 +34,8 @@ cargo xtask VERB
       -- ARGS         hands ARGS to `cargo test`, e.g. a test's name
   guests            builds the handlers of handlers/ from source
       --out DIR       puts them there (default: guests/ in the target folder)
+  runtimes          builds the interpreters that run handlers in Python and JavaScript, unless they are there already
+      --out DIR       puts them there (default: runtimes/ beside the built wasmill, where it looks for them)
   bench queue       what the built-in queue costs, beside its peers from the registries, in one interleaved run
       --quick         about a minute instead of six
       --seconds N     measures each cell for so long in all
@@ -59,6 +62,10 @@ fn main() -> ExitCode {
         },
         Some("guests") => match guests::Options::parse(&rest) {
             Ok(options) => Layout::find().and_then(|layout| guests::run(&layout, &options)),
+            Err(mistake) => return wrong_command_line(&mistake),
+        },
+        Some("runtimes") => match runtimes::Options::parse(&rest) {
+            Ok(options) => Layout::find().and_then(|layout| runtimes::run(&layout, &options)),
             Err(mistake) => return wrong_command_line(&mistake),
         },
         Some("bench") => match bench::Bench::parse(&rest) {

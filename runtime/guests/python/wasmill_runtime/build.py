@@ -6,6 +6,7 @@
 import gc
 import importlib
 import sys
+import zipimport
 
 # What handlers and their libraries use most: loaded in the snapshot, so that an import costs nothing. The rest of the
 # standard library is kept as bytecode.
@@ -44,6 +45,8 @@ def prepare():
     threadless.install()
     timezones.install()
     stdlib.install()
+    # A folder is the rule and an archive the exception: asked in this order, `/app` costs fewer file calls.
+    sys.path_hooks.sort(key=lambda hook: hook is zipimport.zipimporter)
     # Last on sys.meta_path: asked when nobody has a module.
     absent.install()
 
@@ -71,5 +74,7 @@ def _import(name):
 
 def freeze():
     """Takes the snapshot's objects out of every later collection, which would only touch their pages."""
+    # Lists of folders that will not be there.
+    sys.path_importer_cache.clear()
     gc.collect()
     gc.freeze()

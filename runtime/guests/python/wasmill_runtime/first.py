@@ -1,6 +1,5 @@
 """What happens once per sandbox, at its first invocation: all that a snapshot must not freeze."""
 
-import importlib
 import os
 import random
 import sys
@@ -25,8 +24,6 @@ def prepare():
     random.seed()
     # Folders of the build are gone; the app comes first, as on Lambda.
     sys.path[:] = [os.environ.get("LAMBDA_TASK_ROOT", APP)]
-    sys.path_importer_cache.clear()
-    importlib.invalidate_caches()
     if os.path.isdir(COMPILED):
         sys.pycache_prefix = COMPILED
         sys.dont_write_bytecode = False

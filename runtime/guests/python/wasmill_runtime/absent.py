@@ -19,6 +19,8 @@ _WHY = {
     "sqlite3": "the sandbox's Python is built without SQLite; keep state in a service that is reached over HTTP",
     "termios": "the sandbox has no terminal",
     "tkinter": "the sandbox has no screen",
+    "turtle": "the sandbox has no screen",
+    "zstd": "the sandbox's Python is built without libzstd; zlib and gzip work",
 }
 _WHY |= {f"_{name}": why for name, why in _WHY.items()}
 
@@ -55,13 +57,30 @@ def no_process(*_arguments, **_options):
     raise OSError(errno.ENOSYS, "the sandbox cannot start processes")
 
 
+def no_thread_pool(*_arguments, **_options):
+    raise OSError(errno.ENOSYS, "the sandbox has one thread; a concurrent.futures.ThreadPoolExecutor works, its tasks one after the other")
+
+
+_OF_MULTIPROCESSING = """
+Array Barrier BoundedSemaphore Condition Event JoinableQueue Lock Manager Pipe Pool Queue RLock RawArray RawValue Semaphore
+SimpleQueue Value
+""".split()
+
+
 def install():
     """Build time. What is imported here is patched; what is not there at all is left to the finder."""
+    import multiprocessing.context
+    import multiprocessing.pool
     import multiprocessing.process
     import subprocess
 
     sys.meta_path.append(Finder)
     multiprocessing.process.BaseProcess.start = no_process
+    multiprocessing.pool.ThreadPool.__init__ = no_thread_pool
+    multiprocessing.pool.ThreadPool.__del__ = lambda self: None
+    for name in _OF_MULTIPROCESSING:
+        setattr(multiprocessing.context.BaseContext, name, no_process)
+        setattr(multiprocessing, name, no_process)
     subprocess.Popen.__init__ = no_process
     subprocess.Popen.__del__ = lambda self: None
     for name in ("system", "popen"):  # the others are asked for with hasattr

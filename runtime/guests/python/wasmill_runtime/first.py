@@ -23,7 +23,10 @@ def prepare():
     # The snapshot was made with one state for all.
     random.seed()
     # Folders of the build are gone; the app comes first, as on Lambda.
-    sys.path[:] = [os.environ.get("LAMBDA_TASK_ROOT", APP)]
+    root = os.environ.get("LAMBDA_TASK_ROOT", APP)
+    sys.path[:] = [root]
+    if os.path.isdir(root):
+        os.chdir(root)
     if os.path.isdir(COMPILED):
         sys.pycache_prefix = COMPILED
         sys.dont_write_bytecode = False

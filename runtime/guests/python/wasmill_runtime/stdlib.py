@@ -15,8 +15,8 @@ import sys
 import zlib
 
 _LEFT_OUT = {
-    "__phello__", "_ios_support", "_pyrepl", "bz2", "ctypes", "curses", "ensurepip", "idlelib", "lzma", "pydoc_data", "sqlite3",
-    "test", "this", "antigravity", "tkinter", "turtle", "turtledemo", "venv",
+    "__phello__", "_ios_support", "antigravity", "bz2", "ctypes", "curses", "ensurepip", "idlelib", "lzma", "pydoc_data", "sqlite3",
+    "test", "this", "tkinter", "turtle", "turtledemo", "venv",
 }  # fmt: skip
 
 _modules = {}

@@ -4,7 +4,7 @@
 
 `APP` is the function's folder, with the packages that `pip install --target APP` put there; the host gives the same
 folder as `/app` again. What the app's own files import from those packages, in functions too, is imported at build
-time, so that a cold call need not read and compile it. The app's own modules are not: what they read at module level
+time, so that a cold call need not read and compile it. The app's own modules are only compiled: what they read at module level
 (the environment, the time, randomness) belongs to the sandbox they run in. A package that reads the environment while
 it is imported sees that of the build, which is empty.
 

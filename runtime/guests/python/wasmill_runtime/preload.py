@@ -12,6 +12,7 @@ import os
 import posix
 import sys
 
+from . import compiled
 from .first import APP
 
 
@@ -32,9 +33,11 @@ def _is_tzdata(folder):
 
 
 def run(folder):
-    names = wanted(folder)
-    for name in names:
-        print(f"importing {name}", file=sys.stderr)
+    sources = own_sources(folder)
+    for path, source in sources.items():
+        compiled.keep(APP + path.removeprefix(folder), source)
+    compiled.install()
+    names = wanted(folder, sources.values())
     before, sys.path[:] = sys.path[:], [APP]
     with Redirected(folder):
         for name in names:
@@ -51,19 +54,27 @@ def _import(name):
         print(f"{name} is left to the first invocation: {type(error).__name__}: {error}", file=sys.stderr)
 
 
-def wanted(folder):
-    """The modules of packages that the app's own files import, in order."""
-    packages = _installed(folder)
-    own, names = [], {}
+def own_sources(folder):
+    """The app's own files with their texts, without what pip installed beside them."""
+    packages = installed(folder)
+    sources = {}
     for parent, folders, files in os.walk(folder):
         if parent == folder:
             folders[:] = [name for name in folders if name not in packages and not name.endswith(".dist-info")]
             files = [name for name in files if name.removesuffix(".py") not in packages]
         folders[:] = sorted(name for name in folders if name != "__pycache__")
-        own += [f"{parent}/{name}" for name in sorted(files) if name.endswith(".py")]
-    for path in own:
-        with open(path, "rb") as file:
-            source = file.read()
+        for name in sorted(files):
+            if name.endswith(".py"):
+                with open(f"{parent}/{name}", "rb") as file:
+                    sources[f"{parent}/{name}"] = file.read()
+    return sources
+
+
+def wanted(folder, sources):
+    """The modules of packages that the texts import, in order."""
+    packages = installed(folder)
+    names = {}
+    for source in sources:
         try:
             tree = ast.parse(source)
         except (SyntaxError, ValueError):
@@ -84,7 +95,7 @@ def imported(tree):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def _installed(folder):
+def installed(folder):
     """Top-level names of what pip installed, by its records."""
     names = set()
     for entry in os.listdir(folder):

@@ -1,4 +1,4 @@
-//! Python programs for the tests, pinned, each set in an environment of its own below the target folder.
+//! Python programs for the tests and the runtimes, pinned, each set in an environment of its own below the target folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ impl Environment {
         if fs::read_to_string(&marker).is_ok_and(|installed| installed == self.pinned) && self.works(&bin) {
             return Ok(bin);
         }
-        step::step(&format!("installing {what} for the tests into the target folder"));
+        step::step(&format!("installing {what} into the target folder"));
         install(&folder, self.pinned)?;
         fs::write(&marker, self.pinned).map_err(|error| format!("cannot write {}: {error}", marker.display()))?;
         Ok(bin)

@@ -183,7 +183,11 @@ class Failures(unittest.TestCase):
         return outgoing.failure(code, "https://example.com")
 
     def test_a_denied_host_is_named_with_the_setting_that_allows_it(self):
-        self.assertIn("https://example.com is not among the function's allowed_hosts", str(self.code("HttpRequestDenied")))
+        said = "https://example.com is not among the function's allowed_hosts"
+        with mock.patch.object(sys, "stderr", io.StringIO()) as stderr, mock.patch.object(outgoing, "_denied_before", set()):
+            self.assertIn(said, str(self.code("HttpRequestDenied")))
+            self.code("HttpRequestDenied")
+        self.assertEqual(stderr.getvalue(), said + "\n")
 
     def test_each_failure_is_what_people_catch(self):
         for name, kind in {

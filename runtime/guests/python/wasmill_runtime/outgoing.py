@@ -5,6 +5,7 @@ The bindings exist in a component only, so they are imported where they are used
 
 import errno
 import socket
+import sys
 
 from .tls import SSLCertVerificationError, SSLError
 
@@ -149,7 +150,7 @@ def failure(code, destination):
     kind = type(code).__name__.removeprefix("ErrorCode_")
     match kind:
         case "HttpRequestDenied":
-            return PermissionError(errno.EACCES, f"{destination} is not among the function's allowed_hosts")
+            return _denied(destination)
         case "DnsTimeout" | "DnsError":
             return socket.gaierror(socket.EAI_NONAME, f"the name of {destination} is not known")
         case "ConnectionRefused":
@@ -168,6 +169,18 @@ def failure(code, destination):
             return SSLError(1, f"no TLS with {destination}: {kind}")
     said = getattr(code, "value", None)
     return ConnectionError(errno.EPROTO, f"{destination}: {kind}" + (f": {said}" if said is not None else ""))
+
+
+def _denied(destination):
+    message = f"{destination} is not among the function's allowed_hosts"
+    if destination not in _denied_before:
+        # Some libraries try again and in the end only say that there was no connection.
+        _denied_before.add(destination)
+        print(message, file=sys.stderr)
+    return PermissionError(errno.EACCES, message)
+
+
+_denied_before = set()
 
 
 class ConnectTimeout(TimeoutError):

@@ -126,14 +126,15 @@ class Redirected:
     def _led(self, function):
         def call(path=".", *arguments, **options):
             name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else path
-            if isinstance(name, str) and (name == APP or name.startswith(APP + "/")):
+            # A module may have kept this in place of `open`: it must be that once the build is over.
+            if self._active and isinstance(name, str) and (name == APP or name.startswith(APP + "/")):
                 path = self._folder + name.removeprefix(APP)
             return function(path, *arguments, **options)
 
         return call
 
     def __enter__(self):
-        self._before = []
+        self._before, self._active = [], True
         places = [(module, name) for name in self._OF_POSIX for module in (posix, os)]
         places += [(builtins, "open"), (io, "open"), (io, "open_code"), (sys.modules["_io"], "open"), (sys.modules["_io"], "open_code")]
         for module, name in places:
@@ -148,5 +149,6 @@ class Redirected:
         return self
 
     def __exit__(self, *_exception):
+        self._active = False
         for module, name, function in reversed(self._before):
             setattr(module, name, function)

@@ -162,6 +162,7 @@ class OverHttpSocket(unittest.TestCase):
             secure = tls.create_default_context().wrap_socket(plain, server_hostname="example.com")
             secure.sendall(b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n")
         self.assertEqual(host.requests[0].request["url"], "https://example.com/")
+        self.assertIn(("DNS", "example.com"), secure.getpeercert()["subjectAltName"])
 
     def test_closing_gives_the_exchange_back_once_the_response_is_closed_too(self):
         host = self.serve(body=b"rest")

@@ -24,7 +24,12 @@ class SecureSocket(HttpSocket, SSLSocket):
         return self
 
     def getpeercert(self, binary_form=False):
-        raise SSLError(1, "the sandbox does not see certificates: TLS is the host's")
+        """Some libraries compare the names themselves. The host does it, and nothing but what it trusts answers here."""
+        if binary_form:
+            raise SSLError(1, "the sandbox does not see certificates: TLS is the host's")
+        name = self.server_hostname or self.address[0]
+        kind = "IP Address" if ":" in name or name.replace(".", "").isdigit() else "DNS"
+        return {"subject": ((("commonName", name),),), "subjectAltName": ((kind, name),)}
 
     def pending(self):
         return len(self._readable)

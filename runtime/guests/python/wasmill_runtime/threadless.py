@@ -7,11 +7,15 @@
 
 import asyncio
 import concurrent.futures.thread
+import errno
 import selectors
+import socket
+import sys
 import threading
 import time
 from asyncio import unix_events
 
+_NO_ASYNC_SOCKETS = "the sandbox has no sockets for asyncio; use urllib, requests, httpx.Client or boto3, in asyncio.to_thread if need be"
 _NO_THREADS = "can't start new thread: the sandbox has one; a ThreadPoolExecutor works, and runs its tasks one after the other"
 
 
@@ -47,14 +51,14 @@ class EventLoop(unix_events._UnixSelectorEventLoop):
             self._default_executor.shutdown()
 
     async def _no_sockets(self, *_arguments, **_options):
-        raise OSError("the sandbox has no sockets for asyncio; use urllib, requests, httpx.Client or boto3, in to_thread if need be")
+        # Some libraries only say that no attempt succeeded.
+        print(_NO_ASYNC_SOCKETS, file=sys.stderr)
+        raise OSError(errno.EACCES, _NO_ASYNC_SOCKETS)
 
     create_connection = create_server = create_datagram_endpoint = create_unix_connection = create_unix_server = _no_sockets
     sock_connect = sock_accept = sock_recv = sock_recv_into = sock_sendall = sock_sendfile = _no_sockets
 
     async def getaddrinfo(self, host, port, **options):
-        import socket
-
         return socket.getaddrinfo(host, port)
 
 

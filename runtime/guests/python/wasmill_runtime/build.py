@@ -76,7 +76,5 @@ def freeze():
     """Takes the snapshot's objects out of every later collection, which would only touch their pages."""
     # Lists of folders that will not be there.
     sys.path_importer_cache.clear()
-    # Some look at the program's name.
-    sys.argv = sys.argv or ["bootstrap"]
     gc.collect()
     gc.freeze()

@@ -30,6 +30,8 @@ _BINDINGS = ("error", "monotonic_clock", "outgoing_handler", "poll", "streams", 
 
 
 def prepare():
+    # Folders of the build are other people's.
+    sys.dont_write_bytecode = True
     # First, as the memory it leaves free is used again by what is loaded below; free memory is part of the snapshot.
     from . import stdlib, timezones
 

@@ -1,10 +1,10 @@
 """One app's runtime: the generic one, with the packages beside the handler imported into the snapshot.
 
-    componentize-py -d WIT -w python-handler componentize -p runtime/guests/python -p TZDATA -p APP wasmill_snapshot -o APP.wasm
+    componentize-py -d WIT -w python-handler componentize -p GUEST -p TZDATA -p APP wasmill_snapshot -o APP.wasm
 
-`WIT` and `TZDATA` (a folder with the package `tzdata` alone) are as `cargo xtask runtimes` makes them, in
-`runtime-python-build` of the target folder. `APP` is the function's folder, with the packages that
-`pip install --target APP` put there; the host gives the same folder as `/app` again.
+`WIT`, `GUEST` (these sources) and `TZDATA` (a folder with the package `tzdata` alone) are as `cargo xtask runtimes` makes
+them: `wit`, `guest` and `zones` in `runtime-python-build` of the target folder. `APP` is the function's folder, with the
+packages that `pip install --target APP` put there; the host gives the same folder as `/app` again.
 
 What the app's own files import from those packages, in functions too, is imported at build time, so that a cold call
 need not read and compile it. The app's own modules are only compiled: what they read at module level (the environment,

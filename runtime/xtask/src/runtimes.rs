@@ -105,3 +105,16 @@ fn inputs_file(runtime: &Path) -> PathBuf {
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
+
+/// Copies a folder's files with this extension, those of its folders not.
+fn copy_files(from: &Path, to: &Path, extension: &str) -> Result<(), String> {
+    let entries = fs::read_dir(from).map_err(|error| format!("cannot read {}: {error}", from.display()))?;
+    for entry in entries {
+        let path = entry.map_err(|error| format!("cannot read {}: {error}", from.display()))?.path();
+        if path.extension().is_some_and(|found| found == extension) {
+            let target = to.join(path.file_name().unwrap_or_default());
+            fs::copy(&path, &target).map_err(|error| format!("cannot copy {}: {error}", path.display()))?;
+        }
+    }
+    Ok(())
+}

@@ -123,6 +123,11 @@ class Invocations(unittest.TestCase):
         self.assertRegex(line, r"\A\[ERROR\]\t\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\tr-1\tb 1\Z")
         self.assertEqual(plain, "c")
 
+    def test_a_line_does_not_stick_to_a_traceback(self):
+        self.call("import logging\ndef handler(e, c): logging.error('b', exc_info=ValueError('v')); print('c')")
+        self.out.flush()
+        self.assertEqual(self.out.buffer.getvalue().decode().splitlines()[-2:], ["ValueError: v", "c"])
+
     def test_json_log_lines(self):
         with mock.patch.dict("os.environ", AWS_LAMBDA_LOG_FORMAT="JSON"):
             self.call("import logging\ndef handler(e, c): logging.error('b', extra={'order': 7})")

@@ -30,6 +30,8 @@ _BINDINGS = ("error", "monotonic_clock", "outgoing_handler", "poll", "streams", 
 
 
 def prepare():
+    # Folders of the build are other people's.
+    sys.dont_write_bytecode = True
     # First, as the memory it leaves free is used again by what is loaded below; free memory is part of the snapshot.
     from . import stdlib, timezones
 
@@ -76,7 +78,5 @@ def freeze():
     """Takes the snapshot's objects out of every later collection, which would only touch their pages."""
     # Lists of folders that will not be there.
     sys.path_importer_cache.clear()
-    # Some look at the program's name.
-    sys.argv = sys.argv or ["bootstrap"]
     gc.collect()
     gc.freeze()

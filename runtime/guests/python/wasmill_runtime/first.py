@@ -23,6 +23,8 @@ def prepare():
     # The snapshot was made with one state for all.
     random.seed()
     # Folders of the build are gone; the app comes first, as on Lambda.
+    # Some look at the program's name; the host gives none.
+    sys.argv = sys.argv or ["bootstrap"]
     root = os.environ.get("LAMBDA_TASK_ROOT", APP)
     sys.path[:] = [root]
     if os.path.isdir(root):

@@ -35,7 +35,9 @@ class LambdaLoggerHandler(logging.Handler):
 
     def emit(self, record):
         try:
-            self.log_sink.log(self.format(record))
+            message = self.format(record)
+            # A traceback comes after the format's own line break; the next line must not stick to it.
+            self.log_sink.log(message if message.endswith("\n") else message + "\n")
         except Exception:
             self.handleError(record)
 

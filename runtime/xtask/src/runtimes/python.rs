@@ -30,6 +30,9 @@ pub(crate) fn build(layout: &Layout, out: &Path) -> Result<PathBuf, String> {
     let interfaces = work.join("wit");
     wit::assemble(layout, &sources.join("wit"), &interfaces)?;
     let zones = time_zones(&bin, &work)?;
+    // A copy, as the build's CPython leaves its bytecode beside the sources.
+    let guest = work.join("guest");
+    copy_sources(&sources, &guest)?;
     step::step("building the Python runtime (about a minute)");
     // Built beside its place and moved: who looks meanwhile finds the old one or the new one.
     let unfinished = out.join("python.wasm.unfinished");
@@ -38,7 +41,7 @@ pub(crate) fn build(layout: &Layout, out: &Path) -> Result<PathBuf, String> {
             .arg("--wit-path")
             .arg(&interfaces)
             .args(["--world", WORLD, "componentize", ENTRY, "--python-path"])
-            .arg(&sources)
+            .arg(&guest)
             .arg("--python-path")
             .arg(&zones)
             .arg("--output")
@@ -59,4 +62,17 @@ fn time_zones(bin: &Path, work: &Path) -> Result<PathBuf, String> {
     let copy = "import shutil, sys, tzdata; shutil.copytree(tzdata.__path__[0], sys.argv[1], dirs_exist_ok=True)";
     step::read(Command::new(bin.join("python")).args(["-c", copy]).arg(folder.join("tzdata")))?;
     Ok(folder)
+}
+
+/// Our modules and nothing else; what an earlier build left in the folder goes.
+fn copy_sources(sources: &Path, guest: &Path) -> Result<(), String> {
+    if guest.exists() {
+        fs::remove_dir_all(guest).map_err(|error| format!("cannot empty {}: {error}", guest.display()))?;
+    }
+    for package in ["", "wasmill_runtime"] {
+        let (from, to) = (sources.join(package), guest.join(package));
+        fs::create_dir_all(&to).map_err(|error| format!("cannot make the folder {}: {error}", to.display()))?;
+        super::copy_files(&from, &to, "py")?;
+    }
+    Ok(())
 }

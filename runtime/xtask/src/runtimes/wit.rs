@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::copy_files;
 use crate::layout::{self, Layout};
 use crate::step;
 
@@ -18,9 +19,9 @@ pub(super) fn assemble(layout: &Layout, world: &Path, folder: &Path) -> Result<(
         fs::remove_dir_all(folder).map_err(|error| format!("cannot empty {}: {error}", folder.display()))?;
     }
     fs::create_dir_all(&deps).map_err(|error| format!("cannot make the folder {}: {error}", deps.display()))?;
-    copy_files(&wasi_files(layout)?, &deps)?;
-    copy_files(&layout.root.join("wit"), &deps)?;
-    copy_files(world, folder)
+    copy_files(&wasi_files(layout)?, &deps, "wit")?;
+    copy_files(&layout.root.join("wit"), &deps, "wit")?;
+    copy_files(world, folder, "wit")
 }
 
 /// The folder with WASI's packages, a file each, in cargo's copy of the crate.
@@ -47,18 +48,6 @@ fn manifest_of(metadata: &str, name: &str) -> Option<PathBuf> {
             let folder = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
             folder.strip_prefix(name).and_then(|rest| rest.strip_prefix('-')).is_some_and(is_version)
         })
-}
-
-fn copy_files(from: &Path, to: &Path) -> Result<(), String> {
-    let entries = fs::read_dir(from).map_err(|error| format!("cannot read {}: {error}", from.display()))?;
-    for entry in entries {
-        let path = entry.map_err(|error| format!("cannot read {}: {error}", from.display()))?.path();
-        if path.extension().is_some_and(|extension| extension == "wit") {
-            let target = to.join(path.file_name().unwrap_or_default());
-            fs::copy(&path, &target).map_err(|error| format!("cannot copy {}: {error}", path.display()))?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -116,6 +116,7 @@ export class TextDecoder {
         text += String.fromCharCode.apply(null, units);
       }
       if (!stream && used < bytes.length) text += "\ufffd";
+      if (!stream) text = text.toWellFormed();
     }
     this.#rest = stream ? bytes.slice(used) : new Uint8Array(0);
     if (!this.#started && text.length) {

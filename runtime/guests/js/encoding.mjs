@@ -115,7 +115,7 @@ export class TextDecoder {
         for (let i = at; i < Math.min(at + CHUNK, used); i += step) units.push(step === 1 ? bytes[i] : bytes[i] | (bytes[i + 1] << 8));
         text += String.fromCharCode.apply(null, units);
       }
-      if (!stream && used < bytes.length) text += "\ufffd";
+      if (!stream && used < bytes.length) text = text.replace(/[\ud800-\udbff]$/, "") + "\ufffd";
       if (!stream) text = text.toWellFormed();
     }
     this.#rest = stream ? bytes.slice(used) : new Uint8Array(0);

@@ -7,7 +7,7 @@ import { encode } from "./encoding.mjs";
 
 const BODY_BYTES_MAX = 16 << 20;
 const READ_BYTES = 65536;
-const WRITE_BYTES_MAX = 4096;
+const WRITE_BYTES_MAX = 65536;
 const REDIRECTS_MAX = 20;
 
 export class Headers {
@@ -181,7 +181,7 @@ async function exchange(request, url, bytes, redirected) {
   outgoing.setPathWithQuery(url.pathname + url.search);
   const body = outgoing.body();
   const coming = handle(outgoing, null);
-  send(body, bytes);
+  await send(body, bytes);
   const pollable = coming.subscribe();
   await ready(pollable);
   const got = coming.get();
@@ -201,12 +201,16 @@ async function exchange(request, url, bytes, redirected) {
   return new Response(empty ? null : content, { status, headers, url: request.url, redirected });
 }
 
-/** Sends a body. Who does not want all of it says why in the answer. */
-function send(body, bytes) {
+/** Sends a body, as much at a time as the host takes. Who does not want all of it says why in the answer. */
+async function send(body, bytes) {
   try {
     if (bytes) {
       const stream = body.write();
-      for (let at = 0; at < bytes.length; at += WRITE_BYTES_MAX) stream.blockingWriteAndFlush(bytes.subarray(at, at + WRITE_BYTES_MAX));
+      for (let at = 0; at < bytes.length; ) {
+        const room = Math.min(Number(stream.checkWrite()), WRITE_BYTES_MAX);
+        if (room > 0) stream.write(bytes.subarray(at, (at += room)));
+        else await ready(stream.subscribe());
+      }
       stream[Symbol.dispose]();
     }
     OutgoingBody.finish(body, null);

@@ -11,6 +11,9 @@ function encodeInto(text, out) {
   let at = 0;
   let read = 0;
   while (read < text.length) {
+    // Most text is ASCII, and the engine has no faster way through it.
+    for (let unit; at < out.length && (unit = text.charCodeAt(read)) < 0x80; read++) out[at++] = unit;
+    if (read === text.length) break;
     const point = text.codePointAt(read);
     const units = point > 0xffff ? 2 : 1;
     const code = point >= 0xd800 && point <= 0xdfff ? 0xfffd : point;
@@ -55,6 +58,14 @@ function decodeUtf8(bytes, fatal, stream) {
   let units = [];
   let at = 0;
   while (at < bytes.length) {
+    if (bytes[at] < 0x80) {
+      let end = at + 1;
+      while (end < bytes.length && end - at < CHUNK && bytes[end] < 0x80) end++;
+      text += String.fromCharCode.apply(null, units) + String.fromCharCode.apply(null, bytes.subarray(at, end));
+      units = [];
+      at = end;
+      continue;
+    }
     const size = sequence(bytes, at);
     if (size === 0 && stream) break;
     if (size <= 0) {
@@ -115,7 +126,8 @@ export class TextDecoder {
         for (let i = at; i < Math.min(at + CHUNK, used); i += step) units.push(step === 1 ? bytes[i] : bytes[i] | (bytes[i + 1] << 8));
         text += String.fromCharCode.apply(null, units);
       }
-      if (!stream && used < bytes.length) text += "\ufffd";
+      if (!stream && used < bytes.length) text = text.replace(/[\ud800-\udbff]$/, "") + "\ufffd";
+      if (!stream) text = text.toWellFormed();
     }
     this.#rest = stream ? bytes.slice(used) : new Uint8Array(0);
     if (!this.#started && text.length) {

@@ -7,7 +7,7 @@ import { encode } from "./encoding.mjs";
 
 const BODY_BYTES_MAX = 16 << 20;
 const READ_BYTES = 65536;
-const WRITE_BYTES_MAX = 4096;
+const WRITE_BYTES_MAX = 65536;
 const REDIRECTS_MAX = 20;
 
 export class Headers {
@@ -115,12 +115,17 @@ export class Response extends Body {
   static redirect(url, status = 302) { return new Response(null, { status, headers: { location: String(url) } }); }
 }
 
-const failed = (why) => new TypeError("fetch failed", { cause: why instanceof Error ? why : new Error(reason(why)) });
+/** What Node.js calls the host's errors, for those who look at `cause.code`. */
+const CODES = { "connection-refused": "ECONNREFUSED", "connection-terminated": "ECONNRESET", "connection-timeout": "ETIMEDOUT", "connection-read-timeout": "ETIMEDOUT", "DNS-error": "ENOTFOUND", "DNS-timeout": "EAI_AGAIN", "HTTP-request-denied": "EACCES" };
 
-function reason(code) {
-  const tag = typeof code === "string" ? code : (code?.tag ?? code?.payload?.tag ?? "unknown");
-  if (tag === "HTTP-request-denied") return "HTTP-request-denied: the function's allowed_hosts does not name this host";
-  return typeof code?.val === "string" ? `${tag}: ${code.val}` : String(tag);
+/** The TypeError that fetch rejects with; what the host said is its cause. */
+function failed(why) {
+  const code = why?.payload ?? why;
+  if (code instanceof Error) return new TypeError("fetch failed", { cause: code });
+  const tag = typeof code === "string" ? code : String(code?.tag ?? "unknown");
+  const denied = ": the function's allowed_hosts does not name this host";
+  const more = tag === "HTTP-request-denied" ? denied : typeof code?.val === "string" ? `: ${code.val}` : "";
+  return new TypeError("fetch failed", { cause: Object.assign(new Error(tag + more), { code: CODES[tag] ?? "EPROTO" }) });
 }
 
 export async function fetch(input, init) {
@@ -196,13 +201,20 @@ async function exchange(request, url, bytes, redirected) {
   return new Response(empty ? null : content, { status, headers, url: request.url, redirected });
 }
 
+/** Sends a body, as much at a time as the host takes. Who does not want all of it says why in the answer. */
 async function send(body, bytes) {
-  if (bytes) {
-    const stream = body.write();
-    for (let at = 0; at < bytes.length; at += WRITE_BYTES_MAX) stream.blockingWriteAndFlush(bytes.subarray(at, at + WRITE_BYTES_MAX));
-    stream[Symbol.dispose]();
-  }
-  OutgoingBody.finish(body, null);
+  try {
+    if (bytes) {
+      const stream = body.write();
+      for (let at = 0; at < bytes.length; ) {
+        const room = Math.min(Number(stream.checkWrite()), WRITE_BYTES_MAX);
+        if (room > 0) stream.write(bytes.subarray(at, (at += room)));
+        else await ready(stream.subscribe());
+      }
+      stream[Symbol.dispose]();
+    }
+    OutgoingBody.finish(body, null);
+  } catch {}
 }
 
 async function receive(result) {

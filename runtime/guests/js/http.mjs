@@ -66,7 +66,7 @@ class ClientRequest extends Writable {
       this.res = new IncomingMessage(response, bytes);
       if (!this.emit("response", this.res)) this.res.resume();
     } catch (error) {
-      if (!this.destroyed) this.destroy(error?.cause instanceof Error ? Object.assign(error.cause, { code: "ECONNREFUSED" }) : error);
+      if (!this.destroyed) this.destroy(error?.cause instanceof Error ? error.cause : error);
     }
   }
 }

@@ -57,3 +57,18 @@ export const console = {
   groupCollapsed: (...args) => console.group(...args),
   groupEnd: () => void (indent = indent.slice(2)),
 };
+
+/** node:console's class: what it is told goes to its streams as it is, without Lambda's prefix. */
+export class Console {
+  constructor(stdout, stderr) {
+    const isStream = typeof stdout?.write === "function";
+    const [out, err] = isStream ? [stdout, stderr] : [stdout.stdout, stdout.stderr];
+    const to = (stream) => (...args) => void stream.write(`${format(...args)}\n`);
+    for (const name of Object.keys(console)) this[name] = console[name];
+    for (const name of ["log", "info", "debug", "dirxml"]) this[name] = to(out);
+    for (const name of ["warn", "error", "trace"]) this[name] = to(err ?? out);
+    this.dir = (value, options) => void out.write(`${inspect(value, { customInspect: false, ...options })}\n`);
+    this.table = (rows) => void out.write(`${inspect(rows)}\n`);
+  }
+}
+console.Console = Console;

@@ -88,9 +88,12 @@ fn a_js_file_is_what_its_package_says_and_else_what_it_looks_like() {
     assert!(cjs.source.contains("define(\"h.cjs\", false, false"));
 }
 
+/// The files, and what is said of them.
+type Mistake<'t> = (&'t [(&'t str, &'t str)], BundleErrorKind, &'t str);
+
 #[test]
 fn what_is_wrong_is_said_with_its_place_and_the_mend() {
-    let cases: &[(&[(&str, &str)], BundleErrorKind, &str)] = &[
+    let cases: &[Mistake] = &[
         (&[("h.mjs", "export const a = 1;\nconst b = ;\n")], BundleErrorKind::Syntax, "h.mjs:2:11: Unexpected token"),
         (
             &[("h.mjs", "\nimport x from './gone.mjs';")],

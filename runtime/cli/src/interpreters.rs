@@ -37,13 +37,11 @@ pub(crate) fn prepare(
     runtimes_dirs: &[PathBuf],
 ) -> Result<Prepared, Unfit> {
     if runtime == Runtime::Wasm {
-        let inputs = vec![path.to_owned()];
         return Ok(Prepared {
             code: Code::File(path.to_owned()),
             environment,
             mounts: Vec::new(),
             script: None,
-            inputs,
         });
     }
     let code = Code::File(find(runtime, runtimes_dirs)?);

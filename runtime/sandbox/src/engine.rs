@@ -45,6 +45,11 @@ const INSTANCES_MAX: u32 = 10_000;
 /// The same for the engine of asynchronous components, beside the other: their stacks take mappings of their own.
 const CONCURRENT_INSTANCES_MAX: u32 = 2_000;
 
+/// A guest's stack. Interpreters recurse deeply: with wasmtime's usual 512 KiB Python ends after 400 calls through C.
+const WASM_STACK_BYTES: usize = 2 << 20;
+/// What host functions may use of the same stack beyond it. Untouched, it is address space only.
+const HOST_STACK_BYTES: usize = 512 << 10;
+
 /// Largest memory a slot is made for. Within 4 GiB, WebAssembly needs no bounds checks.
 const MEMORY_MIB_MAX: u32 = 4096;
 
@@ -282,6 +287,8 @@ fn engine_with(config: &EngineConfig, allocation: Allocation, concurrency: bool)
     wasm.epoch_interruption(true)
         .concurrency_support(concurrency)
         .memory_init_cow(true)
+        .max_wasm_stack(WASM_STACK_BYTES)
+        .async_stack_size(WASM_STACK_BYTES + HOST_STACK_BYTES)
         .async_stack_zeroing(true)
         .compiler_inlining(Inlining::Yes)
         .wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES))

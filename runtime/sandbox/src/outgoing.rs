@@ -78,7 +78,8 @@ impl WasiHttpHooks for Outgoing {
         Box::new(async move {
             if is_too_many {
                 let most = terms.requests_max;
-                return Err(Error::InternalError(Some(format!("an invocation may make {most} requests, and did"))));
+                tracing::warn!(target: "wasmill::outgoing", "request refused: an invocation may make {most}, and did");
+                return Err(Error::ConnectionLimitReached);
             }
             send(&terms, request, options.unwrap_or_default()).await
         })
@@ -88,7 +89,8 @@ impl WasiHttpHooks for Outgoing {
 async fn send(terms: &Outbound, mut request: Request<WasiBody>, options: RequestOptions) -> Sent {
     let target = Target::of(request.uri())?;
     if !terms.hosts.allow(&target.scheme, &target.host, target.port) {
-        return Err(denied(&target, "is not among the function's allowed_hosts"));
+        denied(&target, "is not among the function's allowed_hosts");
+        return Err(Error::HttpRequestDenied);
     }
     let body_bytes_max = terms.body_bytes_max;
     let connect_max = options.connect_timeout.unwrap_or(CONNECT_MAX).min(CONNECT_MAX);
@@ -134,11 +136,10 @@ impl Target {
     }
 }
 
-/// The error for what may not be reached. Its text reaches the guest, so the person who wrote the handler reads it.
-fn denied(target: &Target, why: &str) -> Error {
+/// Says what may not be reached, for the person who runs the function; the guest is told by its error's code.
+fn denied(target: &Target, why: &str) {
     let Target { scheme, host, port } = target;
     tracing::warn!(target: "wasmill::outgoing", scheme, host, port, "request refused: the host {why}");
-    Error::InternalError(Some(format!("{scheme}://{host}:{port} {why}")))
 }
 
 /// Either kind of connection.
@@ -170,13 +171,11 @@ async fn connect_tcp(terms: &Outbound, target: &Target) -> Result<TcpStream, Err
         addresses.into_iter().partition(|address| terms.hosts.allow_address(&target.host, address.ip()));
     if reachable.is_empty() {
         return match private.first() {
-            Some(address) => Err(denied(
-                target,
-                &format!(
-                    "is in a private network ({}) that is not among the function's allowed_networks",
-                    address.ip()
-                ),
-            )),
+            Some(address) => {
+                let ip = address.ip();
+                denied(target, &format!("is in a private network ({ip}) that is not among allowed_networks"));
+                Err(Error::DestinationIpProhibited)
+            }
             None => Err(Error::DnsError { rcode: Some("no address".to_owned()), info_code: None }),
         };
     }

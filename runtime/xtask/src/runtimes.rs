@@ -3,6 +3,7 @@
 //! Their sources are in `runtime/guests/`, a folder per language. A runtime whose inputs are those of the last time is
 //! left as it is, so that the verb can stand before every run of the tests.
 
+mod js;
 mod python;
 mod wit;
 
@@ -37,10 +38,7 @@ pub(crate) fn run(layout: &Layout, options: &Options) -> Result<(), String> {
         None => default_folder(layout),
     };
     fs::create_dir_all(&out).map_err(|error| format!("cannot make the folder {}: {error}", out.display()))?;
-    let built = [
-        python::build(layout, &out)?,
-        // AT MERGE, with `mod js;` above: js::build(layout, &out)?,
-    ];
+    let built = [python::build(layout, &out)?, js::build(layout, &out)?];
     for runtime in built {
         step::step(&format!("ready: {}", runtime.display()));
     }

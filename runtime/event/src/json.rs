@@ -5,6 +5,9 @@
 
 use crate::record::{AttributeValue, MessageAttribute, Record};
 
+/// So many bytes are looked at together for one that is to be escaped.
+const BLOCK_BYTES: usize = 32;
+
 /// Where JSON goes: text, or only its length.
 trait Sink {
     fn push_str(&mut self, text: &str);
@@ -117,34 +120,48 @@ fn write_message_attribute(out: &mut impl Sink, attribute: &MessageAttribute) {
 
 /// A JSON string. Only what RFC 8259 obliges is escaped; runs of other bytes are copied whole.
 fn write_string(out: &mut impl Sink, text: &str) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    out.push('"');
-    let mut run_start = 0;
-    for (index, byte) in text.bytes().enumerate() {
-        let escape = match byte {
-            b'"' => "\\\"",
-            b'\\' => "\\\\",
-            b'\n' => "\\n",
-            b'\r' => "\\r",
-            b'\t' => "\\t",
-            0x08 => "\\b",
-            0x0c => "\\f",
-            0x00..=0x1f => "",
-            _ => continue,
-        };
-        // Every escaped byte is ASCII, so `index` is a character boundary.
-        out.push_str(&text[run_start..index]);
-        if escape.is_empty() {
-            out.push_str("\\u00");
-            out.push(char::from(HEX[usize::from(byte >> 4)]));
-            out.push(char::from(HEX[usize::from(byte & 15)]));
-        } else {
-            out.push_str(escape);
+    out.push_str("\"");
+    let (blocks, rest) = text.as_bytes().as_chunks::<BLOCK_BYTES>();
+    let mut written = 0;
+    for (index, block) in blocks.iter().enumerate() {
+        // Most blocks have nothing: asked without branches, which compilers make wide instructions of.
+        if block.iter().fold(false, |found, byte| found | is_escaped(*byte)) {
+            written = write_escaped(out, text, written, index * BLOCK_BYTES, block);
         }
-        run_start = index + 1;
     }
-    out.push_str(&text[run_start..]);
-    out.push('"');
+    written = write_escaped(out, text, written, blocks.len() * BLOCK_BYTES, rest);
+    out.push_str(&text[written..]);
+    out.push_str("\"");
+}
+
+const fn is_escaped(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+/// Writes what of `text` stands before each byte of a block that is to be escaped, and that byte. The block begins at
+/// `start`; `text` is written up to `written`, and then up to what is returned.
+fn write_escaped(out: &mut impl Sink, text: &str, mut written: usize, start: usize, block: &[u8]) -> usize {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    for (index, byte) in block.iter().enumerate().filter(|(_, byte)| is_escaped(**byte)) {
+        // Every escaped byte is ASCII, so its index is a character's boundary.
+        out.push_str(&text[written..start + index]);
+        written = start + index + 1;
+        match byte {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            0x08 => out.push_str("\\b"),
+            0x0c => out.push_str("\\f"),
+            _ => {
+                out.push_str("\\u00");
+                out.push(char::from(HEX[usize::from(byte >> 4)]));
+                out.push(char::from(HEX[usize::from(byte & 15)]));
+            }
+        }
+    }
+    written
 }
 
 /// Standard base64 with padding. Written here because this crate has no dependency.
@@ -219,6 +236,18 @@ mod tests {
         let mut out = String::new();
         write_string(&mut out, "a\u{0}\u{8}\u{c}\n\r\t\u{1f}\"\\/ü€𝄞\u{7f}");
         assert_eq!(out, "\"a\\u0000\\b\\f\\n\\r\\t\\u001f\\\"\\\\/ü€𝄞\u{7f}\"");
+    }
+
+    #[test]
+    fn what_is_to_be_escaped_is_found_wherever_it_stands() {
+        for before in 0..3 * BLOCK_BYTES {
+            for after in [0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, 2 * BLOCK_BYTES] {
+                let (before, after) = ("ü".repeat(before), "x".repeat(after));
+                let mut out = String::new();
+                write_string(&mut out, &format!("{before}\n{after}\"{before}"));
+                assert_eq!(out, format!("\"{before}\\n{after}\\\"{before}\""));
+            }
+        }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! A guest gets no folder, no argument but its name, no variable but its own, and no network: `wasi:sockets` is
 //! there, and denies.
 
+use std::borrow::Cow;
+
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::{WasiCtxBuilder, WasiCtxView, WasiView};
@@ -24,7 +26,7 @@ pub(crate) struct Streams {
 }
 
 impl Host {
-    pub(crate) fn new(name: &str, environment: &[(String, String)], streams: Streams, limiter: Limiter) -> Self {
+    pub(crate) fn new(name: &str, environment: &[(&str, Cow<'_, str>)], streams: Streams, limiter: Limiter) -> Self {
         let mut builder = WasiCtxBuilder::new();
         builder.arg(name).envs(environment).stdout(streams.stdout).stderr(streams.stderr);
         if let Some(stdin) = streams.stdin {
@@ -73,19 +75,17 @@ const TRACE_ID: &str = "_X_AMZN_TRACE_ID";
 const INVOCATION_VARIABLES: [&str; 3] = [REQUEST_ID, DEADLINE_MS, TRACE_ID];
 
 /// A function's variables plus those of one invocation. `deadline_ms` is Unix time.
-pub(crate) fn invocation_environment(
-    function: &[(String, String)],
+pub(crate) fn invocation_environment<'a>(
+    function: &'a [(String, String)],
     request_id: &str,
     deadline_ms: u64,
     trace_id: Option<&str>,
-) -> Vec<(String, String)> {
+) -> Vec<(&'a str, Cow<'a, str>)> {
     let mut environment = Vec::with_capacity(function.len() + INVOCATION_VARIABLES.len());
-    environment.extend_from_slice(function);
-    environment.push((REQUEST_ID.to_owned(), request_id.to_owned()));
-    environment.push((DEADLINE_MS.to_owned(), deadline_ms.to_string()));
-    if let Some(trace_id) = trace_id {
-        environment.push((TRACE_ID.to_owned(), trace_id.to_owned()));
-    }
+    environment.extend(function.iter().map(|(key, value)| (key.as_str(), Cow::from(value))));
+    environment.push((REQUEST_ID, request_id.to_owned().into()));
+    environment.push((DEADLINE_MS, deadline_ms.to_string().into()));
+    environment.extend(trace_id.map(|trace_id| (TRACE_ID, trace_id.to_owned().into())));
     environment
 }
 
@@ -105,14 +105,14 @@ mod tests {
         assert_eq!(
             all,
             [
-                pair("TABLE", "orders"),
-                pair("AWS_LAMBDA_FUNCTION_NAME", "orders"),
-                pair("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
-                pair("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
-                pair("AWS_REGION", "us-east-1"),
-                pair("WASMILL_REQUEST_ID", "r-1"),
-                pair("WASMILL_DEADLINE_MS", "17"),
-                pair("_X_AMZN_TRACE_ID", "Root=1-2"),
+                ("TABLE", "orders".into()),
+                ("AWS_LAMBDA_FUNCTION_NAME", "orders".into()),
+                ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".into()),
+                ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128".into()),
+                ("AWS_REGION", "us-east-1".into()),
+                ("WASMILL_REQUEST_ID", "r-1".into()),
+                ("WASMILL_DEADLINE_MS", "17".into()),
+                ("_X_AMZN_TRACE_ID", "Root=1-2".into()),
             ]
         );
     }
@@ -120,6 +120,6 @@ mod tests {
     #[test]
     fn without_a_trace_there_is_no_trace_variable() {
         let all = invocation_environment(&[], "r-1", 17, None);
-        assert!(all.iter().all(|(key, _)| key != "_X_AMZN_TRACE_ID"));
+        assert!(all.iter().all(|(key, _)| *key != "_X_AMZN_TRACE_ID"));
     }
 }

@@ -8,7 +8,7 @@ use wasmill_event::{LAMBDA_FRAME_BYTES, Record, lambda_record_bytes};
 use wasmill_queue::{Message, QueueArn, ReceiptHandle, SystemAttributes};
 
 use crate::lease::{Lease, Terms};
-use crate::record;
+use crate::record::{self, Origin};
 use crate::renewal::Leases;
 
 /// What one invocation is about, until it is settled.
@@ -52,11 +52,12 @@ impl Gathered {
     pub(crate) fn new(messages: Vec<Message>, arn: &QueueArn, terms: Terms, leases: &Leases) -> Self {
         let lease = Lease::begin(leases, messages.iter().map(|message| message.receipt.clone()), terms);
         let bytes_at_most = messages.iter().map(longest_json_bytes).sum();
+        let origin = Origin::new(arn);
         let (held, records) = messages
             .into_iter()
             .map(|message| {
-                let held = Held { receipt: message.receipt.clone(), system: message.system.clone() };
-                (held, record::from_message(message, arn))
+                let (record, receipt, system) = record::from_message(message, &origin);
+                (Held { receipt, system }, record)
             })
             .unzip();
         Self { records, held, lease, bytes_at_most, measured: (0, 0) }

@@ -62,7 +62,7 @@ fn judge<'c>(mapping: &'c MappingSpec, records: &[Record]) -> Result<Outcome<'c>
     for record in records {
         match filters.first_match(record) {
             Some(index) => outcome.matched[index] += 1,
-            None => outcome.unmatched.push(record.message_id.clone()),
+            None => outcome.unmatched.push(record.message_id.to_string()),
         }
     }
     Ok(outcome)
@@ -132,14 +132,14 @@ fn record(message: &Value) -> Record {
         },
     });
     Record {
-        message_id: text("message_id"),
-        receipt_handle: String::new(),
+        message_id: text("message_id").into(),
+        receipt_handle: "".into(),
         body: text("body"),
-        attributes: system.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect(),
+        attributes: system.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
         message_attributes: attributes.collect(),
         md5_of_message_attributes: None,
         md5_of_body: text("md5_of_body"),
-        event_source_arn: String::new(),
-        aws_region: String::new(),
+        event_source_arn: "".into(),
+        aws_region: "".into(),
     }
 }

@@ -7,6 +7,7 @@ use crate::record::{AttributeValue, MessageAttribute, Record};
 
 /// So many bytes are looked at together for one that is to be escaped.
 const BLOCK_BYTES: usize = 32;
+const SHORT_BLOCK_BYTES: usize = 8;
 
 /// Where JSON goes: text, or only its length.
 trait Sink {
@@ -17,6 +18,7 @@ trait Sink {
 }
 
 impl Sink for String {
+    #[inline]
     fn push_str(&mut self, text: &str) {
         Self::push_str(self, text);
     }
@@ -124,14 +126,22 @@ fn write_string(out: &mut impl Sink, text: &str) {
     let (blocks, rest) = text.as_bytes().as_chunks::<BLOCK_BYTES>();
     let mut written = 0;
     for (index, block) in blocks.iter().enumerate() {
-        // Most blocks have nothing: asked without branches, which compilers make wide instructions of.
-        if block.iter().fold(false, |found, byte| found | is_escaped(*byte)) {
+        if has_escaped(block) {
             written = write_escaped(out, text, written, index * BLOCK_BYTES, block);
         }
     }
-    written = write_escaped(out, text, written, blocks.len() * BLOCK_BYTES, rest);
+    // Most texts of a record are short.
+    let (blocks, last) = rest.as_chunks::<SHORT_BLOCK_BYTES>();
+    if blocks.iter().any(has_escaped) || last.iter().any(|byte| is_escaped(*byte)) {
+        written = write_escaped(out, text, written, text.len() - rest.len(), rest);
+    }
     out.push_str(&text[written..]);
     out.push_str("\"");
+}
+
+/// Asked without branches, which compilers make wide instructions of.
+fn has_escaped<const BYTES: usize>(block: &[u8; BYTES]) -> bool {
+    block.iter().fold(false, |found, byte| found | is_escaped(*byte))
 }
 
 const fn is_escaped(byte: u8) -> bool {

@@ -3,7 +3,7 @@
 //! The key order and the spelling of absent members are what AWS emits (esm-semantics §3). Bodies are escaped,
 //! never re-read, so what a handler parses is byte for byte what was sent.
 
-use crate::record::{AttributeValue, MessageAttribute, Record};
+use crate::record::{AttributeValue, MessageAttribute, Record, SystemValue};
 
 /// So many bytes are looked at together for one that is to be escaped.
 const BLOCK_BYTES: usize = 32;
@@ -70,12 +70,14 @@ fn write_record(out: &mut impl Sink, record: &Record, windowed: bool) {
     write_string(out, &record.body);
     out.push_str(",\"attributes\":{");
     for (index, (name, value)) in record.attributes.iter().enumerate() {
-        if index > 0 {
-            out.push(',');
+        // Its name needs no escapes.
+        out.push_str(if index > 0 { ",\"" } else { "\"" });
+        out.push_str(name);
+        out.push_str("\":");
+        match value {
+            SystemValue::Text(text) => write_string(out, text),
+            SystemValue::Number(number) => write_number(out, *number),
         }
-        write_string(out, name);
-        out.push(':');
-        write_string(out, value);
     }
     out.push_str("},\"messageAttributes\":{");
     for (index, attribute) in record.message_attributes.iter().enumerate() {
@@ -139,6 +141,22 @@ fn write_string(out: &mut impl Sink, text: &str) {
     out.push_str("\"");
 }
 
+/// A number as a JSON string.
+fn write_number(out: &mut impl Sink, number: u64) {
+    const DIGITS_MAX: usize = 20;
+    let mut text = [b'"'; DIGITS_MAX + 2];
+    let (mut start, mut rest) = (DIGITS_MAX + 1, number);
+    loop {
+        start -= 1;
+        text[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.push_str(std::str::from_utf8(&text[start - 1..]).unwrap_or_default());
+}
+
 /// Asked without branches, which compilers make wide instructions of.
 fn has_escaped<const BYTES: usize>(block: &[u8; BYTES]) -> bool {
     block.iter().fold(false, |found, byte| found | is_escaped(*byte))
@@ -199,7 +217,7 @@ mod tests {
             message_id: "059f36b4-87a3-44ab-83d2-661975830a7d".into(),
             receipt_handle: "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a".into(),
             body: body.into(),
-            attributes: vec![("ApproximateReceiveCount".into(), "1".into())],
+            attributes: vec![("ApproximateReceiveCount", SystemValue::Number(1))],
             message_attributes: Vec::new(),
             md5_of_message_attributes: None,
             md5_of_body: "e4e68fb7bd0e697a0ae8f1bb342846b3".into(),
@@ -257,6 +275,15 @@ mod tests {
                 write_string(&mut out, &format!("{before}\n{after}\"{before}"));
                 assert_eq!(out, format!("\"{before}\\n{after}\\\"{before}\""));
             }
+        }
+    }
+
+    #[test]
+    fn a_number_is_written_as_its_text_is() {
+        for number in [0, 7, 10, 1_700_000_000_123, u64::MAX] {
+            let mut out = String::new();
+            write_number(&mut out, number);
+            assert_eq!(out, format!("\"{}\"", SystemValue::Number(number).text()));
         }
     }
 

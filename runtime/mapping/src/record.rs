@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wasmill_event::Record;
+use wasmill_event::{Record, SystemValue};
 use wasmill_queue::{Message, MessageId, QueueArn, ReceiptHandle, SystemAttributes, checksum};
 
 /// What all records of a queue share.
@@ -72,18 +72,19 @@ pub(crate) fn to_message(record: &Record, system: &SystemAttributes) -> Message 
     }
 }
 
-fn attributes(system: &SystemAttributes) -> Vec<(&'static str, String)> {
-    let text = |value: &Option<String>| value.clone();
+fn attributes(system: &SystemAttributes) -> Vec<(&'static str, SystemValue)> {
+    let text = |value: &Option<String>| value.clone().map(SystemValue::Text);
+    let number = |value: u64| Some(SystemValue::Number(value));
     let rows = [
-        ("ApproximateReceiveCount", Some(system.receive_count.to_string())),
+        ("ApproximateReceiveCount", number(system.receive_count.into())),
         ("AWSTraceHeader", text(&system.trace_header)),
-        ("SentTimestamp", Some(system.sent_unix_ms.to_string())),
+        ("SentTimestamp", number(system.sent_unix_ms)),
         ("SequenceNumber", text(&system.sequence_number)),
         ("MessageGroupId", text(&system.group_id)),
         ("SenderId", text(&system.sender_id)),
         ("MessageDeduplicationId", text(&system.deduplication_id)),
         ("DeadLetterQueueSourceArn", text(&system.dead_letter_source_arn)),
-        ("ApproximateFirstReceiveTimestamp", Some(system.first_received_unix_ms.to_string())),
+        ("ApproximateFirstReceiveTimestamp", number(system.first_received_unix_ms)),
     ];
     rows.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }

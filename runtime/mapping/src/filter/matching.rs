@@ -28,7 +28,7 @@ pub(super) fn first_match(plan: &Plan, record: &Record) -> Option<usize> {
             "attributes" => {
                 return matcher.members(node, outcome, &mut |matcher, name, node, outcome| {
                     if let Some((_, value)) = record.attributes.iter().find(|(own, _)| *own == name) {
-                        matcher.text(node, value, outcome);
+                        matcher.text(node, &value.text(), outcome);
                     }
                 });
             }

@@ -53,13 +53,12 @@ impl Gathered {
         let lease = Lease::begin(leases, messages.iter().map(|message| message.receipt.clone()), terms);
         let bytes_at_most = messages.iter().map(longest_json_bytes).sum();
         let origin = Origin::new(arn);
-        let (held, records) = messages
-            .into_iter()
-            .map(|message| {
-                let (record, receipt, system) = record::from_message(message, &origin);
-                (Held { receipt, system }, record)
-            })
-            .unzip();
+        let (mut held, mut records) = (Vec::with_capacity(messages.len()), Vec::with_capacity(messages.len()));
+        for message in messages {
+            let (record, receipt, system) = record::from_message(message, &origin);
+            records.push(record);
+            held.push(Held { receipt, system });
+        }
         Self { records, held, lease, bytes_at_most, measured: (0, 0) }
     }
 

@@ -37,12 +37,7 @@ pub(crate) fn prepare(
     runtimes_dirs: &[PathBuf],
 ) -> Result<Prepared, Unfit> {
     if runtime == Runtime::Wasm {
-        return Ok(Prepared {
-            code: Code::File(path.to_owned()),
-            environment,
-            mounts: Vec::new(),
-            script: None,
-        });
+        return Ok(Prepared { code: Code::File(path.to_owned()), environment, mounts: Vec::new(), script: None });
     }
     let code = Code::File(find(runtime, runtimes_dirs)?);
     let folder = if path.is_dir() { path } else { parent(path) };

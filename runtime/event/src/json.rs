@@ -3,7 +3,11 @@
 //! The key order and the spelling of absent members are what AWS emits (esm-semantics §3). Bodies are escaped,
 //! never re-read, so what a handler parses is byte for byte what was sent.
 
-use crate::record::{AttributeValue, MessageAttribute, Record};
+use crate::record::{AttributeValue, MessageAttribute, Record, SystemValue};
+
+/// So many bytes are looked at together for one that is to be escaped.
+const BLOCK_BYTES: usize = 32;
+const SHORT_BLOCK_BYTES: usize = 8;
 
 /// Where JSON goes: text, or only its length.
 trait Sink {
@@ -14,6 +18,7 @@ trait Sink {
 }
 
 impl Sink for String {
+    #[inline]
     fn push_str(&mut self, text: &str) {
         Self::push_str(self, text);
     }
@@ -65,12 +70,14 @@ fn write_record(out: &mut impl Sink, record: &Record, windowed: bool) {
     write_string(out, &record.body);
     out.push_str(",\"attributes\":{");
     for (index, (name, value)) in record.attributes.iter().enumerate() {
-        if index > 0 {
-            out.push(',');
+        // Its name needs no escapes.
+        out.push_str(if index > 0 { ",\"" } else { "\"" });
+        out.push_str(name);
+        out.push_str("\":");
+        match value {
+            SystemValue::Text(text) => write_string(out, text),
+            SystemValue::Number(number) => write_number(out, *number),
         }
-        write_string(out, name);
-        out.push(':');
-        write_string(out, value);
     }
     out.push_str("},\"messageAttributes\":{");
     for (index, attribute) in record.message_attributes.iter().enumerate() {
@@ -117,34 +124,72 @@ fn write_message_attribute(out: &mut impl Sink, attribute: &MessageAttribute) {
 
 /// A JSON string. Only what RFC 8259 obliges is escaped; runs of other bytes are copied whole.
 fn write_string(out: &mut impl Sink, text: &str) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    out.push('"');
-    let mut run_start = 0;
-    for (index, byte) in text.bytes().enumerate() {
-        let escape = match byte {
-            b'"' => "\\\"",
-            b'\\' => "\\\\",
-            b'\n' => "\\n",
-            b'\r' => "\\r",
-            b'\t' => "\\t",
-            0x08 => "\\b",
-            0x0c => "\\f",
-            0x00..=0x1f => "",
-            _ => continue,
-        };
-        // Every escaped byte is ASCII, so `index` is a character boundary.
-        out.push_str(&text[run_start..index]);
-        if escape.is_empty() {
-            out.push_str("\\u00");
-            out.push(char::from(HEX[usize::from(byte >> 4)]));
-            out.push(char::from(HEX[usize::from(byte & 15)]));
-        } else {
-            out.push_str(escape);
+    out.push_str("\"");
+    let (blocks, rest) = text.as_bytes().as_chunks::<BLOCK_BYTES>();
+    let mut written = 0;
+    for (index, block) in blocks.iter().enumerate() {
+        if has_escaped(block) {
+            written = write_escaped(out, text, written, index * BLOCK_BYTES, block);
         }
-        run_start = index + 1;
     }
-    out.push_str(&text[run_start..]);
-    out.push('"');
+    // Most texts of a record are short.
+    let (blocks, last) = rest.as_chunks::<SHORT_BLOCK_BYTES>();
+    if blocks.iter().any(has_escaped) || last.iter().any(|byte| is_escaped(*byte)) {
+        written = write_escaped(out, text, written, text.len() - rest.len(), rest);
+    }
+    out.push_str(&text[written..]);
+    out.push_str("\"");
+}
+
+/// A number as a JSON string.
+fn write_number(out: &mut impl Sink, number: u64) {
+    const DIGITS_MAX: usize = 20;
+    let mut text = [b'"'; DIGITS_MAX + 2];
+    let (mut start, mut rest) = (DIGITS_MAX + 1, number);
+    loop {
+        start -= 1;
+        text[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.push_str(std::str::from_utf8(&text[start - 1..]).unwrap_or_default());
+}
+
+/// Asked without branches, which compilers make wide instructions of.
+fn has_escaped<const BYTES: usize>(block: &[u8; BYTES]) -> bool {
+    block.iter().fold(false, |found, byte| found | is_escaped(*byte))
+}
+
+const fn is_escaped(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+/// Writes what of `text` stands before each byte of a block that is to be escaped, and that byte. The block begins at
+/// `start`; `text` is written up to `written`, and then up to what is returned.
+fn write_escaped(out: &mut impl Sink, text: &str, mut written: usize, start: usize, block: &[u8]) -> usize {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    for (index, byte) in block.iter().enumerate().filter(|(_, byte)| is_escaped(**byte)) {
+        // Every escaped byte is ASCII, so its index is a character's boundary.
+        out.push_str(&text[written..start + index]);
+        written = start + index + 1;
+        match byte {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            0x08 => out.push_str("\\b"),
+            0x0c => out.push_str("\\f"),
+            _ => {
+                out.push_str("\\u00");
+                out.push(char::from(HEX[usize::from(byte >> 4)]));
+                out.push(char::from(HEX[usize::from(byte & 15)]));
+            }
+        }
+    }
+    written
 }
 
 /// Standard base64 with padding. Written here because this crate has no dependency.
@@ -172,7 +217,7 @@ mod tests {
             message_id: "059f36b4-87a3-44ab-83d2-661975830a7d".into(),
             receipt_handle: "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a".into(),
             body: body.into(),
-            attributes: vec![("ApproximateReceiveCount".into(), "1".into())],
+            attributes: vec![("ApproximateReceiveCount", SystemValue::Number(1))],
             message_attributes: Vec::new(),
             md5_of_message_attributes: None,
             md5_of_body: "e4e68fb7bd0e697a0ae8f1bb342846b3".into(),
@@ -219,6 +264,27 @@ mod tests {
         let mut out = String::new();
         write_string(&mut out, "a\u{0}\u{8}\u{c}\n\r\t\u{1f}\"\\/ü€𝄞\u{7f}");
         assert_eq!(out, "\"a\\u0000\\b\\f\\n\\r\\t\\u001f\\\"\\\\/ü€𝄞\u{7f}\"");
+    }
+
+    #[test]
+    fn what_is_to_be_escaped_is_found_wherever_it_stands() {
+        for before in 0..3 * BLOCK_BYTES {
+            for after in [0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, 2 * BLOCK_BYTES] {
+                let (before, after) = ("ü".repeat(before), "x".repeat(after));
+                let mut out = String::new();
+                write_string(&mut out, &format!("{before}\n{after}\"{before}"));
+                assert_eq!(out, format!("\"{before}\\n{after}\\\"{before}\""));
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_is_written_as_its_text_is() {
+        for number in [0, 7, 10, 1_700_000_000_123, u64::MAX] {
+            let mut out = String::new();
+            write_number(&mut out, number);
+            assert_eq!(out, format!("\"{}\"", SystemValue::Number(number).text()));
+        }
     }
 
     #[test]

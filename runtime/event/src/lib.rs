@@ -10,7 +10,7 @@ mod record;
 mod reply;
 
 pub use json::{LAMBDA_FRAME_BYTES, lambda_event, lambda_record_bytes};
-pub use record::{AttributeValue, MessageAttribute, Record};
+pub use record::{AttributeValue, MessageAttribute, Record, SystemValue};
 pub use reply::{Fault, FaultKind, Reply, Verdict};
 
 /// One call of a function.

@@ -8,7 +8,7 @@ use wasmill_event::{LAMBDA_FRAME_BYTES, Record, lambda_record_bytes};
 use wasmill_queue::{Message, QueueArn, ReceiptHandle, SystemAttributes};
 
 use crate::lease::{Lease, Terms};
-use crate::record;
+use crate::record::{self, Origin};
 use crate::renewal::Leases;
 
 /// What one invocation is about, until it is settled.
@@ -52,13 +52,13 @@ impl Gathered {
     pub(crate) fn new(messages: Vec<Message>, arn: &QueueArn, terms: Terms, leases: &Leases) -> Self {
         let lease = Lease::begin(leases, messages.iter().map(|message| message.receipt.clone()), terms);
         let bytes_at_most = messages.iter().map(longest_json_bytes).sum();
-        let (held, records) = messages
-            .into_iter()
-            .map(|message| {
-                let held = Held { receipt: message.receipt.clone(), system: message.system.clone() };
-                (held, record::from_message(message, arn))
-            })
-            .unzip();
+        let origin = Origin::new(arn);
+        let (mut held, mut records) = (Vec::with_capacity(messages.len()), Vec::with_capacity(messages.len()));
+        for message in messages {
+            let (record, receipt, system) = record::from_message(message, &origin);
+            records.push(record);
+            held.push(Held { receipt, system });
+        }
         Self { records, held, lease, bytes_at_most, measured: (0, 0) }
     }
 

@@ -110,7 +110,7 @@ impl Intake {
         let receipts: Vec<ReceiptHandle> = gathered.held.iter().map(|held| held.receipt.clone()).collect();
         let undeleted = settler.delete(receipts).await;
         for record in &gathered.records {
-            if !undeleted.iter().any(|receipt| receipt.as_str() == record.receipt_handle) {
+            if !undeleted.iter().any(|receipt| receipt.as_str() == &*record.receipt_handle) {
                 self.remembered.forget(&record.message_id);
             }
         }

@@ -1,15 +1,14 @@
-//! The tower stack between a batch and its verdicts. Nothing above it can see an error: it answers a judgement.
+//! Around the handler: what stands between a batch and its verdicts. Nothing above it can see an error: it answers a
+//! judgement.
 
 use std::any::Any;
-use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::time::Instant;
-use tower::layer::layer_fn;
+use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
-use tower::{ServiceBuilder, ServiceExt, service_fn};
 use tracing::Instrument;
 use wasmill_event::{Fault, FaultKind, Invocation, Payload, Reply};
 
@@ -19,96 +18,61 @@ use crate::metrics::MappingMetrics;
 /// What runs a function: the sandbox, or a script in tests. It enforces the function's timeout itself.
 pub type Handler = BoxCloneSyncService<Invocation, Reply, Fault>;
 
-/// A batch in, its judgement out.
-pub(crate) type Judge = BoxCloneSyncService<Invocation, Judgement, Infallible>;
-
 /// How long past its timeout a function may take to be stopped before the mapping gives up on the handler itself.
 const BACKSTOP_GRACE: Duration = Duration::from_secs(10);
 
-/// What the stack needs to know of the mapping.
-#[derive(Debug, Clone)]
-pub(crate) struct StackOptions {
+/// A handler and what is needed to judge its answers. A batch in, its judgement out, by [`Judge::invoke`], which calls the
+/// others one within the other. Concurrency is none of them: the permit was taken before the receive, because the visibility
+/// clock starts there. Nor is the function's timeout: only the sandbox can stop a guest.
+#[derive(Debug)]
+pub(crate) struct Judge {
+    pub(crate) handler: Handler,
     pub(crate) mapping: String,
     pub(crate) reports_item_failures: bool,
     pub(crate) function_timeout: Duration,
     pub(crate) metrics: MappingMetrics,
 }
 
-/// Builds the stack, outermost layer first. Concurrency is no layer: the permit was taken before the receive, because
-/// the visibility clock starts there. Nor is the function's timeout: only the sandbox can stop a guest.
-pub(crate) fn stack(handler: Handler, options: StackOptions) -> Judge {
-    let StackOptions { mapping, reports_item_failures, function_timeout, metrics } = options;
-    ServiceBuilder::new()
-        // Everything that is logged while a batch runs, whoever logs it, carries the request id and the mapping.
-        .layer(layer_fn(move |inner| spanned(inner, mapping.clone())))
-        // Counted outside of judging, so that an answer that breaks the contract counts as the failure it is.
-        .layer(layer_fn(move |inner| measured(inner, metrics.clone())))
-        // Every answer and every fault becomes one verdict per record; no error goes further out than here.
-        .layer(layer_fn(move |inner| judged(inner, reports_item_failures)))
-        // A handler that can neither finish nor be stopped must not hold its batch for twelve hours.
-        .layer(layer_fn(move |inner| bounded(inner, function_timeout + BACKSTOP_GRACE)))
-        // A panic in host code is the fault of one batch, not the end of the mapping.
-        .layer(layer_fn(unwinding))
-        .service(handler)
-}
+impl Judge {
+    /// Everything that is logged while a batch runs, whoever logs it, carries the request id and the mapping.
+    pub(crate) async fn invoke(&self, invocation: Invocation) -> Judgement {
+        let span = tracing::info_span!("batch", request_id = invocation.request_id, mapping = self.mapping);
+        self.measured(invocation).instrument(span).await
+    }
 
-fn spanned(inner: Judge, mapping: String) -> Judge {
-    BoxCloneSyncService::new(service_fn(move |invocation: Invocation| {
-        let span = tracing::info_span!("batch", request_id = invocation.request_id, mapping);
-        inner.clone().oneshot(invocation).instrument(span)
-    }))
-}
+    /// Counted outside of judging, so that an answer that breaks the contract counts as the failure it is.
+    async fn measured(&self, invocation: Invocation) -> Judgement {
+        let started = Instant::now();
+        let judgement = self.judged(invocation).await;
+        self.metrics.invoked(started.elapsed(), judgement.fault.as_ref());
+        judgement
+    }
 
-fn measured(inner: Judge, metrics: MappingMetrics) -> Judge {
-    BoxCloneSyncService::new(service_fn(move |invocation: Invocation| {
-        let (inner, metrics) = (inner.clone(), metrics.clone());
-        async move {
-            let started = Instant::now();
-            let judgement = inner.oneshot(invocation).await?;
-            metrics.invoked(started.elapsed(), judgement.fault.as_ref());
-            Ok(judgement)
-        }
-    }))
-}
+    /// Every answer and every fault becomes one verdict per record; no error goes further out than here.
+    async fn judged(&self, invocation: Invocation) -> Judgement {
+        let payload = invocation.payload.clone();
+        let answer = self.bounded(invocation).await;
+        let ids: Vec<&str> = match &payload {
+            Payload::Batch { records, .. } => records.iter().map(|record| &*record.message_id).collect(),
+            Payload::Json(_) => Vec::new(),
+        };
+        judge(&ids, self.reports_item_failures, answer)
+    }
 
-fn judged(inner: Handler, reports_item_failures: bool) -> Judge {
-    BoxCloneSyncService::new(service_fn(move |invocation: Invocation| {
-        let inner = inner.clone();
-        async move {
-            let payload = invocation.payload.clone();
-            let answer = inner.oneshot(invocation).await;
-            let ids: Vec<&str> = match &payload {
-                Payload::Batch { records, .. } => records.iter().map(|record| record.message_id.as_str()).collect(),
-                Payload::Json(_) => Vec::new(),
-            };
-            Ok(judge(&ids, reports_item_failures, answer))
-        }
-    }))
-}
+    /// A handler that can neither finish nor be stopped must not hold its batch for twelve hours.
+    async fn bounded(&self, invocation: Invocation) -> Result<Reply, Fault> {
+        let longest = self.function_timeout + BACKSTOP_GRACE;
+        tokio::time::timeout(longest, self.unwinding(invocation)).await.unwrap_or_else(|_| {
+            let message = format!("the handler could not be stopped within {} s", longest.as_secs());
+            Err(Fault::new(FaultKind::Host, message))
+        })
+    }
 
-fn bounded(inner: Handler, longest: Duration) -> Handler {
-    BoxCloneSyncService::new(service_fn(move |invocation: Invocation| {
-        let inner = inner.clone();
-        async move {
-            match tokio::time::timeout(longest, inner.oneshot(invocation)).await {
-                Ok(answer) => answer,
-                Err(_) => {
-                    let message = format!("the handler could not be stopped within {} s", longest.as_secs());
-                    Err(Fault::new(FaultKind::Host, message))
-                }
-            }
-        }
-    }))
-}
-
-fn unwinding(inner: Handler) -> Handler {
-    BoxCloneSyncService::new(service_fn(move |invocation: Invocation| {
-        let call = AssertUnwindSafe(inner.clone().oneshot(invocation));
-        async move {
-            let panicked = |panic: Box<dyn Any + Send>| Fault::new(FaultKind::Host, panic_message(&*panic));
-            call.catch_unwind().await.unwrap_or_else(|panic| Err(panicked(panic)))
-        }
-    }))
+    /// A panic in host code is the fault of one batch, not the end of the mapping.
+    async fn unwinding(&self, invocation: Invocation) -> Result<Reply, Fault> {
+        let call = AssertUnwindSafe(self.handler.clone().oneshot(invocation));
+        call.catch_unwind().await.unwrap_or_else(|panic| Err(Fault::new(FaultKind::Host, panic_message(&*panic))))
+    }
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {
@@ -121,6 +85,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use std::sync::Arc;
 
+    use tower::service_fn;
     use wasmill_event::{Record, Verdict};
 
     use super::*;
@@ -128,29 +93,19 @@ mod tests {
 
     fn batch_of(ids: &[&str]) -> Invocation {
         let record = |id: &&str| Record {
-            message_id: (*id).to_owned(),
-            receipt_handle: String::new(),
+            message_id: (*id).into(),
+            receipt_handle: "".into(),
             body: String::new(),
             attributes: Vec::new(),
             message_attributes: Vec::new(),
             md5_of_message_attributes: None,
             md5_of_body: String::new(),
-            event_source_arn: String::new(),
-            aws_region: String::new(),
+            event_source_arn: "".into(),
+            aws_region: "".into(),
         };
         let records = Arc::new(ids.iter().map(record).collect());
         let payload = Payload::Batch { records, windowed: false };
         Invocation { request_id: "r".into(), payload, trace_id: None }
-    }
-
-    fn options() -> StackOptions {
-        let metrics = Metrics::register(&prometheus::Registry::new()).unwrap().of_mapping("q/f", "q", "f");
-        StackOptions {
-            mapping: "q/f".into(),
-            reports_item_failures: true,
-            function_timeout: Duration::from_secs(3),
-            metrics,
-        }
     }
 
     async fn judge_with<F, T>(handler: F) -> Judgement
@@ -158,8 +113,15 @@ mod tests {
         F: Fn(Invocation) -> T + Clone + Send + Sync + 'static,
         T: Future<Output = Result<Reply, Fault>> + Send + 'static,
     {
-        let handler = BoxCloneSyncService::new(service_fn(handler));
-        stack(handler, options()).oneshot(batch_of(&["a", "b"])).await.unwrap()
+        let metrics = Metrics::register(&prometheus::Registry::new()).unwrap().of_mapping("q/f", "q", "f");
+        let judge = Judge {
+            handler: BoxCloneSyncService::new(service_fn(handler)),
+            mapping: "q/f".into(),
+            reports_item_failures: true,
+            function_timeout: Duration::from_secs(3),
+            metrics,
+        };
+        judge.invoke(batch_of(&["a", "b"])).await
     }
 
     #[tokio::test]

@@ -163,13 +163,27 @@ impl Lease {
         Self { leases: self.leases.clone(), units: of(&gone), places: gone }
     }
 
-    /// How the message at `index` of the batch stands now.
-    pub(crate) fn standing(&self, index: usize) -> Standing {
-        let Some((unit, place)) = self.places.get(index) else { return Standing { touched: false, lost: true } };
-        let state = unit.lock();
-        let message = &state.messages[*place];
-        let expired = message.confirmed_until <= Instant::now();
-        Standing { touched: message.touched, lost: message.state == Hold::Lost || expired }
+    /// How each message of the batch stands now.
+    pub(crate) fn standings(&self) -> Vec<Standing> {
+        let now = Instant::now();
+        let mut standings = Vec::with_capacity(self.places.len());
+        self.each(|_, message| {
+            let lost = message.state == Hold::Lost || message.confirmed_until <= now;
+            standings.push(Standing { touched: message.touched, lost });
+        });
+        standings
+    }
+
+    /// Goes over the messages in order, with their index. What came together is locked together.
+    fn each(&self, mut visit: impl FnMut(usize, &mut Leased)) {
+        let mut index = 0;
+        for together in self.places.chunk_by(|(one, _), (next, _)| Arc::ptr_eq(one, next)) {
+            let mut state = together[0].0.lock();
+            for (_, place) in together {
+                visit(index, &mut state.messages[*place]);
+                index += 1;
+            }
+        }
     }
 
     /// When and how the message at `index` was received.
@@ -181,21 +195,17 @@ impl Lease {
     /// all. Waits for a renewal that is under way, so that none comes after what is said of a message next.
     pub(crate) async fn settle(&self, removes: impl Fn(usize) -> bool) {
         let mut must_wait = false;
-        for (index, (unit, place)) in self.places.iter().enumerate() {
-            let mut state = unit.lock();
-            let message = &mut state.messages[*place];
+        self.each(|index, message| {
             if message.state != Hold::Lost {
                 message.state = if removes(index) { Hold::Removing } else { Hold::LetGo };
             }
             must_wait |= message.in_call && message.state == Hold::LetGo;
-        }
+        });
         while must_wait {
             let mut called = std::pin::pin!(self.leases.called());
             called.as_mut().enable();
-            must_wait = self.places.iter().any(|(unit, place)| {
-                let state = unit.lock();
-                state.messages[*place].in_call && state.messages[*place].state == Hold::LetGo
-            });
+            must_wait = false;
+            self.each(|_, message| must_wait |= message.in_call && message.state == Hold::LetGo);
             if must_wait {
                 called.await;
             }
@@ -205,12 +215,11 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        for (unit, place) in &self.places {
-            let mut state = unit.lock();
-            if state.messages[*place].state != Hold::Lost {
-                state.messages[*place].state = Hold::LetGo;
+        self.each(|_, message| {
+            if message.state != Hold::Lost {
+                message.state = Hold::LetGo;
             }
-        }
+        });
         for unit in &self.units {
             self.leases.forget_if_over(unit);
         }

@@ -212,7 +212,7 @@ pub(crate) fn failing(records: &[Record], fails: impl Fn(&Record) -> bool) -> Re
     let failures: Vec<_> = records
         .iter()
         .filter(|record| fails(record))
-        .map(|record| serde_json::json!({"itemIdentifier": record.message_id}))
+        .map(|record| serde_json::json!({"itemIdentifier": &*record.message_id}))
         .collect();
     Reply::Json(serde_json::json!({ "batchItemFailures": failures }).to_string())
 }

@@ -13,7 +13,7 @@ use wasmill_queue::Queue;
 use crate::fifo::FifoOrder;
 use crate::filter::Filters;
 use crate::intake::{Intake, OnFiltered};
-use crate::invoke::{Handler, StackOptions, stack};
+use crate::invoke::{Handler, Judge};
 use crate::metrics::Metrics;
 use crate::permits::{Permit, Permits};
 use crate::pipeline::Line;
@@ -111,7 +111,8 @@ pub struct Mapping {
 #[must_use]
 pub fn start(options: MappingOptions) -> Mapping {
     let metrics = options.metrics.of_mapping(&options.name, options.queue.arn().name(), &options.function_name);
-    let stack_options = StackOptions {
+    let judge = Judge {
+        handler: options.handler,
         mapping: options.name.clone(),
         reports_item_failures: options.reports_item_failures,
         function_timeout: options.function_timeout,
@@ -134,7 +135,7 @@ pub fn start(options: MappingOptions) -> Mapping {
     let line = Line {
         name: options.name,
         manner: Manner { function_version: options.function_version, retry_policy: options.retry_policy },
-        judge: stack(options.handler, stack_options),
+        judge,
         windowed: !options.window.is_zero(),
         reports_item_failures: options.reports_item_failures,
         bisect_max_invocations: options.bisect_max_invocations,

@@ -110,6 +110,9 @@ impl State {
     /// Hands out what can be handed out. Grants are sent by the caller, who holds no lock then.
     fn grants(&mut self, pool: &Arc<Pool>) -> Vec<(oneshot::Sender<Permit>, Permit)> {
         let mut granted = Vec::new();
+        if self.members.values().all(|member| member.waiting.is_empty()) {
+            return granted;
+        }
         while let Some(id) = self.in_turn().into_iter().find(|id| self.held < self.limit || self.take_one_away(*id)) {
             self.grants += 1;
             let grants = self.grants;

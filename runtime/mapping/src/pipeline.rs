@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
 use wasmill_event::{FaultKind, Invocation, Payload, Record, Verdict};
 use wasmill_queue::Queue;
 
@@ -50,7 +49,7 @@ impl Line {
         // Held to the end: what is being settled still counts against the function's concurrency.
         let permit = self.permit(turn).await;
         let being_handled =
-            permit.as_ref().map(|_| self.witness.enter(batch.records.iter().map(|record| record.message_id.as_str())));
+            permit.as_ref().map(|_| self.witness.enter(batch.records.iter().map(|record| &*record.message_id)));
         let judged = match permit {
             Some(_) => tokio::select! {
                 biased;
@@ -65,7 +64,7 @@ impl Line {
                 // First no renewal may come any more: the plan goes by which messages had one.
                 let goes = |verdict: &Verdict| matches!(verdict, Verdict::Done | Verdict::DeadLetter { .. });
                 batch.lease.settle(|index| judgement.verdicts.get(index).is_some_and(goes)).await;
-                (settle::plan(&batch, judgement.verdicts, &self.manner), Some(report))
+                (settle::plan(&batch, judgement.verdicts, &self.manner), report)
             }
             None => {
                 self.metrics.judged(&vec![Verdict::Release; batch.len()]);
@@ -99,10 +98,10 @@ impl Line {
     }
 
     /// Runs the handler, and once more for parts of the batch when it crashed.
-    async fn judged(&self, batch: &Batch, started: Instant) -> (Judgement, BatchReport) {
+    async fn judged(&self, batch: &Batch, started: Instant) -> (Judgement, Option<BatchReport>) {
         let invocation = self.invocation(Arc::clone(&batch.records), batch.held.first());
         let request_id = invocation.request_id.clone();
-        let mut judgement = self.run(invocation).await;
+        let mut judgement = self.judge.invoke(invocation).await;
         self.adjust_concurrency(&judgement);
         let crashed = judgement.fault.as_ref().is_some_and(bisect::is_crash);
         if crashed && batch.len() > 1 && self.bisect_max_invocations > 0 {
@@ -113,11 +112,6 @@ impl Line {
         }
         let report = self.note(request_id, started, batch, &judgement);
         (judgement, report)
-    }
-
-    async fn run(&self, invocation: Invocation) -> Judgement {
-        let Ok(judgement) = self.judge.clone().oneshot(invocation).await;
-        judgement
     }
 
     /// A failing function backs off: once per batch, however often parts of it were run.
@@ -138,7 +132,7 @@ impl Line {
         let found = bisect::isolate(batch.len(), groups, most, |indexes| {
             let records = indexes.iter().map(|index| batch.records[*index].clone()).collect();
             let first = indexes.first().map(|index| &batch.held[*index]);
-            self.run(self.invocation(Arc::new(records), first))
+            self.judge.invoke(self.invocation(Arc::new(records), first))
         })
         .await;
         self.metrics.bisected(found.invocations, found.culprits.len());
@@ -146,7 +140,7 @@ impl Line {
             tracing::warn!(
                 mapping = self.name,
                 request_id,
-                message_id = batch.records[*index].message_id,
+                message_id = &*batch.records[*index].message_id,
                 receive_count = batch.held[*index].system.receive_count,
                 "the handler crashes on this message: the others of its batch were handled without it"
             );
@@ -170,8 +164,8 @@ impl Line {
         }
     }
 
-    /// Counts and logs what was judged, for the report.
-    fn note(&self, request_id: String, started: Instant, batch: &Batch, judgement: &Judgement) -> BatchReport {
+    /// Counts and logs what was judged; a report of it for whoever is told.
+    fn note(&self, request_id: String, started: Instant, batch: &Batch, judgement: &Judgement) -> Option<BatchReport> {
         self.metrics.judged(&judgement.verdicts);
         if let Some(suspicion) = &judgement.suspicion {
             self.metrics.suspicious();
@@ -190,26 +184,13 @@ impl Line {
                 ),
             }
         }
-        let records: Vec<RecordReport> = batch
-            .records
-            .iter()
-            .zip(&batch.held)
-            .zip(&judgement.verdicts)
-            .map(|((record, held), verdict)| RecordReport {
-                message_id: record.message_id.clone(),
-                receive_count: held.system.receive_count,
-                sent_unix_ms: held.system.sent_unix_ms,
-                verdict: verdict.clone(),
-            })
-            .collect();
         let done = judgement.verdicts.iter().filter(|verdict| **verdict == Verdict::Done).count();
-        let failed = records.len() - done;
-        let duration = started.elapsed();
+        let failed = batch.len() - done;
         match &judgement.fault {
             Some(fault) => tracing::warn!(
                 mapping = self.name,
                 request_id,
-                records = records.len(),
+                records = batch.len(),
                 fault = fault.kind.as_str(),
                 reason = fault.message,
                 "batch failed"
@@ -219,6 +200,23 @@ impl Line {
             }
             None => tracing::debug!(mapping = self.name, request_id, done, "batch done"),
         }
-        BatchReport { mapping: self.name.clone(), request_id, duration, fault: judgement.fault.clone(), records }
+        self.observer.listens().then(|| BatchReport {
+            mapping: self.name.clone(),
+            request_id,
+            duration: started.elapsed(),
+            fault: judgement.fault.clone(),
+            records: record_reports(batch, &judgement.verdicts),
+        })
     }
+}
+
+fn record_reports(batch: &Batch, verdicts: &[Verdict]) -> Vec<RecordReport> {
+    let rows = batch.records.iter().zip(&batch.held).zip(verdicts);
+    rows.map(|((record, held), verdict)| RecordReport {
+        message_id: Arc::clone(&record.message_id),
+        receive_count: held.system.receive_count,
+        sent_unix_ms: held.system.sent_unix_ms,
+        verdict: verdict.clone(),
+    })
+    .collect()
 }

@@ -410,7 +410,8 @@ impl Receiving {
             Turn::Waits if self.stop.is_cancelled() => Turn::Back,
             turn => turn,
         };
-        let trip = Arc::clone(&self.line).trip(Arc::clone(queue), turn, gathered.seal());
+        // Boxed once: it is large, and would be moved with everything that is put around it.
+        let trip = Box::pin(Arc::clone(&self.line).trip(Arc::clone(queue), turn, gathered.seal()));
         let name = self.line.name.clone();
         self.trips.spawn(async move {
             if AssertUnwindSafe(trip).catch_unwind().await.is_err() {

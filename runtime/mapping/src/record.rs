@@ -1,10 +1,26 @@
 //! Between a queue's message and a handler's record: the same facts under Lambda's names.
 
-use wasmill_event::Record;
+use std::sync::Arc;
+
+use wasmill_event::{Record, SystemValue};
 use wasmill_queue::{Message, MessageId, QueueArn, ReceiptHandle, SystemAttributes, checksum};
 
-/// The record of a message, in the order of members and attributes that AWS writes (esm-semantics §3).
-pub(crate) fn from_message(message: Message, arn: &QueueArn) -> Record {
+/// What all records of a queue share.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    arn: Arc<str>,
+    region: Arc<str>,
+}
+
+impl Origin {
+    pub(crate) fn new(arn: &QueueArn) -> Self {
+        Self { arn: arn.as_str().into(), region: arn.region().into() }
+    }
+}
+
+/// The record of a message, in the order of members and attributes that AWS writes (esm-semantics §3), and what is left
+/// of the message: what settles it.
+pub(crate) fn from_message(message: Message, origin: &Origin) -> (Record, ReceiptHandle, SystemAttributes) {
     let md5_of_message_attributes = checksum::md5_of_attributes(&message.attributes);
     let message_attributes = message
         .attributes
@@ -18,17 +34,18 @@ pub(crate) fn from_message(message: Message, arn: &QueueArn) -> Record {
             },
         })
         .collect();
-    Record {
-        message_id: message.id.as_str().to_owned(),
-        receipt_handle: message.receipt.as_str().to_owned(),
+    let record = Record {
+        message_id: message.id.text(),
+        receipt_handle: message.receipt.text(),
         body: message.body,
         attributes: attributes(&message.system),
         message_attributes,
         md5_of_message_attributes,
         md5_of_body: message.md5_of_body,
-        event_source_arn: arn.as_str().to_owned(),
-        aws_region: arn.region().to_owned(),
-    }
+        event_source_arn: Arc::clone(&origin.arn),
+        aws_region: Arc::clone(&origin.region),
+    };
+    (record, message.receipt, message.system)
 }
 
 /// The way back, for a message that is to be sent elsewhere.
@@ -46,8 +63,8 @@ pub(crate) fn to_message(record: &Record, system: &SystemAttributes) -> Message 
         })
         .collect();
     Message {
-        id: MessageId::new(record.message_id.clone()),
-        receipt: ReceiptHandle::new(record.receipt_handle.clone()),
+        id: MessageId::new(Arc::clone(&record.message_id)),
+        receipt: ReceiptHandle::new(Arc::clone(&record.receipt_handle)),
         body: record.body.clone(),
         md5_of_body: record.md5_of_body.clone(),
         system: system.clone(),
@@ -55,20 +72,21 @@ pub(crate) fn to_message(record: &Record, system: &SystemAttributes) -> Message 
     }
 }
 
-fn attributes(system: &SystemAttributes) -> Vec<(String, String)> {
-    let text = |value: &Option<String>| value.clone();
+fn attributes(system: &SystemAttributes) -> Vec<(&'static str, SystemValue)> {
+    let text = |value: &Option<String>| value.clone().map(SystemValue::Text);
+    let number = |value: u64| Some(SystemValue::Number(value));
     let rows = [
-        ("ApproximateReceiveCount", Some(system.receive_count.to_string())),
+        ("ApproximateReceiveCount", number(system.receive_count.into())),
         ("AWSTraceHeader", text(&system.trace_header)),
-        ("SentTimestamp", Some(system.sent_unix_ms.to_string())),
+        ("SentTimestamp", number(system.sent_unix_ms)),
         ("SequenceNumber", text(&system.sequence_number)),
         ("MessageGroupId", text(&system.group_id)),
         ("SenderId", text(&system.sender_id)),
         ("MessageDeduplicationId", text(&system.deduplication_id)),
         ("DeadLetterQueueSourceArn", text(&system.dead_letter_source_arn)),
-        ("ApproximateFirstReceiveTimestamp", Some(system.first_received_unix_ms.to_string())),
+        ("ApproximateFirstReceiveTimestamp", number(system.first_received_unix_ms)),
     ];
-    rows.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    rows.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 #[cfg(test)]
@@ -96,11 +114,12 @@ mod tests {
             }],
         };
         let arn = QueueArn::new("eu-west-1", "000000000000", "q");
-        let record = from_message(message.clone(), &arn);
-        let names: Vec<&str> = record.attributes.iter().map(|(name, _)| name.as_str()).collect();
+        let (record, receipt, system) = from_message(message.clone(), &Origin::new(&arn));
+        assert_eq!((&receipt, &system), (&message.receipt, &message.system));
+        let names: Vec<&str> = record.attributes.iter().map(|(name, _)| *name).collect();
         let expected = ["ApproximateReceiveCount", "SentTimestamp", "SenderId", "ApproximateFirstReceiveTimestamp"];
         assert_eq!(names, expected);
-        assert_eq!((record.aws_region.as_str(), record.event_source_arn.as_str()), ("eu-west-1", arn.as_str()));
+        assert_eq!((&*record.aws_region, &*record.event_source_arn), ("eu-west-1", arn.as_str()));
         assert_eq!(to_message(&record, &message.system), message);
     }
 }

@@ -25,7 +25,7 @@ pub struct BatchReport {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordReport {
     /// The message's id.
-    pub message_id: String,
+    pub message_id: Arc<str>,
     /// How often it was received, this time included.
     pub receive_count: u32,
     /// Unix time of its send, in milliseconds.
@@ -36,22 +36,29 @@ pub struct RecordReport {
 
 /// Who is told of each batch, after it is settled. It must not block.
 #[derive(Clone)]
-pub struct Observer(Arc<dyn Fn(&BatchReport) + Send + Sync>);
+pub struct Observer(Option<Arc<dyn Fn(&BatchReport) + Send + Sync>>);
 
 impl Observer {
     /// Calls `tell` for each batch.
     pub fn new(tell: impl Fn(&BatchReport) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(tell))
+        Self(Some(Arc::new(tell)))
     }
 
     /// Tells nobody.
     #[must_use]
     pub fn nobody() -> Self {
-        Self::new(|_| {})
+        Self(None)
+    }
+
+    /// Whether anybody is told: else no report need be made.
+    pub(crate) fn listens(&self) -> bool {
+        self.0.is_some()
     }
 
     pub(crate) fn tell(&self, report: &BatchReport) {
-        (self.0)(report);
+        if let Some(tell) = &self.0 {
+            tell(report);
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Settling: what each verdict means for the queue. First a pure plan over the whole batch, then its application.
 
-use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
@@ -24,7 +23,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 #[must_use = "a plan that is not applied leaves its messages to their visibility timeout"]
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
-    pub(crate) delete: Vec<ReceiptHandle>,
+    /// By index of the record.
+    pub(crate) delete: Vec<usize>,
     /// Left alone: they return when the queue's own visibility timeout ends.
     pub(crate) untouched: usize,
     pub(crate) give_back: Vec<VisibilityChange>,
@@ -54,11 +54,10 @@ pub(crate) struct Manner {
 /// somebody else received it since.
 pub(crate) fn plan(batch: &Batch, verdicts: Vec<Verdict>, manner: &Manner) -> Plan {
     let mut plan = Plan::default();
-    for (index, (held, verdict)) in batch.held.iter().zip(verdicts).enumerate() {
-        let standing = batch.lease.standing(index);
-        let receipt = held.receipt.clone();
+    let standings = batch.lease.standings();
+    for (index, ((held, verdict), standing)) in batch.held.iter().zip(verdicts).zip(standings).enumerate() {
         match verdict {
-            Verdict::Done => plan.delete.push(receipt),
+            Verdict::Done => plan.delete.push(index),
             // Whoever has it now decides when it returns.
             _ if standing.lost => plan.untouched += 1,
             Verdict::Retry { after_seconds } => {
@@ -69,7 +68,7 @@ pub(crate) fn plan(batch: &Batch, verdicts: Vec<Verdict>, manner: &Manner) -> Pl
                     None => plan.untouched += 1,
                 }
             }
-            Verdict::Release => plan.release.push(receipt),
+            Verdict::Release => plan.release.push(held.receipt.clone()),
             Verdict::DeadLetter { reason } => {
                 let message = record::to_message(&batch.records[index], &held.system);
                 let function_version = manner.function_version.clone();
@@ -105,9 +104,10 @@ pub(crate) fn random_share() -> f64 {
 /// A plan that gives everything back at once, as if it had not been received: for a drain. Not what was lost: on a standard
 /// queue an old receipt would make it visible under whoever has it now.
 pub(crate) fn plan_release(batch: &Batch) -> Plan {
-    let (lost, ours): (Vec<usize>, Vec<usize>) = (0..batch.len()).partition(|index| batch.lease.standing(*index).lost);
-    let release = ours.into_iter().map(|index| batch.held[index].receipt.clone()).collect();
-    Plan { release, untouched: lost.len(), ..Plan::default() }
+    let held = batch.held.iter().zip(batch.lease.standings());
+    let release: Vec<ReceiptHandle> =
+        held.filter(|(_, standing)| !standing.lost).map(|(held, _)| held.receipt.clone()).collect();
+    Plan { untouched: batch.len() - release.len(), release, ..Plan::default() }
 }
 
 /// Carries plans out on one queue.
@@ -128,17 +128,17 @@ impl Settler<'_> {
     /// first, so that no renewal keeps it. A record that was done and may come again is remembered.
     pub(crate) async fn apply(self, plan: Plan, batch: &Batch, remembered: &Remembered) {
         let Plan { delete, untouched: _, give_back, release, dead_letter } = plan;
-        let buried: Vec<usize> = dead_letter.iter().map(|(index, _)| *index).collect();
-        let removed: HashSet<&ReceiptHandle> = delete.iter().collect();
-        batch.lease.settle(|index| removed.contains(&batch.held[index].receipt) || buried.contains(&index)).await;
-        for (index, held) in batch.held.iter().enumerate() {
-            if batch.lease.standing(index).lost && removed.contains(&held.receipt) {
-                remembered.add(&batch.records[index].message_id);
-            }
+        let (buried, letters): (Vec<usize>, Vec<DeadLetter>) = dead_letter.into_iter().unzip();
+        let mut goes = vec![false; batch.len()];
+        delete.iter().chain(&buried).for_each(|index| goes[*index] = true);
+        batch.lease.settle(|index| goes[index]).await;
+        let standings = batch.lease.standings();
+        for index in delete.iter().filter(|index| standings[**index].lost) {
+            remembered.add(&batch.records[*index].message_id);
         }
-        let letters: Vec<DeadLetter> = dead_letter.into_iter().map(|(_, letter)| letter).collect();
+        let delete = delete.into_iter().map(|index| batch.held[index].receipt.clone()).collect();
         let (unmoved, ()) =
-            tokio::join!(self.remove(delete.clone(), letters, batch, remembered), self.give_back(give_back, release));
+            tokio::join!(self.remove(delete, letters, batch, remembered), self.give_back(give_back, release));
         if unmoved.is_empty() {
             return;
         }
@@ -146,8 +146,9 @@ impl Settler<'_> {
         let is_unmoved =
             |index: &usize| unmoved.iter().any(|letter| letter.message.receipt == batch.held[*index].receipt);
         batch.lease.settle(|_| false).await;
+        let standings = batch.lease.standings();
         let retries = buried.into_iter().filter(is_unmoved).filter_map(|index| {
-            let standing = batch.lease.standing(index);
+            let standing = standings[index];
             let delay = self.retry_policy.delay(batch.held[index].system.receive_count, random_share());
             if standing.lost { None } else { retry(batch, index, delay, standing) }
         });
@@ -164,9 +165,11 @@ impl Settler<'_> {
     ) -> Vec<DeadLetter> {
         let queue = self.queue;
         let undeleted = self.delete(delete).await;
-        for (held, record) in batch.held.iter().zip(batch.records.iter()) {
-            if !undeleted.is_empty() && undeleted.contains(&held.receipt) {
-                remembered.add(&record.message_id);
+        if !undeleted.is_empty() {
+            for (held, record) in batch.held.iter().zip(batch.records.iter()) {
+                if undeleted.contains(&held.receipt) {
+                    remembered.add(&record.message_id);
+                }
             }
         }
         let unmoved = self.insist(letters, |letters| async move { queue.dead_letter(letters).await }).await;

@@ -177,11 +177,12 @@ impl Queue for LocalQueue {
     }
 
     async fn attributes(&self) -> Result<QueueAttributes, QueueError> {
-        let settings = self.settings()?;
+        let state = self.inner.lock_state();
+        let settings = &state.queue(self.shared.id).ok_or(QueueError::NoSuchQueue)?.settings;
         Ok(QueueAttributes {
             visibility_timeout: Duration::from_secs(u64::from(settings.visibility_timeout_s)),
             fifo: self.shared.is_fifo,
-            redrive: settings.redrive,
+            redrive: settings.redrive.clone(),
             maximum_message_bytes: settings.maximum_message_bytes,
         })
     }

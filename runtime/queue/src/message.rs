@@ -4,16 +4,23 @@
 //! wire crate.
 
 use std::fmt;
+use std::sync::Arc;
 
-/// A message's identity: UUID text, the same at every delivery.
+/// A message's identity: UUID text, the same at every delivery. Clones share it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct MessageId(String);
+pub struct MessageId(Arc<str>);
 
 impl MessageId {
     /// Takes the text as it is: a remote service may use ids of its own shape.
     #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
         Self(text.into())
+    }
+
+    /// The text, shared.
+    #[must_use]
+    pub fn text(&self) -> Arc<str> {
+        Arc::clone(&self.0)
     }
 
     /// The text.
@@ -32,14 +39,21 @@ impl fmt::Display for MessageId {
 /// The right to settle one delivery of one message: opaque text, new at every receive.
 ///
 /// Not `Clone` by accident but by need: a lease renews with it while the batch that owns the message still holds it.
+/// Clones share the text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ReceiptHandle(String);
+pub struct ReceiptHandle(Arc<str>);
 
 impl ReceiptHandle {
     /// Takes the text as it is.
     #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
         Self(text.into())
+    }
+
+    /// The text, shared.
+    #[must_use]
+    pub fn text(&self) -> Arc<str> {
+        Arc::clone(&self.0)
     }
 
     /// The text.

@@ -10,6 +10,8 @@ use crate::message::ReceiptHandle;
 const VERSION: u8 = 1;
 const PAYLOAD_BYTES: usize = 17;
 const CHECK_BYTES: usize = 6;
+const HANDLE_BYTES: usize = 2 * (PAYLOAD_BYTES + CHECK_BYTES);
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// What a handle says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,18 +43,18 @@ impl Receipts {
         bytes[13..17].copy_from_slice(&receipt.issue.to_be_bytes());
         let check = self.check(&bytes[..PAYLOAD_BYTES]);
         bytes[PAYLOAD_BYTES..].copy_from_slice(&check);
-        let mut text = String::with_capacity(bytes.len() * 2);
-        for byte in bytes {
-            text.push(char::from(b"0123456789abcdef"[usize::from(byte >> 4)]));
-            text.push(char::from(b"0123456789abcdef"[usize::from(byte & 15)]));
+        let mut text = [0u8; HANDLE_BYTES];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+            pair[0] = HEX[usize::from(byte >> 4)];
+            pair[1] = HEX[usize::from(byte & 15)];
         }
-        ReceiptHandle::new(text)
+        ReceiptHandle::new(String::from_utf8_lossy(&text))
     }
 
     /// None for text that this store never issued.
     pub(crate) fn decode(&self, handle: &ReceiptHandle) -> Option<Receipt> {
         let text = handle.as_str().as_bytes();
-        if text.len() != 2 * (PAYLOAD_BYTES + CHECK_BYTES) {
+        if text.len() != HANDLE_BYTES {
             return None;
         }
         let mut bytes = [0u8; PAYLOAD_BYTES + CHECK_BYTES];

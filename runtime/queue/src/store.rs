@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::Null;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 use serde_json::json;
@@ -128,6 +129,8 @@ pub(crate) fn open(directory: &Path, durability: Durability, fresh_id: [u8; 16])
     let mark = load::read_mark(&connection).map_err(in_sql)?;
     let reader = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .map_err(in_sql)?;
+    // Else a statement with a range is planned anew each time that its bounds change: for the reader, at every read.
+    reader.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(in_sql)?;
     let log_pages = count_log_pages(&mut connection).map_err(in_sql)?;
     let writer = Store { connection, room: Room::of(&path), room_credit_bytes: 0, log_pages, path, _lock: lock };
     Ok(Opened { writer, reader: Reader::new(reader), store_id, queues, next_queue, next_seq, mark })

@@ -3,6 +3,7 @@
 //! A guest gets no folder but those its function mounts, no argument but its name, no variable but its own, and of the
 //! network only HTTP to the hosts its function names: `wasi:sockets` is there, and denies.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -44,7 +45,7 @@ pub(crate) struct Streams {
 impl Host {
     pub(crate) fn new(
         function: &FunctionShared,
-        environment: &[(String, String)],
+        environment: &[(impl AsRef<str>, impl AsRef<str>)],
         streams: Streams,
         limiter: Limiter,
     ) -> wasmtime::Result<Self> {
@@ -112,19 +113,17 @@ const TRACE_ID: &str = "_X_AMZN_TRACE_ID";
 const INVOCATION_VARIABLES: [&str; 3] = [REQUEST_ID, DEADLINE_MS, TRACE_ID];
 
 /// A function's variables plus those of one invocation. `deadline_ms` is Unix time.
-pub(crate) fn invocation_environment(
-    function: &[(String, String)],
+pub(crate) fn invocation_environment<'a>(
+    function: &'a [(String, String)],
     request_id: &str,
     deadline_ms: u64,
     trace_id: Option<&str>,
-) -> Vec<(String, String)> {
+) -> Vec<(&'a str, Cow<'a, str>)> {
     let mut environment = Vec::with_capacity(function.len() + INVOCATION_VARIABLES.len());
-    environment.extend_from_slice(function);
-    environment.push((REQUEST_ID.to_owned(), request_id.to_owned()));
-    environment.push((DEADLINE_MS.to_owned(), deadline_ms.to_string()));
-    if let Some(trace_id) = trace_id {
-        environment.push((TRACE_ID.to_owned(), trace_id.to_owned()));
-    }
+    environment.extend(function.iter().map(|(key, value)| (key.as_str(), Cow::from(value))));
+    environment.push((REQUEST_ID, request_id.to_owned().into()));
+    environment.push((DEADLINE_MS, deadline_ms.to_string().into()));
+    environment.extend(trace_id.map(|trace_id| (TRACE_ID, trace_id.to_owned().into())));
     environment
 }
 
@@ -144,15 +143,15 @@ mod tests {
         assert_eq!(
             all,
             [
-                pair("TABLE", "orders"),
-                pair("AWS_LAMBDA_FUNCTION_NAME", "orders"),
-                pair("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
-                pair("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
-                pair("AWS_REGION", "us-east-1"),
-                pair("AWS_DEFAULT_REGION", "us-east-1"),
-                pair("WASMILL_REQUEST_ID", "r-1"),
-                pair("WASMILL_DEADLINE_MS", "17"),
-                pair("_X_AMZN_TRACE_ID", "Root=1-2"),
+                ("TABLE", "orders".into()),
+                ("AWS_LAMBDA_FUNCTION_NAME", "orders".into()),
+                ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".into()),
+                ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128".into()),
+                ("AWS_REGION", "us-east-1".into()),
+                ("AWS_DEFAULT_REGION", "us-east-1".into()),
+                ("WASMILL_REQUEST_ID", "r-1".into()),
+                ("WASMILL_DEADLINE_MS", "17".into()),
+                ("_X_AMZN_TRACE_ID", "Root=1-2".into()),
             ]
         );
     }
@@ -160,6 +159,6 @@ mod tests {
     #[test]
     fn without_a_trace_there_is_no_trace_variable() {
         let all = invocation_environment(&[], "r-1", 17, None);
-        assert!(all.iter().all(|(key, _)| key != "_X_AMZN_TRACE_ID"));
+        assert!(all.iter().all(|(key, _)| *key != "_X_AMZN_TRACE_ID"));
     }
 }

@@ -50,7 +50,7 @@ impl Instance {
         function: &FunctionShared,
         place: OwnedSemaphorePermit,
         logs: Logs,
-        environment: &[(String, String)],
+        environment: &[(impl AsRef<str>, impl AsRef<str>)],
         command: Option<(&str, &ReplyBuffer)>,
     ) -> wasmtime::Result<Self> {
         let spec = &function.spec;

@@ -1,6 +1,6 @@
 //! What `wit/handler.wit` says, as Rust: the values that cross into a guest and come back.
 //!
-//! They are borrowed where they go in, so that a batch is lowered from its records without a copy.
+//! They are borrowed where they go in, so that a batch is lowered from its records without a copy of its texts.
 
 use wasmill_event::{AttributeValue as EventValue, Record, Verdict as EventVerdict};
 use wasmtime::component::{ComponentType, Lift, Lower};
@@ -35,7 +35,7 @@ pub(crate) struct Message<'a> {
     #[component(name = "receipt-handle")]
     receipt_handle: &'a str,
     body: &'a str,
-    attributes: Vec<(&'a str, &'a str)>,
+    attributes: Vec<(&'a str, String)>,
     #[component(name = "message-attributes")]
     message_attributes: Vec<MessageAttribute<'a>>,
     #[component(name = "md5-of-body")]
@@ -90,7 +90,7 @@ fn message(record: &Record) -> Message<'_> {
         message_id: &record.message_id,
         receipt_handle: &record.receipt_handle,
         body: &record.body,
-        attributes: record.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+        attributes: record.attributes.iter().map(|(name, value)| (*name, value.text().into_owned())).collect(),
         message_attributes: record.message_attributes.iter().map(message_attribute).collect(),
         md5_of_body: &record.md5_of_body,
         event_source_arn: &record.event_source_arn,

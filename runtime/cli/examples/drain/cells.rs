@@ -1,6 +1,7 @@
 //! The cells: the store alone, wasmtime alone, the sandbox alone, and the mapping that joins them.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -129,19 +130,22 @@ impl Bench {
     /// Lets a mapping handle all messages.
     pub(crate) async fn mapping(&self, batch: u32) -> Outcome<Cost> {
         let queue = self.filled("mapping", self.messages).await?;
-        let (told, mut handled) = watch::channel(Ok(0));
+        let (told, mut end) = watch::channel(None);
+        let (messages, handled) = (self.messages, AtomicUsize::new(0));
+        // Whoever waits is woken at the end only: that is not what is measured.
         let observer = Observer::new(move |report| {
-            told.send_modify(|handled| match (&report.fault, handled) {
-                (Some(fault), handled) => *handled = Err(format!("{fault:?}")),
-                (None, Ok(count)) => *count += report.records.len(),
-                (None, Err(_)) => {}
-            });
+            let all = handled.fetch_add(report.records.len(), Ordering::Relaxed) + report.records.len();
+            if let Some(fault) = &report.fault {
+                told.send_replace(Some(Err(format!("{fault:?}"))));
+            } else if all >= messages {
+                told.send_if_modified(|end| end.is_none() && end.replace(Ok(all)).is_none());
+            }
         });
         let watch = Watch::start();
         let handler = BoxCloneSyncService::new(self.function.clone());
         let mapping = self.start(queue, batch, handler, observer);
-        let all = handled.wait_for(|handled| handled.as_ref().map_or(true, |count| *count >= self.messages));
-        let all = tokio::time::timeout(PATIENCE, all).await??.clone()?;
+        let end = tokio::time::timeout(PATIENCE, end.wait_for(Option::is_some)).await??.clone();
+        let all = end.unwrap_or(Ok(0))?;
         let cost = watch.cost(all);
         mapping.drain(Duration::from_secs(1)).await;
         self.end("mapping", all).await?;

@@ -197,7 +197,7 @@ impl Seen {
                 (None, Verdict::Done) => {
                     self.succeeded += 1;
                     self.latencies_ms.push(now_unix_ms.saturating_sub(record.sent_unix_ms));
-                    self.last_faults.remove(&record.message_id);
+                    self.last_faults.remove(&*record.message_id);
                     continue;
                 }
                 (None, Verdict::DeadLetter { reason }) => format!("dead-letter verdict: {reason}"),
@@ -208,7 +208,7 @@ impl Seen {
             if !matches!(record.verdict, Verdict::DeadLetter { .. }) {
                 self.retried += 1;
             }
-            self.last_faults.insert(record.message_id.clone(), fault);
+            self.last_faults.insert(record.message_id.to_string(), fault);
         }
     }
 

@@ -6,7 +6,7 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use serde_json::{Value, json};
-use wasmill_event::{AttributeValue, MessageAttribute, Record};
+use wasmill_event::{AttributeValue, MessageAttribute, Record, SystemValue};
 use wasmill_mapping::Filters;
 
 use crate::args::{CheckArgs, PeekArgs};
@@ -62,7 +62,7 @@ fn judge<'c>(mapping: &'c MappingSpec, records: &[Record]) -> Result<Outcome<'c>
     for record in records {
         match filters.first_match(record) {
             Some(index) => outcome.matched[index] += 1,
-            None => outcome.unmatched.push(record.message_id.clone()),
+            None => outcome.unmatched.push(record.message_id.to_string()),
         }
     }
     Ok(outcome)
@@ -111,16 +111,17 @@ impl Outcome<'_> {
 /// A message as the admin listener shows it, as filters see it.
 fn record(message: &Value) -> Record {
     let text = |key: &str| message[key].as_str().unwrap_or_default().to_owned();
-    let number = |key: &str| message[key].as_u64().map(|number| number.to_string());
+    let number = |key: &str| message[key].as_u64().map(SystemValue::Number);
+    let said = |key: &str| message[key].as_str().map(|text| SystemValue::Text(text.to_owned()));
     let system = [
         ("ApproximateReceiveCount", number("receive_count")),
-        ("AWSTraceHeader", message["trace_header"].as_str().map(str::to_owned)),
+        ("AWSTraceHeader", said("trace_header")),
         ("SentTimestamp", number("sent_unix_ms")),
-        ("SequenceNumber", message["sequence_number"].as_str().map(str::to_owned)),
-        ("MessageGroupId", message["group_id"].as_str().map(str::to_owned)),
-        ("SenderId", message["sender_id"].as_str().map(str::to_owned)),
-        ("MessageDeduplicationId", message["deduplication_id"].as_str().map(str::to_owned)),
-        ("DeadLetterQueueSourceArn", message["dead_letter_source_arn"].as_str().map(str::to_owned)),
+        ("SequenceNumber", said("sequence_number")),
+        ("MessageGroupId", said("group_id")),
+        ("SenderId", said("sender_id")),
+        ("MessageDeduplicationId", said("deduplication_id")),
+        ("DeadLetterQueueSourceArn", said("dead_letter_source_arn")),
         ("ApproximateFirstReceiveTimestamp", number("first_received_unix_ms")),
     ];
     let attributes = message["attributes"].as_object().into_iter().flatten().map(|(name, value)| MessageAttribute {
@@ -132,14 +133,14 @@ fn record(message: &Value) -> Record {
         },
     });
     Record {
-        message_id: text("message_id"),
-        receipt_handle: String::new(),
+        message_id: text("message_id").into(),
+        receipt_handle: "".into(),
         body: text("body"),
-        attributes: system.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect(),
+        attributes: system.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
         message_attributes: attributes.collect(),
         md5_of_message_attributes: None,
         md5_of_body: text("md5_of_body"),
-        event_source_arn: String::new(),
-        aws_region: String::new(),
+        event_source_arn: "".into(),
+        aws_region: "".into(),
     }
 }

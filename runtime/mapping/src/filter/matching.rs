@@ -14,9 +14,9 @@ pub(super) fn first_match(plan: &Plan, record: &Record) -> Option<usize> {
     let mut outcome = vec![0; 2 * plan.words()];
     matcher.members(&plan.root, &mut outcome, &mut |matcher, name, node, outcome| {
         let text = match name {
-            "messageId" => &record.message_id,
+            "messageId" => &*record.message_id,
             "receiptHandle" => &record.receipt_handle,
-            "md5OfBody" => &record.md5_of_body,
+            "md5OfBody" => record.md5_of_body.as_str(),
             "eventSource" => "aws:sqs",
             "eventSourceARN" => &record.event_source_arn,
             "awsRegion" => &record.aws_region,
@@ -27,8 +27,8 @@ pub(super) fn first_match(plan: &Plan, record: &Record) -> Option<usize> {
             "body" => return matcher.body(node, &record.body, outcome),
             "attributes" => {
                 return matcher.members(node, outcome, &mut |matcher, name, node, outcome| {
-                    if let Some((_, value)) = record.attributes.iter().find(|(own, _)| own == name) {
-                        matcher.text(node, value, outcome);
+                    if let Some((_, value)) = record.attributes.iter().find(|(own, _)| *own == name) {
+                        matcher.text(node, &value.text(), outcome);
                     }
                 });
             }

@@ -6,7 +6,7 @@
 mod bounds;
 mod published;
 
-use wasmill_event::{AttributeValue, MessageAttribute, Record};
+use wasmill_event::{AttributeValue, MessageAttribute, Record, SystemValue};
 
 use super::{FilterError, Filters};
 
@@ -15,7 +15,10 @@ pub(super) fn record(body: &str) -> Record {
         message_id: "059f36b4-87a3-44ab-83d2-661975830a7d".into(),
         receipt_handle: "AQEB".into(),
         body: body.into(),
-        attributes: vec![("ApproximateReceiveCount".into(), "1".into()), ("SenderId".into(), "AIDA".into())],
+        attributes: vec![
+            ("ApproximateReceiveCount", SystemValue::Number(1)),
+            ("SenderId", SystemValue::Text("AIDA".into())),
+        ],
         message_attributes: Vec::new(),
         md5_of_message_attributes: None,
         md5_of_body: "e4e68fb7bd0e697a0ae8f1bb342846b3".into(),

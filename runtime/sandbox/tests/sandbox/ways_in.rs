@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tower::ServiceExt;
-use wasmill_event::{Fault, FaultKind, Invocation, Payload, Record, Reply, Verdict};
+use wasmill_event::{Fault, FaultKind, Invocation, Payload, Record, Reply, SystemValue, Verdict};
 use wasmill_sandbox::{Function, FunctionKind};
 
 use crate::support::{House, call, text};
@@ -14,7 +14,7 @@ fn record(body: &str) -> Record {
         message_id: "059f36b4-87a3-44ab-83d2-661975830a7d".into(),
         receipt_handle: "r".into(),
         body: body.into(),
-        attributes: vec![("SentTimestamp".into(), "1".into())],
+        attributes: vec![("SentTimestamp", SystemValue::Number(1))],
         message_attributes: Vec::new(),
         md5_of_message_attributes: None,
         md5_of_body: "e4e68fb7bd0e697a0ae8f1bb342846b3".into(),

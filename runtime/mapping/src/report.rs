@@ -36,7 +36,9 @@ pub struct RecordReport {
 
 /// Who is told of each batch, after it is settled. It must not block.
 #[derive(Clone)]
-pub struct Observer(Option<Arc<dyn Fn(&BatchReport) + Send + Sync>>);
+pub struct Observer(Option<Arc<Tell>>);
+
+type Tell = dyn Fn(&BatchReport) + Send + Sync;
 
 impl Observer {
     /// Calls `tell` for each batch.

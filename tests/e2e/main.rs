@@ -13,6 +13,7 @@ mod fairness;
 mod faults;
 mod happy;
 mod isolation;
+mod languages;
 mod lease;
 mod mappings;
 mod order;

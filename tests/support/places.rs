@@ -46,6 +46,20 @@ pub fn guest(name: &str) -> PathBuf {
     guests().join(format!("{name}.wasm"))
 }
 
+/// The folder with wasmill's own runtimes for Python and JavaScript; none where they are not built: on CI they are.
+#[must_use]
+pub fn runtimes() -> Option<PathBuf> {
+    let runtimes =
+        env::var_os("WASMILL_TEST_RUNTIMES").map_or_else(|| profile_folder().join("runtimes"), PathBuf::from);
+    let is_there = ["python.wasm", "js.wasm"].iter().all(|name| runtimes.join(name).is_file());
+    assert!(
+        is_there || env::var_os("CI").is_none(),
+        "wasmill's runtimes are not in {}: build them with `cargo xtask runtimes`",
+        runtimes.display()
+    );
+    is_there.then_some(runtimes)
+}
+
 /// Shared by all children, so that a handler is compiled once and not by each.
 #[must_use]
 pub fn module_cache() -> PathBuf {

@@ -14,6 +14,7 @@ use crate::layout::{self, Layout};
 use crate::step;
 
 /// The command line of the verb.
+#[derive(Default)]
 pub(crate) struct Options {
     out: Option<PathBuf>,
 }
@@ -46,7 +47,7 @@ pub(crate) fn run(layout: &Layout, options: &Options) -> Result<(), String> {
 }
 
 /// Where wasmill looks: beside its binary.
-fn default_folder(layout: &Layout) -> PathBuf {
+pub(crate) fn default_folder(layout: &Layout) -> PathBuf {
     layout.wasmill.parent().unwrap_or(&layout.target).join("runtimes")
 }
 

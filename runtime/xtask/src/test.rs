@@ -1,5 +1,6 @@
 //! `cargo xtask test`: sets up all that the tests need, runs every one, and closes with a summary.
 
+use std::env;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -8,6 +9,7 @@ use std::time::Instant;
 use crate::clients::Clients;
 use crate::fuzz;
 use crate::layout::{self, Layout};
+use crate::runtimes;
 use crate::step;
 
 /// The command line of the verb.
@@ -48,6 +50,8 @@ pub(crate) fn run(layout: &Layout, options: &Options) -> Result<(), String> {
     }
     let clients = Clients::prepare(layout)?;
 
+    let runtimes = prepare_runtimes(layout)?;
+
     step::step("building the workspace");
     step::run(layout::cargo().args(["build", "--workspace", "--locked"]))?;
 
@@ -61,6 +65,10 @@ pub(crate) fn run(layout: &Layout, options: &Options) -> Result<(), String> {
     if options.long {
         tests.env("WASMILL_TEST_LONG", "1");
     }
+    match &runtimes {
+        Some(runtimes) => tests.env("WASMILL_TEST_RUNTIMES", runtimes),
+        None => tests.env_remove("WASMILL_TEST_RUNTIMES"),
+    };
     clients.name_in(&mut tests);
     step::step(&format!("running the tests with the handlers in {}", guests.display()));
     let tally = run_tests(&mut tests)?;
@@ -69,10 +77,25 @@ pub(crate) fn run(layout: &Layout, options: &Options) -> Result<(), String> {
     }
 
     let seconds = begun.elapsed().as_secs();
-    let left_out = clients.left_out();
+    let mut left_out = clients.left_out();
+    if runtimes.is_none() {
+        left_out.push_str("; left out: handlers in Python and JavaScript");
+    }
     let Tally { passed, failed, ignored, succeeded } = tally;
     step::step(&format!("{passed} passed, {failed} failed, {ignored} ignored, in {seconds} s{left_out}"));
     if succeeded { Ok(()) } else { Err("not all tests are green; the failures are above".to_owned()) }
+}
+
+/// Builds what runs handlers in Python and JavaScript. On CI it may not be missing; elsewhere a line says what is left out.
+fn prepare_runtimes(layout: &Layout) -> Result<Option<PathBuf>, String> {
+    match runtimes::run(layout, &runtimes::Options::default()) {
+        Ok(()) => Ok(Some(runtimes::default_folder(layout))),
+        Err(mend) if env::var("CI").is_ok_and(|ci| ci == "true") => Err(mend),
+        Err(mend) => {
+            step::step(&format!("the tests of handlers in Python and JavaScript are left out: {mend}"));
+            Ok(None)
+        }
+    }
 }
 
 /// What the test binaries reported, added up.

@@ -69,6 +69,14 @@ pub(crate) fn run(layout: &Layout, options: &Options) -> Result<(), String> {
         Some(runtimes) => tests.env("WASMILL_TEST_RUNTIMES", runtimes),
         None => tests.env_remove("WASMILL_TEST_RUNTIMES"),
     };
+    if runtimes.is_some() {
+        // What built the runtimes runs their own tests, too.
+        let guests = layout.root.join("runtime/guests");
+        step::step("running the tests of the Python and the JavaScript runtime");
+        let python_tests = guests.join("python/tests");
+        step::run(Command::new("python3").args(["-m", "unittest", "discover", "-s"]).arg(python_tests))?;
+        step::run(Command::new("node").arg("--test").arg(guests.join("js/tests")).stdout(Stdio::null()))?;
+    }
     clients.name_in(&mut tests);
     step::step(&format!("running the tests with the handlers in {}", guests.display()));
     let tally = run_tests(&mut tests)?;

@@ -141,7 +141,11 @@ impl World {
                 }
                 Effect::Remove { seq, .. } => self.stay(*seq, Life::Removing),
                 Effect::Move(step) => self.stay(step.seq, Life::Moving),
-                Effect::DropQueue { queue } => self.naive.queue_mut(*queue).unwrap().is_dropping = false,
+                Effect::DropQueue { queue } => {
+                    self.naive.queue_mut(*queue).unwrap().is_dropping = false;
+                    // Nobody looked at it meanwhile: what came, and whose timeout ran out, is found in any order.
+                    self.turns.touch_all(*queue);
+                }
                 Effect::Delivery { seq, .. } => {
                     self.unsure.insert(*seq);
                 }

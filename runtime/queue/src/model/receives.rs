@@ -47,7 +47,7 @@ fn groups_of(naive: &Naive, queue: QueueId, seqs: &[Seq]) -> BTreeSet<Group> {
 }
 
 impl Turns {
-    /// The groups of a queue lost their places: its delay changed.
+    /// The groups of a queue lost their places: its delay changed, or it was not deleted after all.
     pub(super) fn touch_all(&mut self, queue: QueueId) {
         let of_it: Vec<(QueueId, Group)> = self.open_since.keys().filter(|(of, _)| *of == queue).copied().collect();
         self.touched.extend(of_it);

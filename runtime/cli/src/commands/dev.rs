@@ -1,8 +1,9 @@
 //! `wasmill dev`: a queue, a mapping and a handler in one process, and the handler anew whenever its files change.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -143,29 +144,41 @@ fn watch(handler: &Path) -> Result<(notify::RecommendedWatcher, mpsc::UnboundedR
             .with_mend("check that the handler's folder is there, and fs.inotify.max_user_watches")
     };
     let root = folder.canonicalize().map_err(|error| failed(notify::Error::io(error)))?;
-    let seen_from = root.clone();
+    let part =
+        Part { root: root.clone(), runtime: Runtime::of_file(handler), file: handler.file_name().map(Into::into) };
+    let mode = if part.runtime == Runtime::Wasm { RecursiveMode::NonRecursive } else { RecursiveMode::Recursive };
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         let Ok(event) = event else { return };
-        if !event.kind.is_access() && event.paths.iter().any(|path| matters(&seen_from, path)) {
+        if !event.kind.is_access() && event.paths.iter().any(|path| part.has(path)) {
             // Nobody listens any more when the process ends.
             let _ = tell.send(());
         }
     })
     .map_err(failed)?;
-    // Interpreters read what lies below; a module is one file.
-    let mode =
-        if Runtime::of_file(handler) == Runtime::Wasm { RecursiveMode::NonRecursive } else { RecursiveMode::Recursive };
     watcher.watch(&root, mode).map_err(failed)?;
     Ok((watcher, changes))
 }
 
-/// Whether a file below the handler's folder may be part of it: not the queue's, not an editor's, not a cache.
-fn matters(root: &Path, path: &Path) -> bool {
-    let below = path.strip_prefix(root).unwrap_or(path);
-    !below.components().any(|part| {
-        let part = part.as_os_str().to_string_lossy();
-        part.starts_with('.') || part.ends_with('~') || part == "__pycache__" || part == "node_modules"
-    })
+/// What belongs to a handler: the module, or the code in its folder and below. Not the queue's files, not a log, not what an
+/// editor or an interpreter keeps there.
+struct Part {
+    root: PathBuf,
+    runtime: Runtime,
+    file: Option<OsString>,
+}
+
+impl Part {
+    fn has(&self, path: &Path) -> bool {
+        if self.runtime == Runtime::Wasm {
+            return path.file_name() == self.file.as_deref();
+        }
+        let below = path.strip_prefix(&self.root).unwrap_or(path);
+        let is_hidden = below.components().any(|part| {
+            let part = part.as_os_str().to_string_lossy();
+            part.starts_with('.') || part == "__pycache__" || part == "node_modules"
+        });
+        !is_hidden && (Runtime::of_file(path) == self.runtime || path.ends_with("package.json"))
+    }
 }
 
 /// Loads the handler anew. One that cannot be loaded changes nothing.
@@ -212,24 +225,26 @@ fn verdict(record: &RecordReport) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
 
     #[test]
-    fn the_queues_own_files_and_caches_are_no_change_of_the_handler() {
+    fn only_code_is_a_change_of_the_handler() {
         let root = PathBuf::from("/home/a/.hidden/app");
+        let of = |runtime, file: &str| Part { root: root.clone(), runtime, file: Some(file.into()) };
+        let (python, wasm) = (of(Runtime::Python, "handler.py"), of(Runtime::Wasm, "h.wasm"));
         for (path, counts) in [
             ("handler.py", true),
             ("lib/util.py", true),
-            ("templates/mail.txt", true),
             (".wasmill/queue.sqlite-wal", false),
             ("__pycache__/handler.cpython-314.pyc", false),
-            ("node_modules/x/index.js", false),
+            ("node_modules/x/setup.py", false),
             (".handler.py.swp", false),
             ("handler.py~", false),
+            ("out.log", false),
         ] {
-            assert_eq!(matters(&root, &root.join(path)), counts, "{path}");
+            assert_eq!(python.has(&root.join(path)), counts, "{path}");
         }
+        assert!(wasm.has(&root.join("h.wasm")) && !wasm.has(&root.join("other.wasm")));
+        assert!(of(Runtime::Js, "h.mjs").has(&root.join("package.json")));
     }
 }

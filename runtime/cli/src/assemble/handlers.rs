@@ -231,7 +231,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let prepared = prepare(config_of(folder.path(), 60, None)).await.unwrap();
         let loaded = &prepared.handlers.functions[0];
-        assert_eq!((loaded.function.slots(), loaded.slots), (2, 120));
+        assert_eq!((loaded.function.current().slots(), loaded.slots), (2, 120));
         let shown = format!("{:?}", prepared.handlers.sandbox);
         assert!(shown.contains("max_instances: 128"), "{shown}");
 

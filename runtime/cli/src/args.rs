@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use wasmill_sandbox::Origin;
 
 use crate::config::{
     DEFAULT_ADMIN_LISTEN, DEFAULT_AWS_LISTEN, DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_SECONDS, check_variable_name,
@@ -53,6 +54,12 @@ pub(crate) enum Command {
     /// Binds no port, locks no directory, receives no message.
     #[command(after_help = help("wasmill check --config config/minimal.toml"))]
     Check(CheckArgs),
+    /// A queue, a mapping and a handler in one process: the handler is loaded anew whenever its files change.
+    ///
+    /// The queue is kept in .wasmill, and is SQS to any client. Each batch is shown with its messages and what became of
+    /// them.
+    #[command(after_help = help("wasmill dev handlers/python/orders.py"))]
+    Dev(DevArgs),
     /// Call a handler once: its response goes to stdout, its log to stderr.
     #[command(after_help = help("wasmill invoke handlers/prebuilt/orders.wasm --event handlers/orders/event.json"))]
     Invoke(InvokeArgs),
@@ -70,6 +77,46 @@ pub(crate) struct RunArgs {
     /// The configuration, a TOML file.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
+}
+
+/// `wasmill dev`.
+#[derive(Debug, Args)]
+pub(crate) struct DevArgs {
+    /// The handler: a .py, .mjs, .js, .cjs, .ts, .mts or .cts file, or a compiled module.
+    #[arg(value_name = "HANDLER")]
+    pub(crate) handler: PathBuf,
+    /// The function in it; by default lambda_handler in Python and handler in JavaScript.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) function: Option<String>,
+    /// The queue's name; by default the handler's. Its dead-letter queue is NAME-dlq.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) queue: Option<String>,
+    /// Where SQS and Lambda's API are served.
+    #[arg(long, value_name = "ADDR", default_value_t = DEFAULT_AWS_LISTEN, value_parser = parse_loopback)]
+    pub(crate) listen: SocketAddr,
+    /// Where metrics and health are served.
+    #[arg(long, value_name = "ADDR", default_value_t = DEFAULT_ADMIN_LISTEN, value_parser = parse_loopback)]
+    pub(crate) admin_listen: SocketAddr,
+    /// Where the queue is kept.
+    #[arg(long, value_name = "DIR", default_value = ".wasmill")]
+    pub(crate) data_dir: PathBuf,
+    /// How long the handler may take, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TIMEOUT_SECONDS,
+          value_parser = clap::value_parser!(u32).range(1..=900))]
+    pub(crate) timeout: u32,
+    /// How much memory the handler may have, in MiB.
+    #[arg(long, value_name = "MIB", default_value_t = DEFAULT_MEMORY_MIB,
+          value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) memory: u32,
+    /// A variable for the handler; may be given more than once.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_variable)]
+    pub(crate) env: Vec<(String, String)>,
+    /// A host that the handler may reach, such as https://api.example.com; may be given more than once.
+    #[arg(long, value_name = "ORIGIN", value_parser = parse_origin)]
+    pub(crate) allow_host: Vec<Origin>,
+    /// Write the event of each batch to a file of this folder; `wasmill invoke` replays it.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) save_events: Option<PathBuf>,
 }
 
 /// `wasmill check`.
@@ -328,6 +375,10 @@ fn help(example: &str) -> String {
     format!("Example:\n  {example}\n\n{EXIT_CODES}")
 }
 
+fn parse_origin(text: &str) -> Result<Origin, String> {
+    text.parse().map_err(|what| format!("{text:?} {what}"))
+}
+
 fn parse_variable(text: &str) -> Result<(String, String), String> {
     let (name, value) = split_pair(text)?;
     check_variable_name(&name).map_err(|what| format!("{name:?} {what}"))?;
@@ -353,6 +404,15 @@ fn parse_admin_listen(text: &str) -> Result<SocketAddr, String> {
         return Ok(address);
     }
     Err(format!("{text} is not a loopback address; `wasmill run` may serve one, with allow_non_loopback in [admin]"))
+}
+
+fn parse_loopback(text: &str) -> Result<SocketAddr, String> {
+    let address = parse_address(text)?;
+    if is_loopback(address) {
+        Ok(address)
+    } else {
+        Err(format!("{text} is not a loopback address, and dev is for one machine"))
+    }
 }
 
 fn parse_address(text: &str) -> Result<SocketAddr, String> {

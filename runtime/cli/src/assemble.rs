@@ -34,6 +34,7 @@ pub(crate) use crate::assemble::mappings::Fleet;
 use crate::assemble::mappings::Parts;
 use crate::config::{self, Config, Mistakes};
 use crate::error::CliError;
+use crate::live::Live;
 use crate::telemetry;
 
 /// The version of a function that the config names.
@@ -88,7 +89,7 @@ pub(crate) struct Worker {
     stop: CancellationToken,
     listeners: Vec<tokio::task::JoinHandle<()>>,
     /// Keeps the engine: dropped last.
-    _sandbox: Option<Sandbox>,
+    sandbox: Option<Sandbox>,
 }
 
 /// Starts a worker: queues, listeners, mappings.
@@ -137,17 +138,7 @@ pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Wor
         tracing::error!(uuid = %trouble.uuid, problem = trouble.problem, "a mapping does not run; it is tried again");
     }
     listeners.push(serve_admin(admin_listener, registry, readiness, broker.clone(), &stop)?);
-    Ok(Worker {
-        broker,
-        fleet,
-        sqs_address,
-        admin_address,
-        resources,
-        readiness: components,
-        stop,
-        listeners,
-        _sandbox: sandbox,
-    })
+    Ok(Worker { broker, fleet, sqs_address, admin_address, resources, readiness: components, stop, listeners, sandbox })
 }
 
 /// What remembers, beside the state, which messages were being handled. The data directory or the state's is ours by now.
@@ -194,6 +185,20 @@ impl Worker {
             return Err(CliError::config(what).at("[[function]]").with_mend("restart wasmill"));
         }
         impose(config, self.broker.as_ref(), &self.fleet, &self.resources).await
+    }
+
+    /// A function that may be replaced while it runs.
+    pub(crate) fn live(&self, name: &str) -> Option<Live> {
+        self.fleet.live(name)
+    }
+
+    /// Loads one of the config's functions again, as its files are now.
+    pub(crate) async fn reload_function(&self, config: &Config, name: &str) -> Result<(), CliError> {
+        let spec = config.functions.iter().find(|function| function.name == name);
+        let (Some(sandbox), Some(spec), Some(live)) = (&self.sandbox, spec, self.live(name)) else {
+            return Err(CliError::internal(format!("function {name:?} is not loaded")));
+        };
+        handlers::reload(sandbox, config, spec, &live).await
     }
 
     /// Stops receiving, finishes what runs within the grace, gives the rest back at once, and closes everything.

@@ -7,6 +7,7 @@ mod commands;
 mod config;
 mod error;
 mod interpreters;
+mod live;
 mod shutdown;
 mod telemetry;
 
@@ -41,6 +42,8 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Queue(args::QueueCommand::Serve(_)) => None,
         // These talk to a person on the same terminal: only what went wrong may come in between.
         Command::Demo | Command::Queue(_) => Some("error"),
+        // The batches are shown by themselves; of the log only what the handler says is wanted beside them.
+        Command::Dev(_) => Some("warn,wasmill::handler=info"),
         _ => None,
     };
     telemetry::init(cli.log_format, &|name| {
@@ -49,6 +52,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
     })?;
     match cli.command {
         Command::Run(args) => commands::run::run(&args).await,
+        Command::Dev(args) => commands::dev::dev(args).await,
         Command::Check(args) => commands::check::check(&args).await,
         Command::Invoke(args) => commands::invoke::invoke(args).await,
         Command::Queue(command) => commands::queue::queue(command).await,

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use prometheus::Registry;
 use wasmill_mapping::Permits;
-use wasmill_sandbox::{EngineConfig, Function, FunctionSpec, Limits, LoadError, Metrics, Sandbox};
+use wasmill_sandbox::{EngineConfig, FunctionSpec, Limits, LoadError, Metrics, Sandbox};
 
 use crate::assemble::{LATEST, metrics_twice};
 use crate::config::{self, Config, Finding, INSTANCES_MAX, instances_for};
 use crate::error::CliError;
 use crate::interpreters::{self, Unfit};
+use crate::live::Live;
 
 /// The loaded functions, and the engine that runs them.
 #[derive(Default)]
@@ -23,7 +24,7 @@ pub(super) struct Handlers {
 pub(super) struct Loaded {
     pub(super) name: String,
     pub(super) timeout: Duration,
-    pub(super) function: Function,
+    pub(super) function: Live,
     pub(super) permits: Permits,
     /// How many of the engine's slots it takes with all its permits in use.
     slots: u64,
@@ -111,7 +112,7 @@ async fn load_into(
                 timeout: spec.timeout,
                 permits: Permits::new(spec.reserved_concurrent_executions),
                 slots: u64::from(spec.reserved_concurrent_executions) * u64::from(function.slots()),
-                function,
+                function: Live::new(function),
             }),
             Err(error) => {
                 let (what, mend) = what_and_mend(&error);
@@ -120,6 +121,25 @@ async fn load_into(
         }
     }
     Ok((Handlers { sandbox: Some(sandbox), functions }, findings))
+}
+
+/// Loads a function again, as its files are now, and puts it in the place of the one that runs.
+pub(super) async fn reload(
+    sandbox: &Sandbox,
+    config: &Config,
+    spec: &config::FunctionSpec,
+    live: &Live,
+) -> Result<(), CliError> {
+    let wanted = function_spec(config, spec).map_err(|unfit| CliError::config(unfit.what).with_mend(unfit.mend))?;
+    let here = sandbox.clone();
+    let loaded = tokio::task::spawn_blocking(move || here.load(wanted)).await;
+    let loaded =
+        loaded.map_err(|error| CliError::internal(format!("loading a handler ended unexpectedly: {error}")))?;
+    live.replace(loaded.map_err(|error| {
+        let (what, mend) = what_and_mend(&error);
+        CliError::config(what).with_mend(mend)
+    })?);
+    Ok(())
 }
 
 /// What is wrong and what to do about it. Where the error's own line ends in its mend, that is the mend.
@@ -211,7 +231,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let prepared = prepare(config_of(folder.path(), 60, None)).await.unwrap();
         let loaded = &prepared.handlers.functions[0];
-        assert_eq!((loaded.function.slots(), loaded.slots), (2, 120));
+        assert_eq!((loaded.function.current().slots(), loaded.slots), (2, 120));
         let shown = format!("{:?}", prepared.handlers.sandbox);
         assert!(shown.contains("max_instances: 128"), "{shown}");
 

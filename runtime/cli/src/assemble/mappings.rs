@@ -22,6 +22,7 @@ use crate::assemble::feeds;
 use crate::assemble::handlers::Loaded;
 use crate::assemble::{LATEST, follow};
 use crate::config::{self, MappingSource, MappingSpec, RemoteAddress, RemoteQueue};
+use crate::live::Live;
 
 /// What running mappings are made of.
 pub(super) struct Parts {
@@ -135,6 +136,11 @@ impl Fleet {
     fn spec(&self, mapping: &Configuration) -> Option<MappingSpec> {
         let key = (mapping.event_source_arn.clone(), mapping.function.name.clone());
         self.specs.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
+    }
+
+    /// A function that may be replaced while it runs.
+    pub(super) fn live(&self, name: &str) -> Option<Live> {
+        self.loaded(name).map(|loaded| loaded.function.clone())
     }
 
     fn loaded(&self, name: &str) -> Option<&Loaded> {

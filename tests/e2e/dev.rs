@@ -1,0 +1,107 @@
+//! `wasmill dev`: a handler runs from its file, and anew when the file changes.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use support::command::wasmill_command;
+use support::{Home, Sqs, eventually, places};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running `dev`, and what it has printed.
+struct Dev {
+    child: Child,
+    printed: Arc<Mutex<String>>,
+}
+
+impl Dev {
+    fn start(home: &Home, handler: &str) -> Self {
+        let ports = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--save-events", "events"];
+        let mut command = wasmill_command(["dev", handler].into_iter().chain(ports));
+        command.current_dir(home.path()).stdout(Stdio::piped()).stderr(Stdio::null());
+        // The runtimes lie beside the binary as a rule; these lie where the tests were told.
+        let data = home.path().join("share/wasmill");
+        std::fs::create_dir_all(&data).unwrap();
+        if let Some(runtimes) = places::runtimes() {
+            std::os::unix::fs::symlink(runtimes, data.join("runtimes")).unwrap();
+        }
+        command.env("XDG_DATA_HOME", home.path().join("share"));
+        let mut child = command.spawn().unwrap();
+        let printed = Arc::new(Mutex::new(String::new()));
+        let (out, sink) = (child.stdout.take().unwrap(), Arc::clone(&printed));
+        thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                *sink.lock().unwrap() += &(line + "\n");
+            }
+        });
+        Self { child, printed }
+    }
+
+    async fn wait_for(&self, part: &str, times: usize) -> String {
+        eventually(PATIENCE, async || {
+            let printed = self.printed.lock().unwrap().clone();
+            let seen = printed.matches(part).count();
+            if seen == times { Ok(printed) } else { Err(format!("{part:?} {seen} times, not {times}, in:\n{printed}")) }
+        })
+        .await
+    }
+
+    async fn sqs(&self) -> Sqs {
+        let printed = self.wait_for("it is loaded anew when its files change", 1).await;
+        let endpoint = printed.lines().find_map(|line| line.split_once("endpoint http://")).unwrap().1;
+        Sqs::at(&format!("http://{}", endpoint.split(',').next().unwrap()))
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        // It may have ended by itself, which the test has seen.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_javascript_handler_is_loaded_anew_when_it_changes_and_stays_when_it_is_broken() {
+    if places::runtimes().is_none() {
+        return;
+    }
+    let home = Home::new();
+    let handler = |verdict: &str| {
+        format!(
+            "export const handler = async (event) => ({{ batchItemFailures: event.Records.map((record) => \
+             ({{ itemIdentifier: record.messageId, deadLetterReason: '{verdict}' }})) }});\n"
+        )
+    };
+    home.write("greet.mjs", handler("first"));
+    let dev = Dev::start(&home, "greet.mjs");
+    let sqs = dev.sqs().await;
+    sqs.send("greet", "1").await;
+    dev.wait_for("dead letter: first", 1).await;
+    home.write("greet.mjs", handler("second"));
+    dev.wait_for("greet loaded anew in", 1).await;
+    sqs.send("greet", "2").await;
+    dev.wait_for("dead letter: second", 1).await;
+    home.write("greet.mjs", "export const handler = (");
+    dev.wait_for("greet stays as it was: ", 1).await;
+    sqs.send("greet", "3").await;
+    dev.wait_for("dead letter: second", 2).await;
+    assert_eq!(std::fs::read_dir(home.path().join("events")).unwrap().count(), 3, "an event per batch");
+}
+
+#[tokio::test]
+async fn a_compiled_module_is_loaded_anew_when_it_is_built_again() {
+    let home = Home::new();
+    home.write("orders.wasm", std::fs::read(places::guest("orders")).unwrap());
+    let dev = Dev::start(&home, "orders.wasm");
+    let sqs = dev.sqs().await;
+    sqs.send("orders", r#"{"id":"o-1","sku":"tea-green","quantity":2}"#).await;
+    dev.wait_for("  done", 1).await;
+    home.write("orders.wasm", std::fs::read(places::guest("faulty")).unwrap());
+    dev.wait_for("orders loaded anew in", 1).await;
+    sqs.send("orders", r#"{"do":"fail"}"#).await;
+    dev.wait_for("comes back (delivery 1 of 3)", 1).await;
+}

@@ -111,7 +111,7 @@ pub(crate) struct DevArgs {
     /// A variable for the handler; may be given more than once.
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_variable)]
     pub(crate) env: Vec<(String, String)>,
-    /// A host that the handler may reach, such as https://api.example.com; may be given more than once.
+    /// A host that the handler may reach, such as `https://api.example.com`; may be given more than once.
     #[arg(long, value_name = "ORIGIN", value_parser = parse_origin)]
     pub(crate) allow_host: Vec<Origin>,
     /// Write the event of each batch to a file of this folder; `wasmill invoke` replays it.

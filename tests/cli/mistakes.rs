@@ -94,7 +94,7 @@ fn keys_of_a_later_version_are_refused_as_not_yet() {
             + &support::config::mapping("orders", "orders", "provisioned_poller_config = { minimum_pollers = 2 }"),
     );
     let refused = wasmill_with_config("check", &config);
-    refused.assert_fails(3, &["has 1 mistake", "].provisioned_poller_config: ", "ot yet"]);
+    refused.assert_fails(3, &["has a mistake", "].provisioned_poller_config: ", "ot yet"]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod assemble;
 mod commands;
 mod config;
 mod error;
+mod event_file;
 mod interpreters;
 mod live;
 mod shutdown;
@@ -43,7 +44,8 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         // These talk to a person on the same terminal: only what went wrong may come in between.
         Command::Demo | Command::Queue(_) => Some("error"),
         // The batches are shown by themselves; of the log only what the handler says is wanted beside them.
-        Command::Dev(_) => Some("warn,wasmill::handler=info"),
+        Command::Dev(_) => Some("warn,wasmill::handler=info,wasmill::report=debug"),
+        Command::Invoke(_) => Some("info,wasmill::report=debug"),
         _ => None,
     };
     telemetry::init(cli.log_format, &|name| {

@@ -1,28 +1,29 @@
 //! Logs and the metrics registry. Both are made once, here, and handed down; nothing else in wasmill is global.
 //!
 //! Logs go to stderr: text for people on a terminal, one JSON object per line elsewhere. `WASMILL_LOG` filters them
-//! (`debug`, `info,wasmill_mapping=debug`, …). A handler's own line (target [`HANDLER_TARGET`]) stands last, as it was
-//! written, behind the function, version and request id it belongs to. Absent: log files and rotation, which are the
-//! supervisor's, and exporters.
+//! (`debug`, `info,wasmill_mapping=debug`, …). A handler's own line (target [`HANDLER_TARGET`]) stands as it was written
+//! beside the function, version and request id it belongs to. How an event looks is in `telemetry/lines.rs`. Absent: log
+//! files and rotation, which are the supervisor's, and exporters.
 
-use std::fmt;
+mod lines;
+
 use std::io::{IsTerminal, stderr};
 
 use prometheus::{IntGauge, Opts, Registry};
-use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
+use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, MakeWriter};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::JsonFields;
 
 use crate::args::LogFormat;
 use crate::config::Env;
 use crate::error::CliError;
+use crate::telemetry::lines::{ForMachines, ForPeople};
 
 /// The target under which the sandbox logs what handlers print.
 pub(crate) const HANDLER_TARGET: &str = "wasmill::handler";
+/// The target under which the sandbox tells when an invocation began and what it took, as Lambda's START and REPORT lines do.
+const REPORT_TARGET: &str = "wasmill::report";
 
 /// The variable that filters logs.
 pub(crate) const FILTER_VARIABLE: &str = "WASMILL_LOG";
@@ -75,128 +76,10 @@ where
 {
     let base = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(in_color).with_writer(writer);
     if as_json {
-        Box::new(base.json().flatten_event(true).with_current_span(true).with_span_list(false).finish())
+        Box::new(base.fmt_fields(JsonFields::new()).event_format(ForMachines::new()).finish())
     } else {
         Box::new(base.event_format(ForPeople).finish())
     }
-}
-
-/// One event, one line: `TIME LEVEL target: message key=value`, and for handlers
-/// `TIME LEVEL function:version request-id | the line as written`.
-struct ForPeople;
-
-impl<S, N> FormatEvent<S, N> for ForPeople
-where
-    S: Subscriber + for<'l> LookupSpan<'l>,
-    N: for<'w> FormatFields<'w> + 'static,
-{
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let metadata = event.metadata();
-        let mut fields = Fields::default();
-        event.record(&mut fields);
-
-        write_head(&mut line, *metadata.level())?;
-        if metadata.target() == HANDLER_TARGET {
-            let mut take = |name: &str| fields.take(name).unwrap_or_else(|| "-".to_owned());
-            let (function, version, request_id) = (take("function"), take("version"), take("request_id"));
-            write!(line, "{function}:{version} {request_id}")?;
-            fields.write_rest(&mut line)?;
-            return writeln!(line, " | {}", fields.message);
-        }
-        write!(line, "{}: {}", metadata.target(), fields.message)?;
-        fields.write_rest(&mut line)?;
-        for span in context.event_scope().into_iter().flatten() {
-            let extensions = span.extensions();
-            let of_span = extensions.get::<FormattedFields<N>>().filter(|fields| !fields.is_empty());
-            if let Some(of_span) = of_span {
-                write!(line, " {}{{{of_span}}}", span.name())?;
-            }
-        }
-        writeln!(line)
-    }
-}
-
-fn write_head(line: &mut Writer<'_>, level: Level) -> fmt::Result {
-    let mut time = String::new();
-    SystemTime.format_time(&mut Writer::new(&mut time))?;
-    // Microseconds are for the JSON form; people compare milliseconds.
-    let milliseconds = time.split_once('.').and_then(|(seconds, fraction)| Some((seconds, fraction.get(..3)?)));
-    let time = milliseconds.map_or(time.clone(), |(seconds, fraction)| format!("{seconds}.{fraction}Z"));
-    if !line.has_ansi_escapes() {
-        return write!(line, "{time} {level:>5} ");
-    }
-    let color = match level {
-        Level::ERROR => 31,
-        Level::WARN => 33,
-        Level::INFO => 32,
-        Level::DEBUG => 34,
-        Level::TRACE => 35,
-    };
-    write!(line, "\x1b[2m{time}\x1b[0m \x1b[{color}m{level:>5}\x1b[0m ")
-}
-
-/// An event's fields as text, safe for a terminal.
-#[derive(Default)]
-struct Fields {
-    message: String,
-    rest: Vec<(&'static str, String)>,
-}
-
-impl Fields {
-    fn take(&mut self, name: &str) -> Option<String> {
-        let index = self.rest.iter().position(|(known, _)| *known == name)?;
-        Some(self.rest.remove(index).1)
-    }
-
-    fn write_rest(&self, line: &mut Writer<'_>) -> fmt::Result {
-        self.rest.iter().try_for_each(|(name, value)| write!(line, " {name}={value}"))
-    }
-
-    fn put(&mut self, field: &Field, value: &str) {
-        if field.name() == "message" {
-            self.message = printable(value);
-            return;
-        }
-        // Quoted when it would not read as one word.
-        let is_word = !value.is_empty()
-            && !value.contains(|letter: char| letter.is_whitespace() || letter == '"' || letter == '=');
-        let shown = if is_word { printable(value) } else { format!("\"{}\"", printable(&value.replace('"', "\\\""))) };
-        self.rest.push((field.name(), shown));
-    }
-}
-
-impl Visit for Fields {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, value);
-    }
-
-    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        let mut text = value.to_string();
-        let mut source = value.source();
-        while let Some(cause) = source {
-            text = format!("{text}: {cause}");
-            source = cause.source();
-        }
-        self.put(field, &text);
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, &format!("{value:?}"));
-    }
-}
-
-/// The text with control characters spelled out: what a handler or a message says must neither steer the reader's
-/// terminal nor forge a second log line. Tabs are harmless and stay.
-fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if letter.is_control() && letter != '\t' {
-            shown.extend(letter.escape_default());
-        } else {
-            shown.push(letter);
-        }
-    }
-    shown
 }
 
 #[cfg(test)]
@@ -264,6 +147,40 @@ mod tests {
         ] {
             assert_eq!(event[field], value, "{field}");
         }
+    }
+
+    #[test]
+    fn an_invocations_report_reads_like_a_line_of_its_handler() {
+        let text = logged(false, false, Some("wasmill::report=debug"), || {
+            tracing::debug!(target: REPORT_TARGET, request_id = "8f1c", function = "orders", version = "3", start = "cold", "REPORT");
+        });
+        assert!(text.ends_with(" DEBUG orders:3 8f1c | REPORT start=cold\n"), "{text}");
+        assert_eq!(logged(false, false, None, || tracing::debug!(target: REPORT_TARGET, "REPORT")), "");
+    }
+
+    #[test]
+    fn a_handlers_json_line_can_be_queried_and_is_there_as_written() {
+        let written = r#"{"level":"INFO","order_id":"o-1","total": 1e400,"tags":["a"]}"#;
+        let log = || tracing::info!(target: HANDLER_TARGET, function = "orders", "{written}");
+        let text = logged(true, false, None, log);
+        assert!(text.trim_end().ends_with(&format!(",\"json\":{written}}}")), "{text}");
+        let text = text.replace("1e400", "1");
+        let event: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(event["json"]["order_id"], "o-1");
+        assert_eq!(event["message"], written.replace("1e400", "1"));
+        for no_object in ["{not json}", "{\"a\":1} and more", "[1]", "17", ""] {
+            let log = || tracing::info!(target: HANDLER_TARGET, function = "orders", "{no_object}");
+            let event: serde_json::Value = serde_json::from_str(&logged(true, false, None, log)).unwrap();
+            assert_eq!((&event["json"], &event["message"]), (&serde_json::Value::Null, &no_object.into()));
+        }
+    }
+
+    #[test]
+    fn numbers_and_words_keep_their_kind_in_json() {
+        let log = || tracing::warn!(count = 3_u64, share = 0.5, good = true, name = "x\"y", "said");
+        let event: serde_json::Value = serde_json::from_str(&logged(true, false, None, log)).unwrap();
+        assert_eq!((&event["count"], &event["share"], &event["good"]), (&3.into(), &0.5.into(), &true.into()));
+        assert_eq!((event["name"].as_str(), event["message"].as_str()), (Some("x\"y"), Some("said")));
     }
 
     #[test]

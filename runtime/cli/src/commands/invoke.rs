@@ -3,16 +3,19 @@
 use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tower::ServiceExt;
-use wasmill_event::{Invocation, Payload, Reply};
-use wasmill_sandbox::{EngineConfig, FunctionSpec, Metrics, Sandbox};
+use wasmill_event::{Invocation, Payload, Reply, Verdict};
+use wasmill_sandbox::{EngineConfig, FunctionKind, FunctionSpec, Metrics, Sandbox};
 
 use crate::args::InvokeArgs;
 use crate::commands::print_line;
 use crate::config;
 use crate::error::CliError;
+use crate::event_file;
 use crate::interpreters;
 use crate::telemetry;
 
@@ -50,13 +53,40 @@ pub(crate) async fn invoke(args: InvokeArgs) -> Result<ExitCode, CliError> {
         .await
         .map_err(|error| CliError::internal(error.to_string()))?
         .map_err(|error| CliError::config(error.to_string()))?;
+    let payload = payload_of(event, function.kind(), &args.event)?;
     let request_id = uuid::Uuid::new_v4().to_string();
-    let invocation = Invocation { request_id, payload: Payload::Json(event), trace_id: None };
+    let invocation = Invocation { request_id, payload, trace_id: None };
     match function.oneshot(invocation).await {
         Ok(Reply::Json(response)) => print_line(response).map(|()| ExitCode::SUCCESS),
-        Ok(Reply::Verdicts(verdicts)) => print_line(format_args!("{verdicts:?}")).map(|()| ExitCode::SUCCESS),
+        Ok(Reply::Verdicts(verdicts)) => print_line(as_json(&verdicts)).map(|()| ExitCode::SUCCESS),
         Err(fault) => Err(CliError::failure(format!("the invocation failed: {fault}"))),
     }
+}
+
+/// What the handler takes: the event as it was written, or its messages.
+fn payload_of(event: String, kind: FunctionKind, path: &Path) -> Result<Payload, CliError> {
+    if kind != FunctionKind::Messages {
+        return Ok(Payload::Json(event));
+    }
+    let value = serde_json::from_str(&event).map_err(|error| CliError::internal(error.to_string()))?;
+    let records =
+        event_file::records(&value).map_err(|what| CliError::usage(what).at(format!("--event {}", path.display())))?;
+    Ok(Payload::Batch { records: Arc::new(records), windowed: false })
+}
+
+/// A typed handler's verdicts, one per message, in order.
+fn as_json(verdicts: &[Verdict]) -> Value {
+    let verdicts: Vec<Value> = verdicts
+        .iter()
+        .map(|verdict| match verdict {
+            Verdict::Done => json!("done"),
+            Verdict::Retry { after_seconds: None } => json!("retry"),
+            Verdict::Retry { after_seconds: Some(seconds) } => json!({"retry": seconds}),
+            Verdict::DeadLetter { reason } => json!({"deadLetter": reason}),
+            Verdict::Release => json!("release"),
+        })
+        .collect();
+    json!({"verdicts": verdicts})
 }
 
 fn read_event(path: &Path) -> Result<String, CliError> {
@@ -72,7 +102,6 @@ fn read_event(path: &Path) -> Result<String, CliError> {
         return Err(failed(format!("the event is longer than {EVENT_BYTES_MAX} bytes, the limit of an invocation")));
     }
     // The handler gets the text as it is: parsing only finds a mistake before the handler does.
-    serde_json::from_str::<serde_json::Value>(&text)
-        .map_err(|error| failed(format!("the event is not JSON: {error}")))?;
+    serde_json::from_str::<Value>(&text).map_err(|error| failed(format!("the event is not JSON: {error}")))?;
     Ok(text)
 }

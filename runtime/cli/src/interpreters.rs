@@ -5,9 +5,26 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use wasmill_sandbox::{Code, Mount};
 
+use crate::app;
 use crate::config::Runtime;
+
+/// Where interpreters are looked for, and where built apps are unpacked.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Places {
+    /// `runtimes_dir`, or the usual ones.
+    pub(crate) runtimes: Vec<PathBuf>,
+    /// Below `cache_dir`.
+    pub(crate) apps: Option<PathBuf>,
+}
+
+impl Places {
+    pub(crate) fn new(runtimes: Vec<PathBuf>, cache_dir: Option<&Path>) -> Self {
+        Self { runtimes, apps: cache_dir.map(|cache| cache.join("apps")) }
+    }
+}
 
 /// Where a handler's own folder is seen, as on Lambda it is at `LAMBDA_TASK_ROOT`.
 const APP: &str = "/app";
@@ -28,19 +45,18 @@ pub(crate) struct Unfit {
     pub(crate) mend: String,
 }
 
-/// Prepares code. `handler` is Lambda's, `FILE.FUNCTION`; `path` the file it is in, or the folder that the file is in.
+/// Prepares code. `handler` is Lambda's, `FILE.FUNCTION`; `path` the file it is in, or the folder that the file is in, or an
+/// app that `wasmill build` made of them.
 pub(crate) fn prepare(
     runtime: Runtime,
     path: &Path,
     handler: &str,
     mut environment: Vec<(String, String)>,
-    runtimes_dirs: &[PathBuf],
+    places: &Places,
 ) -> Result<Prepared, Unfit> {
     if runtime == Runtime::Wasm {
         return Ok(Prepared { code: Code::File(path.to_owned()), environment, mounts: Vec::new(), script: None });
     }
-    let code = Code::File(find(runtime, runtimes_dirs)?);
-    let folder = if path.is_dir() { path } else { parent(path) };
     environment.push(("_HANDLER".to_owned(), handler.to_owned()));
     environment.push(("LAMBDA_TASK_ROOT".to_owned(), APP.to_owned()));
     for (name, value) in [("TZ", ":UTC"), ("LANG", "en_US.UTF-8")] {
@@ -48,32 +64,55 @@ pub(crate) fn prepare(
             environment.push((name.to_owned(), value.to_owned()));
         }
     }
-    let script = match runtime {
-        Runtime::Js => {
-            let entry = if path.is_dir() { runtime.file_of(path, handler) } else { Some(path.to_owned()) };
-            let entry = entry.ok_or_else(|| Unfit {
-                what: format!("there is no file for the handler {handler} in {}", path.display()),
-                mend: "correct the handler's name".to_owned(),
-            })?;
-            let bundle = wasmill_script::bundle(&entry)
-                .map_err(|error| Unfit { what: error.to_string(), mend: "correct the code".to_owned() })?;
-            Some(Arc::from(bundle.source))
-        }
-        _ => None,
+    let is_built = Runtime::of_file(path) == Runtime::Wasm && path.is_file();
+    let Parts { code, folder, script } = if is_built {
+        let app::Opened { component, folder, script } = app::open(path, places.apps.as_deref()).map_err(|what| {
+            Unfit { what, mend: "build it again with `wasmill build`, and see that cache_dir can be written".to_owned() }
+        })?;
+        Parts { code: bytes_of(path, component), folder, script }
+    } else {
+        let code = Code::File(find(runtime, &places.runtimes)?);
+        let folder = if path.is_dir() { path } else { parent(path) };
+        let script = if runtime == Runtime::Js { Some(bundle(runtime, path, handler)?) } else { None };
+        Parts { code, folder: Some(folder.to_owned()), script }
     };
-    let mounts = vec![Mount { folder: folder.to_owned(), at: APP.to_owned() }];
-    Ok(Prepared { code, environment, mounts, script })
+    let mounts = folder.map(|folder| Mount { folder, at: APP.to_owned() }).into_iter().collect();
+    Ok(Prepared { code, environment, mounts, script: script.map(Arc::from) })
+}
+
+/// What a function is made of.
+struct Parts {
+    code: Code,
+    folder: Option<PathBuf>,
+    script: Option<String>,
+}
+
+fn bytes_of(path: &Path, bytes: Bytes) -> Code {
+    Code::Bytes { name: path.display().to_string(), bytes }
+}
+
+/// One script of a JavaScript handler and all that it imports.
+pub(crate) fn bundle(runtime: Runtime, path: &Path, handler: &str) -> Result<String, Unfit> {
+    let entry = if path.is_dir() { runtime.file_of(path, handler) } else { Some(path.to_owned()) };
+    let entry = entry.ok_or_else(|| Unfit {
+        what: format!("there is no file for the handler {handler} in {}", path.display()),
+        mend: "correct the handler's name".to_owned(),
+    })?;
+    let bundle = wasmill_script::bundle(&entry)
+        .map_err(|error| Unfit { what: error.to_string(), mend: "correct the code".to_owned() })?;
+    Ok(bundle.source)
 }
 
 /// A file's folder. That of `orders.py` is `.`.
-fn parent(file: &Path) -> &Path {
+pub(crate) fn parent(file: &Path) -> &Path {
     match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     }
 }
 
-fn find(runtime: Runtime, dirs: &[PathBuf]) -> Result<PathBuf, Unfit> {
+/// The interpreter's component.
+pub(crate) fn find(runtime: Runtime, dirs: &[PathBuf]) -> Result<PathBuf, Unfit> {
     let name = format!("{}.wasm", runtime.as_str());
     if let Some(found) = dirs.iter().map(|dir| dir.join(&name)).find(|path| path.is_file()) {
         return Ok(found);
@@ -95,8 +134,8 @@ mod tests {
 
     #[test]
     fn a_runtime_that_is_not_there_is_said_with_where_it_was_looked_for() {
-        let unfit =
-            prepare(Runtime::Python, Path::new("orders.py"), "orders.f", Vec::new(), &["/a".into(), "/b".into()]);
+        let places = Places::new(vec!["/a".into(), "/b".into()], None);
+        let unfit = prepare(Runtime::Python, Path::new("orders.py"), "orders.f", Vec::new(), &places);
         let unfit = unfit.unwrap_err();
         assert_eq!(unfit.what, "wasmill's python runtime is not installed: there is no python.wasm in /a or /b");
         assert!(unfit.mend.contains("cargo xtask runtimes"));
@@ -107,8 +146,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("python.wasm"), b"x").unwrap();
         let own = vec![("TZ".to_owned(), "Europe/Rome".to_owned())];
-        let made =
-            prepare(Runtime::Python, Path::new("orders.py"), "orders.f", own, &[folder.path().to_owned()]).unwrap();
+        let places = Places::new(vec![folder.path().to_owned()], None);
+        let made = prepare(Runtime::Python, Path::new("orders.py"), "orders.f", own, &places).unwrap();
         assert_eq!(made.mounts, [Mount { folder: ".".into(), at: "/app".into() }]);
         let names: Vec<&str> = made.environment.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["TZ", "_HANDLER", "LAMBDA_TASK_ROOT", "LANG"]);

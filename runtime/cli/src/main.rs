@@ -1,6 +1,7 @@
 //! The one binary: parse, dispatch, exit code. What each command does stands in `commands`.
 
 mod admin;
+mod app;
 mod args;
 mod assemble;
 mod commands;

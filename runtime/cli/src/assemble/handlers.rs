@@ -9,7 +9,7 @@ use wasmill_sandbox::{EngineConfig, FunctionSpec, Limits, LoadError, Metrics, Sa
 use crate::assemble::{LATEST, metrics_twice};
 use crate::config::{self, Config, Finding, INSTANCES_MAX, instances_for};
 use crate::error::CliError;
-use crate::interpreters::{self, Unfit};
+use crate::interpreters::{self, Places, Unfit};
 use crate::live::Live;
 
 /// The loaded functions, and the engine that runs them.
@@ -172,7 +172,8 @@ fn make_sandbox(config: &Config, max_instances: u32, metrics: Metrics) -> Result
 /// The sandbox's view of a configured function.
 fn function_spec(config: &Config, spec: &config::FunctionSpec) -> Result<FunctionSpec, Unfit> {
     let environment = spec.environment.0.clone().into_iter().collect();
-    let made = interpreters::prepare(spec.runtime, &spec.code, &spec.handler, environment, &config.runtimes_dirs)?;
+    let places = Places::new(config.runtimes_dirs.clone(), config.cache_dir.as_deref());
+    let made = interpreters::prepare(spec.runtime, &spec.code, &spec.handler, environment, &places)?;
     Ok(FunctionSpec {
         version: LATEST.to_owned(),
         arn: format!("arn:aws:lambda:{}:{}:function:{}", config.region, config.account_id, spec.name),

@@ -82,13 +82,12 @@ fn config_of(args: &DevArgs) -> Result<(String, Config), CliError> {
         blocks_deleted_names: false,
     };
     let base = Config::of_queue(local, args.admin_listen);
-    let runtime = Runtime::of_file(&args.handler);
     let path = std::path::absolute(&args.handler)
         .map_err(|error| CliError::usage(format!("{} is no path: {error}", args.handler.display())))?;
-    let mut function = FunctionSpec::new(&name, path.clone());
+    let (runtime, usual) = Runtime::of_code(&path);
+    let mut function = FunctionSpec::new(&name, path);
     function.runtime = runtime;
-    function.handler =
-        args.function.as_ref().map_or_else(|| runtime.usual_handler(&path), |function| format!("{stem}.{function}"));
+    function.handler = args.function.as_ref().map_or(usual, |function| format!("{stem}.{function}"));
     function.timeout = Duration::from_secs(u64::from(args.timeout));
     function.memory_size_mib = args.memory;
     function.environment.0.extend(args.env.iter().cloned());

@@ -16,7 +16,7 @@ use crate::commands::print_line;
 use crate::config;
 use crate::error::CliError;
 use crate::event_file;
-use crate::interpreters;
+use crate::interpreters::{self, Places};
 use crate::telemetry;
 
 /// One instance is called; with several memories or many tables it takes several of the engine's places.
@@ -29,10 +29,10 @@ pub(crate) async fn invoke(args: InvokeArgs) -> Result<ExitCode, CliError> {
     let event = read_event(&args.event)?;
     let name =
         args.handler.file_stem().map_or_else(|| "handler".to_owned(), |stem| stem.to_string_lossy().into_owned());
-    let runtime = config::Runtime::of_file(&args.handler);
-    let usual = runtime.usual_handler(&args.handler);
-    let dirs = config::runtimes_dirs(None, &crate::process_env);
-    let made = interpreters::prepare(runtime, &args.handler, &usual, args.env, &dirs)
+    let (runtime, usual) = config::Runtime::of_code(&args.handler);
+    let cache_dir = config::default_cache_dir(&crate::process_env);
+    let places = Places::new(config::runtimes_dirs(None, &crate::process_env), cache_dir.as_deref());
+    let made = interpreters::prepare(runtime, &args.handler, &usual, args.env, &places)
         .map_err(|unfit| CliError::config(unfit.what).with_mend(unfit.mend))?;
     let spec = FunctionSpec {
         timeout: Duration::from_secs(u64::from(args.timeout)),
@@ -44,7 +44,7 @@ pub(crate) async fn invoke(args: InvokeArgs) -> Result<ExitCode, CliError> {
     };
     let engine = EngineConfig {
         max_instances: INSTANCES,
-        cache_dir: config::default_cache_dir(&crate::process_env),
+        cache_dir,
         ..EngineConfig::default()
     };
     let metrics = Metrics::new(&telemetry::registry()?).map_err(|error| CliError::internal(error.to_string()))?;

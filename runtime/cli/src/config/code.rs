@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::app;
+
 use super::paths::{self, Expected};
 use super::reader::Section;
 use super::source::{Located, Place};
@@ -30,6 +32,14 @@ impl Runtime {
             ending if PYTHON_ENDINGS.contains(&ending) => Self::Python,
             ending if JS_ENDINGS.contains(&ending) => Self::Js,
             _ => Self::Wasm,
+        }
+    }
+
+    /// What runs a file, and the handler in it: by its name, or what a built app says of itself.
+    pub(crate) fn of_code(path: &Path) -> (Self, String) {
+        match Self::of_file(path) {
+            Self::Wasm => app::manifest(path).map_or((Self::Wasm, String::new()), |app| (app.runtime, app.handler)),
+            runtime => (runtime, runtime.usual_handler(path)),
         }
     }
 
@@ -104,11 +114,12 @@ pub(super) fn read(section: &mut Section<'_, '_>, folder: &Path) -> Code {
     let (path, mut is_good) = (resolved.path, resolved.is_good);
     if runtime == Runtime::Wasm {
         if let Some(handler) = handler {
-            let what = "a WebAssembly module has one handler: nothing is to be chosen";
+            let what = "a WebAssembly module has its handler in it: nothing is to be chosen";
             source.mistake(&handler.place, what, "remove the key, or write runtime = \"python\" or \"js\"");
             is_good = false;
         }
-        return Code { runtime, path, handler: String::new(), place, is_good };
+        let (runtime, handler) = Runtime::of_code(&path);
+        return Code { runtime, path, handler, place, is_good };
     }
     let name = handler_name(section, runtime, &path, handler.as_ref(), &place);
     is_good &= name.is_some();

@@ -1,4 +1,6 @@
 //! What `wit-bindgen` makes of `wit/handler.wit`: the types, and for each world the trait and the macro that exports it.
+//!
+//! The file is the repository's own (`wit/handler.wit` at its root), carried here so that the crate is whole.
 
 #![expect(missing_docs, clippy::too_many_arguments, reason = "generated")]
 

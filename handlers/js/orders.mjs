@@ -26,7 +26,8 @@ async function handleRecord(record) {
     console.log(`order ${order.id}: charged ${order.quantity} x ${order.sku}`);
   } catch (error) {
     console.log(`order ${order.id}: not charged: ${error.message}`);
-    return { itemIdentifier: record.messageId };
+    // Lambda ignores this key, too. Where it is undefined, JSON leaves it out.
+    return { itemIdentifier: record.messageId, retryAfterSeconds: error.retryAfterSeconds };
   }
 }
 
@@ -42,6 +43,8 @@ function readOrder(body) {
 async function charge(order, receiveCount) {
   const payment = order.payment ?? "ok";
   if (payment === "flaky" && receiveCount === "1") throw new Error("the payment service is away");
+  if (payment === "busy" && receiveCount === "1")
+    throw Object.assign(new Error("the payment service is busy"), { retryAfterSeconds: 1 });
   if (payment === "declined") throw new Error("the card was declined");
   // Nothing in here ends this wait. The function's timeout does, and as on Lambda the whole batch fails with it.
   while (payment === "hangs") await new Promise((resolve) => setTimeout(resolve, 1000));

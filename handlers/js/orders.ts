@@ -9,15 +9,26 @@ interface SqsRecord {
 interface Failure {
   itemIdentifier: string;
   deadLetterReason?: string;
+  retryAfterSeconds?: number;
 }
 
-type Payment = "ok" | "flaky" | "declined" | "hangs";
+type Payment = "ok" | "flaky" | "busy" | "declined" | "hangs";
 
 interface Order {
   id: string;
   sku: string;
   quantity: number;
   payment?: Payment;
+}
+
+/** The order may be tried again: when its visibility timeout is over, or after so many seconds. */
+class NotCharged extends Error {
+  retryAfterSeconds?: number;
+
+  constructor(reason: string, retryAfterSeconds?: number) {
+    super(reason);
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
 }
 
 export const handler = async (event: { Records: SqsRecord[] }): Promise<{ batchItemFailures: Failure[] }> => {
@@ -41,8 +52,10 @@ async function handleRecord(record: SqsRecord): Promise<Failure | undefined> {
     console.log(`order ${order.id}: charged ${order.quantity} x ${order.sku}`);
     return undefined;
   } catch (error) {
-    console.log(`order ${order.id}: not charged: ${(error as Error).message}`);
-    return { itemIdentifier: record.messageId };
+    const { message, retryAfterSeconds } = error as NotCharged;
+    console.log(`order ${order.id}: not charged: ${message}`);
+    // Lambda ignores this key, too. Where it is undefined, JSON leaves it out.
+    return { itemIdentifier: record.messageId, retryAfterSeconds };
   }
 }
 
@@ -57,8 +70,9 @@ function readOrder(body: string): Order {
 /** Plays the payment service. `receiveCount` is "1" at a message's first delivery. */
 async function charge(order: Order, receiveCount: string): Promise<void> {
   const payment: Payment = order.payment ?? "ok";
-  if (payment === "flaky" && receiveCount === "1") throw new Error("the payment service is away");
-  if (payment === "declined") throw new Error("the card was declined");
+  if (payment === "flaky" && receiveCount === "1") throw new NotCharged("the payment service is away");
+  if (payment === "busy" && receiveCount === "1") throw new NotCharged("the payment service is busy", 1);
+  if (payment === "declined") throw new NotCharged("the card was declined");
   // Nothing in here ends this wait. The function's timeout does, and as on Lambda the whole batch fails with it.
   while (payment === "hangs") await new Promise((resolve) => setTimeout(resolve, 1000));
 }

@@ -2,8 +2,8 @@
 
 It takes the orders of one batch, charges each of them, and reports those that failed. An order is the body of a message:
 `{"id": "o-17", "sku": "tea-green", "quantity": 2}`. As no money is to be had here, an order also says how its payment
-goes: `"payment": "ok"` (the default), `"flaky"` (the payment service is away at the first delivery), `"declined"` (each
-time) or `"hangs"` (the payment service never answers).
+goes: `"payment": "ok"` (the default), `"flaky"` (the payment service is away at the first delivery), `"busy"` (at the
+first delivery it asks for a second's patience), `"declined"` (each time) or `"hangs"` (the payment service never answers).
 
 Absent on purpose: remembering which orders were charged. Any queue may deliver a message twice, so a real handler gives
 its payment service the order's id as the idempotency key.
@@ -13,7 +13,11 @@ import json
 
 
 class NotCharged(Exception):
-    """The order may be tried again."""
+    """The order may be tried again: when its visibility timeout is over, or after so many seconds."""
+
+    def __init__(self, reason, retry_after_seconds=None):
+        super().__init__(reason)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class Malformed(Exception):
@@ -38,7 +42,8 @@ def handle_record(record):
         return {"itemIdentifier": message_id, "deadLetterReason": str(reason)}
     except NotCharged as reason:
         print(f"order {order['id']}: not charged: {reason}")
-        return {"itemIdentifier": message_id}
+        # Lambda ignores this key, too. None is as good as not there.
+        return {"itemIdentifier": message_id, "retryAfterSeconds": reason.retry_after_seconds}
     print(f"order {order['id']}: charged {order['quantity']} x {order['sku']}")
     return None
 
@@ -62,7 +67,9 @@ def charge(order, receive_count):
     match order.get("payment", "ok"):
         case "flaky" if receive_count == "1":
             raise NotCharged("the payment service is away")
-        case "ok" | "flaky":
+        case "busy" if receive_count == "1":
+            raise NotCharged("the payment service is busy", retry_after_seconds=1)
+        case "ok" | "flaky" | "busy":
             return
         case "declined":
             raise NotCharged("the card was declined")

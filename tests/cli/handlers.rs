@@ -75,3 +75,11 @@ fn a_folder_and_a_handler_with_too_little_memory_are_refused() {
     let small = "faulty.wasm: begins with 2 MiB of memory and the function may have 1";
     refused.assert_fails(3, &["folder.wasm", "is not a file", small, "mend: write memory_size = 2 or more"]);
 }
+
+#[test]
+fn the_rust_crate_carries_the_interface_as_it_is() {
+    let repository = support::places::repository();
+    let read = |path: &str| std::fs::read_to_string(repository.join(path)).unwrap();
+    let (carried, original) = (read("handlers/wasmill-handler/wit/handler.wit"), read("wit/handler.wit"));
+    assert!(carried == original, "copy wit/handler.wit to handlers/wasmill-handler/wit/");
+}

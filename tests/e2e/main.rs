@@ -22,5 +22,6 @@ mod partial_failure;
 mod peers;
 mod poison;
 mod remote;
+mod rust_handlers;
 mod windows;
 mod wire;

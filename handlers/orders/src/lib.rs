@@ -2,72 +2,69 @@
 //!
 //! An order is the body of a message: `{"id":"o-17","sku":"tea-green","quantity":2}`. As no money is to be had here, an
 //! order also says how its payment goes: `"payment":"ok"` (the default), `"flaky"` (the payment service is away at the
-//! first delivery), `"declined"` (each time) or `"hangs"` (the payment service never answers).
+//! first delivery), `"busy"` (at the first delivery it asks for a second's patience), `"declined"` (each time) or
+//! `"hangs"` (the payment service never answers).
 //!
 //! Absent on purpose: remembering which orders were charged. Any queue may deliver a message twice, so a real handler
 //! gives its payment service the order's id as the idempotency key.
 
+use std::time::Duration;
+
 use serde::Deserialize;
-use serde_json::{Value, json};
+use wasmill_handler::{BatchResponse, Context, Failure, SqsEvent, SqsMessage, batch};
 
-wit_bindgen::generate!({ path: "../../wit", world: "lambda-handler" });
+wasmill_handler::lambda!(orders);
 
-struct Orders;
-
-export!(Orders);
-
-impl Guest for Orders {
-    /// Lambda's SQS event in, Lambda's partial-batch response out: only the messages it names come back to the queue.
-    fn handle(event: String, _context: Context) -> Result<String, String> {
-        let event: Event = serde_json::from_str(&event).map_err(|error| format!("not an SQS event: {error}"))?;
-        let failures: Vec<Value> = event.records.iter().filter_map(handle_record).collect();
-        Ok(json!({ "batchItemFailures": failures }).to_string())
-    }
+/// Lambda's SQS event in, Lambda's partial-batch response out: only the messages it names come back to the queue.
+fn orders(event: SqsEvent, _context: Context) -> BatchResponse {
+    batch::each(&event, handle_record)
 }
 
-/// Handles one message and logs one line about it. Gives the entry for `batchItemFailures` if it failed.
-fn handle_record(record: &Record) -> Option<Value> {
-    let order = match read_order(&record.body) {
-        Ok(order) => order,
-        Err(reason) => {
-            // Another delivery cannot mend it: ask for the dead-letter queue now. Lambda ignores the extra key.
-            println!("message {}: {reason}", record.message_id);
-            return Some(json!({ "itemIdentifier": record.message_id, "deadLetterReason": reason }));
-        }
-    };
+/// Handles one message and logs one line about it.
+fn handle_record(record: &SqsMessage) -> Result<(), Failure> {
+    // Another delivery cannot mend a malformed order: ask for the dead-letter queue now. Lambda ignores that.
+    let order = read_order(record).map_err(Failure::dead_letter)?;
     let Order { id, sku, quantity, .. } = &order;
-    match charge(&order, &record.attributes.receive_count) {
-        Ok(()) => {
-            println!("order {id}: charged {quantity} x {sku}");
-            None
-        }
-        Err(reason) => {
+    match charge(&order, record.receive_count()) {
+        Ok(()) => println!("order {id}: charged {quantity} x {sku}"),
+        Err(NotCharged { reason, failure }) => {
             println!("order {id}: not charged: {reason}");
-            Some(json!({ "itemIdentifier": record.message_id }))
+            return Err(failure);
         }
     }
+    Ok(())
 }
 
 /// The order in a message's body, or what is wrong with it.
-fn read_order(body: &str) -> Result<Order, String> {
-    let order: Order = serde_json::from_str(body).map_err(|error| format!("malformed order: {error}"))?;
+fn read_order(record: &SqsMessage) -> Result<Order, String> {
+    let order: Order = record.json().map_err(|error| format!("malformed order: {error}"))?;
     if order.quantity == 0 {
         return Err(format!("malformed order: {} wants 0 x {}", order.id, order.sku));
     }
     Ok(order)
 }
 
-/// Plays the payment service. `receive_count` is "1" at a message's first delivery.
-fn charge(order: &Order, receive_count: &str) -> Result<(), &'static str> {
+/// Plays the payment service. `receive_count` is 1 at a message's first delivery.
+fn charge(order: &Order, receive_count: u32) -> Result<(), NotCharged> {
+    let not_charged = |reason, failure| Err(NotCharged { reason, failure });
     match order.payment {
-        Payment::Flaky if receive_count == "1" => Err("the payment service is away"),
-        Payment::Ok | Payment::Flaky => Ok(()),
-        Payment::Declined => Err("the card was declined"),
+        Payment::Flaky if receive_count == 1 => not_charged("the payment service is away", Failure::retry()),
+        Payment::Busy if receive_count == 1 => {
+            not_charged("the payment service is busy", Failure::retry_after(Duration::from_secs(1)))
+        }
+        Payment::Ok | Payment::Flaky | Payment::Busy => Ok(()),
+        Payment::Declined => not_charged("the card was declined", Failure::retry()),
         // Nothing in here ends this wait. The function's timeout does, and as on Lambda the whole batch fails with it.
         Payment::Hangs => loop {
             std::hint::spin_loop();
         },
     }
+}
+
+/// Why an order was not charged, and when to try again.
+struct NotCharged {
+    reason: &'static str,
+    failure: Failure,
 }
 
 #[derive(Deserialize)]
@@ -85,27 +82,7 @@ enum Payment {
     #[default]
     Ok,
     Flaky,
+    Busy,
     Declined,
     Hangs,
-}
-
-/// The parts of Lambda's SQS event that are read here; the rest is skipped.
-#[derive(Deserialize)]
-struct Event {
-    #[serde(rename = "Records")]
-    records: Vec<Record>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Record {
-    message_id: String,
-    body: String,
-    attributes: Attributes,
-}
-
-#[derive(Deserialize)]
-struct Attributes {
-    #[serde(rename = "ApproximateReceiveCount")]
-    receive_count: String,
 }

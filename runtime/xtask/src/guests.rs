@@ -21,8 +21,9 @@ struct Guest {
 }
 
 /// Everything the demo and the tests run. `faulty-command` is built in both shapes a command may have.
-const GUESTS: [Guest; 4] = [
+const GUESTS: [Guest; 5] = [
     Guest { package: "orders", target: WASIP2, file: "orders.wasm" },
+    Guest { package: "echo", target: WASIP2, file: "echo.wasm" },
     Guest { package: "faulty", target: WASIP2, file: "faulty.wasm" },
     Guest { package: "faulty-command", target: WASIP2, file: "command.wasm" },
     Guest { package: "faulty-command", target: WASIP1, file: "command-p1.wasm" },

@@ -77,9 +77,16 @@ pub(crate) fn run(layout: &Layout, options: &Options) -> Result<(), String> {
         step::run(Command::new("python3").args(["-m", "unittest", "discover", "-s"]).arg(python_tests))?;
         step::run(Command::new("node").arg("--test").arg(guests.join("js/tests")).stdout(Stdio::null()))?;
     }
+    step::step("running the tests of the crate that handlers in Rust are written with");
+    let mut tally = run_tests(
+        layout::cargo()
+            .args(["test", "--locked", "--no-fail-fast", "--package", "wasmill-handler", "--manifest-path"])
+            .arg(layout.root.join("handlers/Cargo.toml"))
+            .env("CARGO_TARGET_DIR", &layout.target),
+    )?;
     clients.name_in(&mut tests);
     step::step(&format!("running the tests with the handlers in {}", guests.display()));
-    let tally = run_tests(&mut tests)?;
+    tally.add(&run_tests(&mut tests)?);
     if options.long {
         fuzz::run(layout)?;
     }
@@ -141,6 +148,14 @@ fn pass_on(mut from: impl BufRead, mut to: impl Write, tally: &mut Tally) -> io:
 }
 
 impl Tally {
+    /// Adds another run's.
+    fn add(&mut self, other: &Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.ignored += other.ignored;
+        self.succeeded &= other.succeeded;
+    }
+
     /// Adds one binary's closing line: `test result: ok. 12 passed; 0 failed; 1 ignored; …`.
     fn count(&mut self, line: &str) {
         let Some(result) = line.strip_prefix("test result: ") else { return };
@@ -170,6 +185,19 @@ mod tests {
         assert!(pass_on(output.as_bytes(), &mut passed_on, &mut tally).is_ok());
         assert_eq!(passed_on, output.as_bytes());
         assert_eq!((tally.passed, tally.failed, tally.ignored), (15, 2, 1));
+    }
+
+    #[test]
+    fn one_failed_run_of_two_is_a_failure() {
+        let green = Tally { passed: 2, failed: 0, ignored: 1, succeeded: true };
+        // It did not compile: nothing was counted.
+        let mut all = Tally::default();
+        all.add(&green);
+        assert_eq!((all.passed, all.failed, all.ignored, all.succeeded), (2, 0, 1, false));
+        let mut all = Tally { succeeded: true, ..Tally::default() };
+        all.add(&green);
+        all.add(&green);
+        assert_eq!((all.passed, all.ignored, all.succeeded), (4, 2, true));
     }
 
     #[test]

@@ -129,9 +129,8 @@ fn find(file: &mut File) -> io::Result<Option<Found>> {
             start = end;
             continue;
         }
-        let named = read_leb(rest).filter(|(name_bytes, rest)| {
-            *name_bytes == SECTION.len() as u64 && rest.starts_with(SECTION.as_bytes())
-        });
+        let named = read_leb(rest)
+            .filter(|(name_bytes, rest)| *name_bytes == SECTION.len() as u64 && rest.starts_with(SECTION.as_bytes()));
         return Ok(named.filter(|_| id == CUSTOM && end == length).map(|(_, after)| {
             let payload = body + (rest.len() - after.len() + SECTION.len()) as u64;
             Found { start, payload, end }
@@ -224,7 +223,9 @@ mod tests {
     fn what_is_no_app_is_none() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.wasm");
-        for bytes in [&b""[..], b"\0asm", b"no wasm at all", COMPONENT, b"\0asm\x0d\0\x01\0\x00\xff\xff\xff\xff\xff\xff"] {
+        for bytes in
+            [&b""[..], b"\0asm", b"no wasm at all", COMPONENT, b"\0asm\x0d\0\x01\0\x00\xff\xff\xff\xff\xff\xff"]
+        {
             std::fs::write(&path, bytes).unwrap();
             assert_eq!(manifest(&path), None, "{bytes:?}");
         }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use wasmill_sandbox::Origin;
 
+use crate::commands::build::Language;
 use crate::config::{
     DEFAULT_ADMIN_LISTEN, DEFAULT_AWS_LISTEN, DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_SECONDS, check_variable_name,
     is_loopback,
@@ -63,6 +64,16 @@ pub(crate) enum Command {
     /// Call a handler once: its response goes to stdout, its log to stderr.
     #[command(after_help = help("wasmill invoke handlers/prebuilt/orders.wasm --event handlers/orders/event.json"))]
     Invoke(InvokeArgs),
+    /// Make a small project: a handler in a language, an event to try it with, a config to run it with.
+    #[command(after_help = help("wasmill new --lang python greeter"))]
+    New(NewArgs),
+    /// Make one .wasm file of a handler's source, with its language's own toolchain.
+    ///
+    /// Rust, Go, C and Zig are compiled. A Python or JavaScript app becomes an interpreter with the app in it: with its
+    /// packages, in Python those of requirements.txt too, which are imported at build time so that a cold start is quick. What
+    /// the handler's own files do when they are loaded happens in the sandbox, never at build time.
+    #[command(after_help = help("wasmill build greeter"))]
+    Build(BuildArgs),
     /// Serve the built-in queue, or talk to any SQS-compatible endpoint.
     #[command(subcommand, after_help = help("wasmill queue serve --in-memory"))]
     Queue(QueueCommand),
@@ -174,6 +185,32 @@ pub(crate) struct InvokeArgs {
     /// A variable for the handler; may be given more than once.
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_variable)]
     pub(crate) env: Vec<(String, String)>,
+}
+
+/// `wasmill new`.
+#[derive(Debug, Args)]
+pub(crate) struct NewArgs {
+    /// What the handler is written in.
+    #[arg(long, value_name = "LANGUAGE", value_enum)]
+    pub(crate) lang: Language,
+    /// The project's name: its folder's, its function's and its queue's.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+}
+
+/// `wasmill build`.
+#[derive(Debug, Args)]
+pub(crate) struct BuildArgs {
+    /// The source: a folder, or the handler's file.
+    #[arg(value_name = "SOURCE", default_value = ".")]
+    pub(crate) source: PathBuf,
+    /// Which function of which file, for Python and JavaScript; by default lambda_handler or handler of the one file, or of
+    /// handler, index, main, app, lambda_function or function.
+    #[arg(long, value_name = "FILE.FUNCTION")]
+    pub(crate) handler: Option<String>,
+    /// The file to write; by default NAME.wasm beside the source.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// `wasmill queue …`.
@@ -446,7 +483,7 @@ mod tests {
         }
         let mut examples = Vec::new();
         visit(&Cli::command(), &mut examples);
-        assert_eq!(examples.len(), 13);
+        assert_eq!(examples.len(), 15);
         for example in examples {
             parse(&format!("wasmill {}", example.replace('\'', ""))).unwrap();
         }

@@ -66,9 +66,11 @@ pub(crate) fn prepare(
     }
     let is_built = Runtime::of_file(path) == Runtime::Wasm && path.is_file();
     let Parts { code, folder, script } = if is_built {
-        let app::Opened { component, folder, script } = app::open(path, places.apps.as_deref()).map_err(|what| {
-            Unfit { what, mend: "build it again with `wasmill build`, and see that cache_dir can be written".to_owned() }
-        })?;
+        let app::Opened { component, folder, script } =
+            app::open(path, places.apps.as_deref()).map_err(|what| Unfit {
+                what,
+                mend: "build it again with `wasmill build`, and see that cache_dir can be written".to_owned(),
+            })?;
         Parts { code: bytes_of(path, component), folder, script }
     } else {
         let code = Code::File(find(runtime, &places.runtimes)?);

@@ -43,7 +43,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
     let default_filter = match cli.command {
         Command::Queue(args::QueueCommand::Serve(_)) => None,
         // These talk to a person on the same terminal: only what went wrong may come in between.
-        Command::Demo | Command::Queue(_) => Some("error"),
+        Command::Demo | Command::Queue(_) | Command::New(_) | Command::Build(_) => Some("error"),
         // The batches are shown by themselves; of the log only what the handler says is wanted beside them.
         Command::Dev(_) => Some("warn,wasmill::handler=info,wasmill::report=debug"),
         Command::Invoke(_) => Some("info,wasmill::report=debug"),
@@ -58,6 +58,8 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Dev(args) => commands::dev::dev(args).await,
         Command::Check(args) => commands::check::check(&args).await,
         Command::Invoke(args) => commands::invoke::invoke(args).await,
+        Command::New(args) => commands::new::new(&args),
+        Command::Build(args) => commands::build::build(args).await,
         Command::Queue(command) => commands::queue::queue(command).await,
         Command::Demo => commands::demo::demo().await,
     }

@@ -63,7 +63,8 @@ pub(super) fn write(manifest: &str, contents: &Contents) -> Result<Vec<u8>, Stri
 fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), String> {
     let unreadable = |error: std::io::Error| format!("{} cannot be read: {error}", folder.display());
     let entries = fs::read_dir(folder).map_err(unreadable)?;
-    let mut entries = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+    let mut entries =
+        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
     entries.sort();
     for path in entries {
         if path.is_dir() {

@@ -42,11 +42,7 @@ pub(crate) async fn invoke(args: InvokeArgs) -> Result<ExitCode, CliError> {
         script: made.script,
         ..FunctionSpec::new(&name, made.code)
     };
-    let engine = EngineConfig {
-        max_instances: INSTANCES,
-        cache_dir,
-        ..EngineConfig::default()
-    };
+    let engine = EngineConfig { max_instances: INSTANCES, cache_dir, ..EngineConfig::default() };
     let metrics = Metrics::new(&telemetry::registry()?).map_err(|error| CliError::internal(error.to_string()))?;
     let sandbox = Sandbox::new(engine, metrics).map_err(|error| CliError::unavailable(error.to_string()))?;
     let function = tokio::task::spawn_blocking(move || sandbox.load(spec))

@@ -1,11 +1,13 @@
 //! One file per command. A command reads its arguments, uses what `assemble` built, prints, and gives the exit code.
 
 mod admin_client;
+pub(crate) mod build;
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod dev;
 mod dry_run;
 pub(crate) mod invoke;
+pub(crate) mod new;
 mod peek;
 pub(crate) mod queue;
 mod redrive;

@@ -21,16 +21,17 @@ pub(crate) fn build(layout: &Layout, out: &Path) -> Result<PathBuf, String> {
     let mut inputs = Inputs::new(PINNED);
     inputs.add(&sources)?;
     inputs.add(&layout.root.join("wit"))?;
-    if inputs.made(&component) {
+    // What it is made of stays beside it: `wasmill build` makes an app's own runtime of the same.
+    let work = out.join("python-build");
+    if inputs.made(&component) && work.join("guest").is_dir() {
         return Ok(component);
     }
     let environment = Environment { folder: "runtime-python", pinned: PINNED, module: "componentize_py, tzdata" };
     let bin = environment.prepare(layout, "componentize-py")?;
-    let work = layout.target.join("runtime-python-build");
     let interfaces = work.join("wit");
     wit::assemble(layout, &sources.join("wit"), &interfaces)?;
     let zones = time_zones(&bin, &work)?;
-    // A copy, as the build's CPython leaves its bytecode beside the sources.
+    // A copy without the tests and their like.
     let guest = work.join("guest");
     copy_sources(&sources, &guest)?;
     step::step("building the Python runtime (about a minute)");

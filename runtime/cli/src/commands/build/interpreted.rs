@@ -22,8 +22,10 @@ const COMPONENTIZE: Tool =
 const PIP: Tool = Tool { name: "pip", mend: "install Python 3 with pip" };
 /// Beside the runtimes: what Python's is made of.
 const PYTHON_BUILD: &str = "python-build";
-/// Files and folders of a project that are no part of the app.
-const LEFT_OUT: [&str; 6] = ["__pycache__", "venv", "node_modules", "wasmill.toml", "wasmill-data", "event.json"];
+/// On top of a project, and no part of its app.
+const OF_PROJECT: [&str; 4] = ["venv", "wasmill.toml", "wasmill-data", "event.json"];
+/// Deeper a folder is a link that leads back.
+const DEPTH_MAX: usize = 64;
 
 /// Builds a Python app.
 pub(super) fn python(project: &Project, out: &Path) -> Result<(), CliError> {
@@ -38,7 +40,7 @@ pub(super) fn python(project: &Project, out: &Path) -> Result<(), CliError> {
     copy_app(&project.folder, &app)?;
     install_packages(&app)?;
     // A copy: CPython may leave its bytecode beside the sources.
-    copy(&parts.join("guest"), &guest, &|_| true)?;
+    copy(&parts.join("guest"), &guest, DEPTH_MAX, &|_, _| true)?;
     let component = work.path().join("app.wasm");
     let mut command = Command::new(componentize);
     command.arg("--wit-path").arg(parts.join("wit")).args(["--world", "python-handler", "componentize"]);
@@ -63,7 +65,13 @@ pub(super) fn js(project: &Project, out: &Path) -> Result<(), CliError> {
     pack(&component, Runtime::Js, project, &Contents::Script(script), out)
 }
 
-fn pack(component: &[u8], runtime: Runtime, project: &Project, contents: &Contents, out: &Path) -> Result<(), CliError> {
+fn pack(
+    component: &[u8],
+    runtime: Runtime,
+    project: &Project,
+    contents: &Contents,
+    out: &Path,
+) -> Result<(), CliError> {
     let manifest = Manifest { runtime, handler: project.handler.clone() };
     let packed = app::pack(component, &manifest, contents).map_err(CliError::failure)?;
     fs::write(out, packed).map_err(|error| super::unwritable(out, &error))
@@ -95,25 +103,32 @@ fn install_packages(app: &Path) -> Result<(), CliError> {
     })
 }
 
-/// The files of an app, without what belongs to a project only.
+/// The files of an app, without what belongs to its project only.
 fn copy_app(from: &Path, to: &Path) -> Result<(), CliError> {
-    copy(from, to, &|name| {
-        !(name.starts_with('.') || name.contains(".wasm") || LEFT_OUT.contains(&name))
+    let is_hidden = |name: &str| name.starts_with('.') || name == "__pycache__" || name == "node_modules";
+    copy(from, to, DEPTH_MAX, &|name, depth| {
+        let of_project = depth == DEPTH_MAX && (name.contains(".wasm") || OF_PROJECT.contains(&name));
+        !is_hidden(name) && !of_project
     })
 }
 
-/// Copies a folder with what is in it and below, as far as its names are wanted. A link is what it leads to.
-fn copy(from: &Path, to: &Path, is_wanted: &dyn Fn(&str) -> bool) -> Result<(), CliError> {
+/// Copies a folder with what is in it and below, as far as it is wanted. A link is what it leads to.
+fn copy(from: &Path, to: &Path, depth: usize, is_wanted: &dyn Fn(&str, usize) -> bool) -> Result<(), CliError> {
+    let deeper = depth.checked_sub(1).ok_or_else(|| {
+        CliError::config(format!("folders lie in each other {DEPTH_MAX} deep"))
+            .at(from.display())
+            .with_mend("is there a link to a folder above?")
+    })?;
     fs::create_dir_all(to).map_err(|error| failed(to, &error))?;
     for entry in fs::read_dir(from).map_err(|error| failed(from, &error))? {
         let entry = entry.map_err(|error| failed(from, &error))?;
         let name = entry.file_name();
-        if !is_wanted(&name.to_string_lossy()) {
+        if !is_wanted(&name.to_string_lossy(), depth) {
             continue;
         }
         let (path, target) = (entry.path(), to.join(&name));
         if path.is_dir() {
-            copy(&path, &target, is_wanted)?;
+            copy(&path, &target, deeper, is_wanted)?;
         } else {
             fs::copy(&path, &target).map_err(|error| failed(&path, &error))?;
         }

@@ -84,7 +84,8 @@ impl Project {
     }
 }
 
-const KNOWN: &str = "name a folder with Cargo.toml or go.mod, or a .py, .mjs, .js, .cjs, .ts, .mts, .cts, .c or .zig file";
+const KNOWN: &str =
+    "name a folder with Cargo.toml or go.mod, or a .py, .mjs, .js, .cjs, .ts, .mts, .cts, .c or .zig file";
 
 fn no_handler(language: Language, handler: Option<&str>) -> Result<(), CliError> {
     match handler {

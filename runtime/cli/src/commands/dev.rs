@@ -1,19 +1,22 @@
-//! `wasmill dev`: a queue, a mapping and a handler in one process, and the handler anew whenever its files change.
+//! `wasmill dev`: a queue, mappings and handlers in one process, and a handler anew whenever its files change.
+//!
+//! What runs is a handler that was named, with a queue of its own, or all of a config.
 
-use std::ffi::OsString;
-use std::fmt::Write as _;
+mod screen;
+mod watch;
+
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use notify::{RecursiveMode, Watcher};
-use tokio::sync::mpsc;
-use wasmill_event::Verdict;
-use wasmill_mapping::{BatchReport, Observer, RecordReport};
+use wasmill_mapping::Observer;
 
+use self::screen::Frame;
+use self::watch::Change;
 use crate::args::DevArgs;
-use crate::assemble::{self, Worker};
+use crate::assemble::{self, Prepared, Worker};
 use crate::commands::print_line;
 use crate::commands::run::until_told;
 use crate::config::{
@@ -29,32 +32,45 @@ const MAX_RECEIVE_COUNT: u32 = 3;
 const VISIBILITY_SECONDS_MIN: u32 = 10;
 /// An editor saves in several steps: what follows within this time belongs to the same change.
 const SETTLE: Duration = Duration::from_millis(40);
-/// Records of a batch that are shown.
-const SHOWN: usize = 10;
+/// The config of a project, as `wasmill new` makes it.
+const PROJECT_CONFIG: &str = "wasmill.toml";
 
 /// Runs until a signal says otherwise.
 pub(crate) async fn dev(args: DevArgs) -> Result<ExitCode, CliError> {
     let signals = Signals::install().map_err(|error| CliError::internal(format!("no signals: {error}")))?;
-    let (name, config) = config_of(&args)?;
     if let Some(folder) = &args.save_events {
         std::fs::create_dir_all(folder).map_err(|error| {
             CliError::unavailable(format!("the folder cannot be made: {error}")).at(folder.display().to_string())
         })?;
     }
-    // Before anything is loaded: a change from here on is not missed.
-    let (_watcher, mut changes) = watch(&args.handler)?;
-    let prepared = assemble::prepare(config.clone()).await?;
-    let worker = assemble::start(prepared, &Observer::new(show)).await?;
-    if let (Some(folder), Some(live)) = (&args.save_events, worker.live(&name)) {
-        live.save_events(folder);
+    let (prepared, file, frame) = prepare(&args).await?;
+    let mut config = prepared.config.clone();
+    // Before anything polls: a change from here on is not missed.
+    let mut changes = watch::watch(&config.functions, file.as_deref())?;
+    // A reader that went away is noticed at the next signal.
+    let show = Observer::new(move |report| drop(print_line(frame.render(report))));
+    let worker = assemble::start(prepared, &show).await?;
+    for function in &config.functions {
+        if let (Some(folder), Some(live)) = (&args.save_events, worker.live(&function.name)) {
+            live.save_events(folder);
+        }
     }
-    introduce(&args.handler, &name, &worker)?;
+    introduce(&config, &worker)?;
     let grace = config.drain_grace;
     let reloading = async {
-        while changes.recv().await.is_some() {
+        while let Some(first) = changes.next.recv().await {
             tokio::time::sleep(SETTLE).await;
-            while changes.try_recv().is_ok() {}
-            reload(&worker, &config, &name).await;
+            let mut changed = BTreeSet::from([first]);
+            while let Ok(next) = changes.next.try_recv() {
+                changed.insert(next);
+            }
+            for change in changed {
+                let said = match change {
+                    Change::Function(name) => reload(&worker, &config, &name).await,
+                    Change::Config => reload_config(&worker, file.as_deref(), &mut config).await,
+                };
+                drop(print_line(said));
+            }
         }
     };
     tokio::select! {
@@ -65,9 +81,34 @@ pub(crate) async fn dev(args: DevArgs) -> Result<ExitCode, CliError> {
     Ok(until_told(worker, &signals, grace).await)
 }
 
-/// What a config file would say.
-fn config_of(args: &DevArgs) -> Result<(String, Config), CliError> {
-    let stem = args.handler.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+/// What is to run: the handler that was named, or a config, or the config that lies here.
+async fn prepare(args: &DevArgs) -> Result<(Prepared, Option<PathBuf>, Frame), CliError> {
+    let here = Path::new(PROJECT_CONFIG);
+    let file = match (&args.handler, &args.config) {
+        (Some(handler), _) => {
+            let prepared = assemble::prepare(config_of(args, handler)?).await?;
+            return Ok((prepared, None, Frame { names_mapping: false, max_receive_count: Some(MAX_RECEIVE_COUNT) }));
+        }
+        (None, Some(file)) => file.clone(),
+        (None, None) if here.is_file() => here.to_owned(),
+        (None, None) => {
+            return Err(CliError::usage(format!(
+                "there is nothing to run: no handler is named, and no {PROJECT_CONFIG} is here"
+            ))
+            .with_mend("name a handler, such as handler.py, or a config with --config"));
+        }
+    };
+    let prepared = assemble::prepare_file(&file).await??;
+    for warning in &prepared.config.warnings {
+        tracing::warn!(key = warning.key, mend = warning.mend, "{}", warning.what);
+    }
+    let frame = Frame { names_mapping: prepared.config.mappings.len() > 1, max_receive_count: None };
+    Ok((prepared, Some(file), frame))
+}
+
+/// What a config file would say of a handler.
+fn config_of(args: &DevArgs, handler: &Path) -> Result<Config, CliError> {
+    let stem = handler.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let name: String =
         stem.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).take(60).collect();
     let queue = args.queue.clone().unwrap_or_else(|| name.clone());
@@ -82,8 +123,8 @@ fn config_of(args: &DevArgs) -> Result<(String, Config), CliError> {
         blocks_deleted_names: false,
     };
     let base = Config::of_queue(local, args.admin_listen);
-    let path = std::path::absolute(&args.handler)
-        .map_err(|error| CliError::usage(format!("{} is no path: {error}", args.handler.display())))?;
+    let path = std::path::absolute(handler)
+        .map_err(|error| CliError::usage(format!("{} is no path: {error}", handler.display())))?;
     let (runtime, usual) = Runtime::of_code(&path);
     let mut function = FunctionSpec::new(&name, path);
     function.runtime = runtime;
@@ -102,8 +143,8 @@ fn config_of(args: &DevArgs) -> Result<(String, Config), CliError> {
     let main =
         QueueSpec { visibility_timeout_seconds: Some(visibility), redrive: Some(redrive), ..QueueSpec::new(&queue) };
     let source = MappingSource::Local { queue_name: queue };
-    let mapping = MappingSpec::new("event_source_mapping[0]", source, name.clone());
-    let config = Config {
+    let mapping = MappingSpec::new("event_source_mapping[0]", source, name);
+    Ok(Config {
         queues: vec![main, QueueSpec::new(&dead_letters)],
         sandbox: Sandbox::for_permits(function.reserved_concurrent_executions),
         functions: vec![function],
@@ -111,139 +152,60 @@ fn config_of(args: &DevArgs) -> Result<(String, Config), CliError> {
         cache_dir: config::default_cache_dir(&crate::process_env),
         runtimes_dirs: config::runtimes_dirs(None, &crate::process_env),
         ..base
-    };
-    Ok((name, config))
+    })
 }
 
-fn introduce(handler: &Path, name: &str, worker: &Worker) -> Result<(), CliError> {
-    let Some(broker) = &worker.broker else { return Err(CliError::internal("there is no queue")) };
-    let queues = broker.queue_names("");
-    print_line(format_args!("wasmill dev: {} is function {name}; queues: {}", handler.display(), queues.join(", ")))?;
-    let of_handler = queues.iter().find(|queue| !queue.contains("-dlq")).map_or(name, String::as_str);
-    if let Some(sqs) = worker.sqs_address {
+fn introduce(config: &Config, worker: &Worker) -> Result<(), CliError> {
+    for FunctionSpec { name, code, .. } in &config.functions {
+        print_line(format_args!("wasmill dev: function {name} is {}", code.display()))?;
+    }
+    let first = config.mappings.iter().find_map(|mapping| match &mapping.source {
+        MappingSource::Local { queue_name } => Some(queue_name.as_str()),
+        _ => None,
+    });
+    if let Some(broker) = &worker.broker {
+        print_line(format_args!("  queues              {}", broker.queue_names("").join(", ")))?;
+    }
+    if let (Some(sqs), Some(queue)) = (worker.sqs_address, first) {
         let endpoint = if sqs == SocketAddr::from(([127, 0, 0, 1], 9324)) {
             String::new()
         } else {
             format!(" --endpoint-url http://{sqs}")
         };
-        print_line(format_args!("  send it something   wasmill queue send {of_handler} '{{\"id\":1}}'{endpoint}"))?;
+        print_line(format_args!("  send it something   wasmill queue send {queue} '{{\"id\":\"1\"}}'{endpoint}"))?;
         print_line(format_args!("  from any SDK        endpoint http://{sqs}, any credentials"))?;
     }
     print_line(format_args!("  metrics, health     http://{}", worker.admin_address))?;
     print_line("  it is loaded anew when its files change; Ctrl-C ends it\n")
 }
 
-/// Watches the folder of the handler. The watcher must be kept.
-fn watch(handler: &Path) -> Result<(notify::RecommendedWatcher, mpsc::UnboundedReceiver<()>), CliError> {
-    let (tell, changes) = mpsc::unbounded_channel();
-    let folder = handler.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let failed = |error: notify::Error| {
-        CliError::unavailable(format!("changes cannot be watched: {error}"))
-            .at(folder.display().to_string())
-            .with_mend("check that the handler's folder is there, and fs.inotify.max_user_watches")
-    };
-    let root = folder.canonicalize().map_err(|error| failed(notify::Error::io(error)))?;
-    let part =
-        Part { root: root.clone(), runtime: Runtime::of_file(handler), file: handler.file_name().map(Into::into) };
-    let mode = if part.runtime == Runtime::Wasm { RecursiveMode::NonRecursive } else { RecursiveMode::Recursive };
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let Ok(event) = event else { return };
-        if !event.kind.is_access() && event.paths.iter().any(|path| part.has(path)) {
-            // Nobody listens any more when the process ends.
-            let _ = tell.send(());
-        }
-    })
-    .map_err(failed)?;
-    watcher.watch(&root, mode).map_err(failed)?;
-    Ok((watcher, changes))
-}
-
-/// What belongs to a handler: the module, or the code in its folder and below. Not the queue's files, not a log, not what an
-/// editor or an interpreter keeps there.
-struct Part {
-    root: PathBuf,
-    runtime: Runtime,
-    file: Option<OsString>,
-}
-
-impl Part {
-    fn has(&self, path: &Path) -> bool {
-        if self.runtime == Runtime::Wasm {
-            return path.file_name() == self.file.as_deref();
-        }
-        let below = path.strip_prefix(&self.root).unwrap_or(path);
-        let is_hidden = below.components().any(|part| {
-            let part = part.as_os_str().to_string_lossy();
-            part.starts_with('.') || part == "__pycache__" || part == "node_modules"
-        });
-        !is_hidden && (Runtime::of_file(path) == self.runtime || path.ends_with("package.json"))
-    }
-}
-
-/// Loads the handler anew. One that cannot be loaded changes nothing.
-async fn reload(worker: &Worker, config: &Config, name: &str) {
+/// Loads a handler anew. One that cannot be loaded changes nothing.
+async fn reload(worker: &Worker, config: &Config, name: &str) -> String {
     let begun = std::time::Instant::now();
-    let said = match worker.reload_function(config, name).await {
+    match worker.reload_function(config, name).await {
         Ok(()) => format!("-- {name} loaded anew in {} ms", begun.elapsed().as_millis()),
         Err(error) => format!("-- {name} stays as it was: {error}"),
+    }
+}
+
+/// Reads the config anew: its queues and mappings, and what it says of its functions' environment and bounds.
+async fn reload_config(worker: &Worker, file: Option<&Path>, config: &mut Config) -> String {
+    let read = config::load(file.unwrap_or(Path::new(PROJECT_CONFIG)), &crate::process_env);
+    let read = match read.and_then(|draft| draft.finish(Vec::new())) {
+        Ok(read) => read,
+        Err(mistakes) => return format!("-- the config stays as it was: {}", CliError::from(mistakes)),
     };
-    // A reader that went away is noticed at the next signal.
-    let _ = print_line(said);
-}
-
-/// One batch on the developer's screen.
-fn show(report: &BatchReport) {
-    let mut text = format!(
-        "batch of {} in {:.1} ms  (request {})",
-        report.records.len(),
-        report.duration.as_secs_f64() * 1e3,
-        report.request_id
-    );
-    if let Some(fault) = &report.fault {
-        let _ = write!(text, "\n  failed  {fault}");
+    if let Err(error) = worker.reload(&read).await {
+        return format!("-- the config stays as it was: {error}");
     }
-    for record in report.records.iter().take(SHOWN) {
-        let _ = write!(text, "\n  {}  {}", record.message_id, verdict(record));
+    let (before, mut said) = (std::mem::replace(config, read), vec!["-- config loaded anew".to_owned()]);
+    for function in &config.functions {
+        let is_running = before.functions.iter().any(|known| known.name == function.name);
+        said.push(if is_running {
+            reload(worker, config, &function.name).await
+        } else {
+            format!("-- function {} is new: start dev again for it", function.name)
+        });
     }
-    if report.records.len() > SHOWN {
-        let _ = write!(text, "\n  … and {} more", report.records.len() - SHOWN);
-    }
-    let _ = print_line(text);
-}
-
-fn verdict(record: &RecordReport) -> String {
-    let delivery = record.receive_count;
-    match &record.verdict {
-        Verdict::Done => "done".to_owned(),
-        Verdict::Retry { after_seconds: None } => format!("comes back (delivery {delivery} of {MAX_RECEIVE_COUNT})"),
-        Verdict::Retry { after_seconds: Some(seconds) } => format!("comes back in {seconds} s (delivery {delivery})"),
-        Verdict::DeadLetter { reason } => format!("dead letter: {reason}"),
-        Verdict::Release => "given back".to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_code_is_a_change_of_the_handler() {
-        let root = PathBuf::from("/home/a/.hidden/app");
-        let of = |runtime, file: &str| Part { root: root.clone(), runtime, file: Some(file.into()) };
-        let (python, wasm) = (of(Runtime::Python, "handler.py"), of(Runtime::Wasm, "h.wasm"));
-        for (path, counts) in [
-            ("handler.py", true),
-            ("lib/util.py", true),
-            (".wasmill/queue.sqlite-wal", false),
-            ("__pycache__/handler.cpython-314.pyc", false),
-            ("node_modules/x/setup.py", false),
-            (".handler.py.swp", false),
-            ("handler.py~", false),
-            ("out.log", false),
-        ] {
-            assert_eq!(python.has(&root.join(path)), counts, "{path}");
-        }
-        assert!(wasm.has(&root.join("h.wasm")) && !wasm.has(&root.join("other.wasm")));
-        assert!(of(Runtime::Js, "h.mjs").has(&root.join("package.json")));
-    }
+    said.join("\n")
 }

@@ -83,20 +83,14 @@ pub(crate) fn new(args: &NewArgs) -> Result<ExitCode, CliError> {
         print_line("  wasmill build")?;
     }
     print_line(format_args!("  wasmill invoke {code} --event event.json   # once, with an event"))?;
-    print_line(format_args!(
-        "  wasmill dev {code}   # with a queue of its own; then: wasmill queue send {} '{{\"id\":\"1\"}}'",
-        stem(code.as_str())
-    ))?;
+    print_line("  wasmill dev   # with its queue, as wasmill.toml says; and from another terminal:")?;
+    print_line(format_args!("  wasmill queue send {name} '{{\"id\":\"1\"}}'"))?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// What is run: the source, or what is built of it.
 fn code(language: Language, name: &str) -> String {
     if is_interpreted(language) { files(language)[0].0.to_owned() } else { format!("{name}.wasm") }
-}
-
-fn stem(file: &str) -> &str {
-    file.split('.').next().unwrap_or(file)
 }
 
 fn check_name(name: &str) -> Result<(), CliError> {

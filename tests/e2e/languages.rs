@@ -1,5 +1,7 @@
 //! Handlers in every language, through the real binary: the same orders end alike, and what one of them sees the others see.
 
+mod known;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -11,41 +13,43 @@ use std::time::Duration;
 use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::MessageAttributeValue;
 use serde_json::{Value, json};
-use support::command::wasmill_command;
-use support::config::{IN_MEMORY, function, mapping, plain_mapping, queue, queue_with_dlq};
+use support::command::{wasmill_command, wasmill_with_input};
+use support::config::{IN_MEMORY, mapping, plain_mapping, queue, queue_with_dlq};
+use support::log::Line;
+use support::wait::holds;
 use support::{Counts, Home, Wasmill, eventually, places};
+
+use self::known::{Language, acts, example, file_function, languages};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A worker with wasmill's runtimes at hand.
-async fn start(home: &Home, runtimes: &Path, config: &str) -> Wasmill {
+/// Long enough for any of the tests: what comes back before was sent back.
+const LONG_VISIBILITY: &str = "visibility_timeout = 600";
+
+/// A worker with wasmill's runtimes at hand, if there are any.
+async fn start(home: &Home, runtimes: Option<&Path>, config: &str) -> Wasmill {
     compile_once(home, runtimes);
-    home.run(&format!("runtimes_dir = {runtimes:?}\n{IN_MEMORY}{config}")).await
+    home.run(&format!("{}{IN_MEMORY}{config}", runtimes_dir(runtimes))).await
 }
 
-/// Compiles the runtimes before the first worker starts: it takes a minute where cores are few, once for all tests.
-fn compile_once(home: &Home, runtimes: &Path) {
+fn runtimes_dir(runtimes: Option<&Path>) -> String {
+    runtimes.map_or_else(String::new, |runtimes| format!("runtimes_dir = {runtimes:?}\n"))
+}
+
+/// Compiles what is large before the first worker starts: it takes a minute where cores are few, once for all tests.
+fn compile_once(home: &Home, runtimes: Option<&Path>) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let functions = ["py", "mjs"].map(|language| file_function(language, &acts(language), ""));
-        let config = format!("runtimes_dir = {runtimes:?}\n{IN_MEMORY}{}", functions.concat());
-        let config = home.write("compile.toml", config);
-        let checked = wasmill_command(["check".as_ref(), "--config".as_ref(), config.as_os_str()]).output().unwrap();
-        assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+        let languages = languages(runtimes);
+        let orders: String = languages.iter().map(|language| language.orders("")).collect();
+        let acts: String = languages.iter().map(|language| language.acts("")).collect();
+        for functions in [orders, acts] {
+            let config = home.write("compile.toml", runtimes_dir(runtimes) + IN_MEMORY + &functions);
+            let checked =
+                wasmill_command(["check".as_ref(), "--config".as_ref(), config.as_os_str()]).output().unwrap();
+            assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+        }
     });
-}
-
-fn example(path: &str) -> PathBuf {
-    places::repository().join("handlers").join(path)
-}
-
-fn acts(language: &str) -> PathBuf {
-    places::repository().join("tests/handlers").join(format!("acts.{language}"))
-}
-
-/// A function whose code is a file.
-fn file_function(name: &str, code: &Path, keys: &str) -> String {
-    format!("\n[[function]]\nname = \"{name}\"\ncode = {code:?}\n{keys}\n")
 }
 
 /// What a function's log has that contains `part`.
@@ -63,34 +67,39 @@ async fn wait_for_said(worker: &Wasmill, function: &str, part: &str, times: usiz
 
 #[tokio::test]
 async fn the_same_orders_end_alike_in_every_language() {
-    let Some(runtimes) = places::runtimes() else { return };
-    let languages = [("python", "python/orders.py"), ("js", "js/orders.mjs"), ("typescript", "js/orders.ts")];
-    let mut config = function("rust", "orders", "");
-    for (name, code) in languages {
-        config += &file_function(name, &example(code), "timeout = 30");
-    }
-    let names = ["rust", "python", "js", "typescript"];
-    for name in names {
-        config += &queue_with_dlq(name, 60, 5);
-        config += &mapping(name, name, "batch_size = 10");
+    let runtimes = places::runtimes();
+    let languages = languages(runtimes.as_deref());
+    let mut config = String::new();
+    for language in &languages {
+        config += &queue_with_dlq(language.name(), 600, 5);
+        config += &language.orders("timeout = 30");
+        config += &mapping(language.name(), language.name(), "batch_size = 10");
     }
     let home = Home::new();
-    let worker = start(&home, &runtimes, &config).await;
+    let worker = start(&home, runtimes.as_deref(), &config).await;
     let sqs = worker.sqs();
+    let malformed =
+        ["no order at all", r#"{"id":"o-5","sku":"tea"}"#, r#"{"id":"o-6","sku":"tea","quantity":-1}"#, "[]"];
     let bodies = [
         json!({"id": "o-1", "sku": "tea-green", "quantity": 2}).to_string(),
         json!({"id": "o-2", "sku": "tea-green", "quantity": 1, "payment": "declined"}).to_string(),
-        json!({"id": "o-3", "sku": "späti 🍵", "quantity": 3}).to_string(),
-        "no order at all".to_owned(),
+        r#"{"id": "o-3", "sku": "sp\u00e4ti 🍵 \ud83c\udf75 \"\\", "quantity": 3}"#.to_owned(),
+        json!({"id": "o-4", "sku": "tea", "quantity": 1, "payment": "busy"}).to_string(),
+        json!({"id": "o-7", "sku": "tea", "quantity": 0}).to_string(),
     ];
-    for name in names {
-        sqs.send_batch(name, &bodies).await;
+    let bodies = [&bodies[..], &malformed.map(str::to_owned)].concat();
+    for language in &languages {
+        sqs.send_batch(language.name(), &bodies).await;
     }
-    for name in names {
+    for name in languages.iter().map(|language| language.name()) {
         wait_for_said(&worker, name, "order o-1: charged 2 x tea-green", 1).await;
-        wait_for_said(&worker, name, "order o-3: charged 3 x späti 🍵", 1).await;
         wait_for_said(&worker, name, "order o-2: not charged: the card was declined", 1).await;
-        sqs.wait_for_counts(PATIENCE, &format!("{name}-dlq"), Counts::visible(1)).await;
+        wait_for_said(&worker, name, "order o-3: charged 3 x späti 🍵 🍵 \"\\", 1).await;
+        wait_for_said(&worker, name, "order o-4: not charged: the payment service is busy", 1).await;
+        wait_for_said(&worker, name, "order o-4: charged 1 x tea", 1).await;
+        wait_for_said(&worker, name, "malformed order: o-7 wants 0 x tea", 1).await;
+        wait_for_said(&worker, name, "malformed order: ", 5).await;
+        sqs.wait_for_counts(PATIENCE, &format!("{name}-dlq"), Counts::visible(5)).await;
         sqs.wait_for_counts(PATIENCE, name, Counts::in_flight(1)).await;
     }
     worker.stop().await;
@@ -116,7 +125,7 @@ async fn what_people_paste_from_lambdas_documentation_runs_unmodified() {
         );
         config += &mapping("powertools", "powertools", "");
     }
-    let worker = start(&home, &runtimes, &config).await;
+    let worker = start(&home, Some(&runtimes), &config).await;
     let sqs = worker.sqs();
     let order = |id: &str, payment: &str| json!({"id": id, "sku": "tea", "payment": payment}).to_string();
     let bodies = [order("o-1", "ok"), order("o-2", "declined")];
@@ -158,33 +167,65 @@ fn with_powertools(home: &Home) -> Option<PathBuf> {
 
 #[tokio::test]
 async fn a_handler_sees_its_message_its_context_and_its_secrets() {
-    let Some(runtimes) = places::runtimes() else { return };
+    let runtimes = places::runtimes();
+    let languages = languages(runtimes.as_deref());
     let home = Home::new();
     home.write("secret.txt", "hunter2\n");
     let keys = "timeout = 30\nmemory_size = 96\nenvironment = { SECRET = { from_file = \"secret.txt\" } }";
+    let acting: Vec<Language> = languages.into_iter().filter(|language| !language.acts(keys).is_empty()).collect();
     let mut config = String::new();
-    for language in ["py", "mjs"] {
-        config +=
-            &(queue(language, "") + &file_function(language, &acts(language), keys) + &mapping(language, language, ""));
+    for language in &acting {
+        let name = language.name();
+        config += &(queue(name, "") + &language.acts(keys) + &mapping(name, name, ""));
     }
-    let worker = start(&home, &runtimes, &config).await;
+    let worker = start(&home, runtimes.as_deref(), &config).await;
     let sqs = worker.sqs();
     let text = MessageAttributeValue::builder().data_type("String").string_value("grün").build().unwrap();
     let binary =
         MessageAttributeValue::builder().data_type("Binary").binary_value(Blob::new([0, 255, 10])).build().unwrap();
-    for language in ["py", "mjs"] {
+    for name in acting.iter().map(|language| language.name()) {
         let body = json!({"do": "see", "word": "naïve \u{1f375} \u{0}\""}).to_string();
-        let message =
-            sqs.client().send_message().queue_url(sqs.url(language)).message_body(body.replace("\\u0000", " "));
+        let message = sqs.client().send_message().queue_url(sqs.url(name)).message_body(body.replace("\\u0000", " "));
         message.message_attributes("s", text.clone()).message_attributes("b", binary.clone()).send().await.unwrap();
-        wait_for_said(&worker, language, "hunter2", 1).await;
-        let line = worker.log().said_by(language).into_iter().find(|line| line.message().contains("hunter2")).unwrap();
+        wait_for_said(&worker, name, "hunter2", 1).await;
+        let line = worker.log().said_by(name).into_iter().find(|line| line.message().contains("hunter2")).unwrap();
         let seen = &line.message()[line.message().find('{').unwrap()..];
         let expected = json!({
-            "binary": [0, 255, 10], "function": language, "late": false, "memory": 96, "secret": "hunter2", "text": "grün",
+            "binary": [0, 255, 10], "function": name, "late": false, "memory": 96, "secret": "hunter2", "text": "grün",
             "word": "naïve \u{1f375}  \"",
         });
-        assert_eq!(serde_json::from_str::<Value>(seen).unwrap(), expected, "{language}");
+        assert_eq!(serde_json::from_str::<Value>(seen).unwrap(), expected, "{name}");
+    }
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_command_in_any_language_fails_its_batch_when_it_exits_or_hangs() {
+    let commands: Vec<Language> = languages(None).into_iter().filter(|language| language.is_command()).collect();
+    let home = Home::new();
+    let mut config = String::new();
+    for language in &commands {
+        let name = language.name();
+        config +=
+            &(queue(name, LONG_VISIBILITY) + &language.acts("timeout = 2") + &mapping(name, name, "batch_size = 1"));
+    }
+    let worker = start(&home, places::runtimes().as_deref(), &config).await;
+    let sqs = worker.sqs();
+    for name in commands.iter().map(|language| language.name()) {
+        for (act, kind, reason) in
+            [("raise", "handler_error", "as it was told to"), ("hang", "timeout", "timed out after 2.00 seconds")]
+        {
+            sqs.send(name, &json!({ "do": act }).to_string()).await;
+            let (labels, mapped) = ([("function", name), ("kind", kind)], format!("{name}/{name}"));
+            worker.wait_for_metric(PATIENCE, "wasmill_function_invocations_total", &labels, 1).await;
+            eventually(PATIENCE, async || {
+                let failed = worker.log().events("batch failed");
+                let of_this = |line: &Line| line.field("mapping") == mapped && line.field("reason").contains(reason);
+                holds(failed.iter().any(of_this), || format!("{name}, {act}: {failed:#?}"))
+            })
+            .await;
+        }
+        sqs.wait_for_counts(PATIENCE, name, Counts::in_flight(2)).await;
     }
     worker.stop().await;
 }
@@ -196,10 +237,10 @@ async fn state_stays_between_invocations_and_goes_with_a_timeout() {
     let mut config = String::new();
     for language in ["py", "mjs"] {
         let keys = "timeout = 2\nreserved_concurrent_executions = 1\nenvironment = { SECRET = \"s\" }";
-        config += &(queue(language, "visibility_timeout = 600") + &file_function(language, &acts(language), keys));
+        config += &(queue(language, LONG_VISIBILITY) + &file_function(language, &acts(language), keys));
         config += &mapping(language, language, "batch_size = 1");
     }
-    let worker = start(&home, &runtimes, &config).await;
+    let worker = start(&home, Some(&runtimes), &config).await;
     let sqs = worker.sqs();
     let order = |what: &str| json!({"do": what, "seconds": 0.05}).to_string();
     for language in ["py", "mjs"] {
@@ -247,7 +288,7 @@ async fn a_handler_reaches_the_hosts_that_were_named_and_no_others() {
             + &file_function(language, &acts(language), &keys)
             + &mapping(language, language, ""));
     }
-    let worker = start(&home, &runtimes, &config).await;
+    let worker = start(&home, Some(&runtimes), &config).await;
     let sqs = worker.sqs();
     for language in ["py", "mjs"] {
         sqs.send(language, &json!({"do": "fetch", "url": format!("http://{allowed}/x")}).to_string()).await;
@@ -281,6 +322,73 @@ fn hello() -> SocketAddr {
         }
     });
     address
+}
+
+#[test]
+fn the_reader_of_the_example_in_c_takes_json_and_nothing_else() {
+    let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+    let (shallow, deep) = (nested(100), nested(200));
+    let json = [
+        "0",
+        "-0",
+        "1.5e+10",
+        "1E-2",
+        r#""""#,
+        r#""\" \\ \/ \b\f\n\r\t \u0041 \u0000 \ud83c\udf75""#,
+        "[]",
+        "[ ]",
+        "{}",
+        "true",
+        "false",
+        "null",
+        " \t\n\r1 \t",
+        r#"{"a":[1,{"b":null}],"":""}"#,
+        &shallow,
+    ];
+    let other = [
+        "",
+        "01",
+        "1.",
+        ".5",
+        "+1",
+        "-",
+        "1e",
+        "0x1",
+        "NaN",
+        "tru",
+        "nulll",
+        "1 1",
+        "'a'",
+        "\"",
+        r#""\x""#,
+        r#""\ud83c""#,
+        r#""\udf75""#,
+        r#""\ud83c\u0041""#,
+        r#""\u12g4""#,
+        "\"\u{1}\"",
+        "\"\n\"",
+        "[1,]",
+        "[1 2]",
+        "[",
+        "]",
+        r#"{"a"}"#,
+        r#"{"a":}"#,
+        "{a:1}",
+        r#"{"a":1,}"#,
+        "\u{0}",
+        &deep,
+    ];
+    let record = |(place, text): (usize, &&str)| {
+        let body = format!(r#"{{"id":"o","sku":"s","quantity":1,"more":{text}}}"#);
+        json!({ "messageId": place.to_string(), "body": body, "attributes": {} })
+    };
+    let records: Vec<Value> = json.iter().chain(&other).enumerate().map(record).collect();
+    let arguments = ["invoke".into(), places::guest("orders-c"), "--event".into(), "-".into()];
+    let response = wasmill_with_input(arguments, &json!({ "Records": records }).to_string()).json();
+    let failed = response["batchItemFailures"].as_array().unwrap();
+    let failed: Vec<&Value> = failed.iter().map(|failure| &failure["itemIdentifier"]).collect();
+    let expected: Vec<Value> = (json.len()..json.len() + other.len()).map(|place| json!(place.to_string())).collect();
+    assert_eq!(failed, expected.iter().collect::<Vec<_>>(), "{records:#?}");
 }
 
 #[tokio::test]

@@ -46,6 +46,15 @@ pub fn guest(name: &str) -> PathBuf {
     guests().join(format!("{name}.wasm"))
 }
 
+/// Whether this handler is among the compiled ones. The repository does not keep those in Go: on CI they are built.
+#[must_use]
+pub fn has_guest(name: &str) -> bool {
+    let has_guest = guest(name).is_file();
+    let mend = "build it with `cargo xtask guests --out DIR` and name that folder in WASMILL_TEST_GUESTS";
+    assert!(has_guest || env::var_os("CI").is_none(), "{} is not there: {mend}", guest(name).display());
+    has_guest
+}
+
 /// The folder with wasmill's own runtimes for Python and JavaScript; none where they are not built: on CI they are.
 #[must_use]
 pub fn runtimes() -> Option<PathBuf> {

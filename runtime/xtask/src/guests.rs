@@ -1,4 +1,8 @@
 //! `cargo xtask guests`: builds the handlers of `handlers/` from source and compares them with those in the repository.
+//!
+//! Those in Rust are built here, those in other languages in `languages.rs`.
+
+mod languages;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +24,7 @@ struct Guest {
     file: &'static str,
 }
 
-/// Everything the demo and the tests run. `faulty-command` is built in both shapes a command may have.
+/// Everything in Rust that the demo and the tests run. `faulty-command` is built in both shapes a command may have.
 const GUESTS: [Guest; 5] = [
     Guest { package: "orders", target: WASIP2, file: "orders.wasm" },
     Guest { package: "echo", target: WASIP2, file: "echo.wasm" },
@@ -28,6 +32,16 @@ const GUESTS: [Guest; 5] = [
     Guest { package: "faulty-command", target: WASIP2, file: "command.wasm" },
     Guest { package: "faulty-command", target: WASIP1, file: "command-p1.wasm" },
 ];
+
+/// A handler that was built.
+struct Built {
+    /// The file's name among the results.
+    file: &'static str,
+    /// Where it was built.
+    artefact: PathBuf,
+    /// Whether it has to be a component, not a core module.
+    is_component: bool,
+}
 
 /// The command line of the verb.
 pub(crate) struct Options {
@@ -53,6 +67,18 @@ pub(crate) fn run(layout: &Layout, options: &Options) -> Result<(), String> {
         Some(dir) => layout::absolute(dir)?,
         None => layout.target.join("guests"),
     };
+    let mut built = in_rust(layout)?;
+    built.append(&mut languages::build(layout)?);
+    fs::create_dir_all(&out).map_err(|error| format!("cannot make the folder {}: {error}", out.display()))?;
+    for guest in &built {
+        deliver(guest, &out, &layout.prebuilt_guests())?;
+    }
+    step::step(&format!("the guests are in {}", out.display()));
+    Ok(())
+}
+
+/// Builds the members of the workspace `handlers/`.
+fn in_rust(layout: &Layout) -> Result<Vec<Built>, String> {
     let manifest = layout.root.join("handlers/Cargo.toml");
     let toolchain = GuestToolchain::prepare(layout)?;
     // Fetched first: the compiler flags below name the folders the sources are unpacked to.
@@ -67,18 +93,18 @@ pub(crate) fn run(layout: &Layout, options: &Options) -> Result<(), String> {
         }
         step::run(&mut build)?;
     }
-    fs::create_dir_all(&out).map_err(|error| format!("cannot make the folder {}: {error}", out.display()))?;
-    for guest in &GUESTS {
-        let artefact = format!("{}/release/{}.wasm", guest.target, guest.package);
-        deliver(guest, &build_dir.join(artefact), &out, &layout.prebuilt_guests())?;
-    }
-    step::step(&format!("the guests are in {}", out.display()));
-    Ok(())
+    let built = |guest: &Guest| Built {
+        file: guest.file,
+        artefact: build_dir.join(format!("{}/release/{}.wasm", guest.target, guest.package)),
+        is_component: guest.target == WASIP2,
+    };
+    Ok(GUESTS.iter().map(built).collect())
 }
 
 /// Copies one result to where it belongs and says how it compares with the one kept in the repository.
-fn deliver(guest: &Guest, artefact: &Path, out: &Path, prebuilt: &Path) -> Result<(), String> {
-    let built = fs::read(artefact).map_err(|error| format!("cannot read {}: {error}", artefact.display()))?;
+fn deliver(guest: &Built, out: &Path, prebuilt: &Path) -> Result<(), String> {
+    let artefact = guest.artefact.display();
+    let built = fs::read(&guest.artefact).map_err(|error| format!("cannot read {artefact}: {error}"))?;
     check_shape(guest, &built)?;
     let comparison = match fs::read(prebuilt.join(guest.file)) {
         Ok(kept) if kept == built => "the same as the prebuilt one".to_owned(),
@@ -93,12 +119,13 @@ fn deliver(guest: &Guest, artefact: &Path, out: &Path, prebuilt: &Path) -> Resul
 }
 
 /// A linker that was set up wrongly makes core modules where components are wanted: better said here than by a test.
-fn check_shape(guest: &Guest, wasm: &[u8]) -> Result<(), String> {
+fn check_shape(guest: &Built, wasm: &[u8]) -> Result<(), String> {
     // The magic, then version 1 of a core module or version 13, layer 1, of a component.
-    let expected: &[u8] = if guest.target == WASIP1 { b"\0asm\x01\0\0\0" } else { b"\0asm\x0d\0\x01\0" };
+    let (shape, expected) =
+        if guest.is_component { ("component", b"\0asm\x0d\0\x01\0") } else { ("core module", b"\0asm\x01\0\0\0") };
     if wasm.starts_with(expected) {
-        return Ok(());
+        Ok(())
+    } else {
+        Err(format!("{} is not a {shape}: it was linked wrongly", guest.file))
     }
-    let shape = if guest.target == WASIP1 { "core module" } else { "component" };
-    Err(format!("{} is not a {shape}: its linker is not the one for {}", guest.file, guest.target))
 }

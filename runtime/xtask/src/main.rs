@@ -12,6 +12,7 @@ mod demo;
 mod fuzz;
 mod guest_toolchain;
 mod guests;
+mod inputs;
 mod layout;
 mod node;
 mod python;
@@ -32,7 +33,7 @@ cargo xtask VERB
       --long          the long forms too: fuzzing, soak, many seeds
       --guests DIR    with the handlers in DIR (default: handlers/prebuilt)
       -- ARGS         hands ARGS to `cargo test`, e.g. a test's name
-  guests            builds the handlers of handlers/ from source
+  guests            builds the handlers of handlers/ from source; those in C, Go and Zig need Python 3
       --out DIR       puts them there (default: guests/ in the target folder)
   runtimes          builds the interpreters that run handlers in Python and JavaScript, unless they are there already
       --out DIR       puts them there (default: runtimes/ beside the built wasmill, where it looks for them)

@@ -51,60 +51,6 @@ pub(crate) fn default_folder(layout: &Layout) -> PathBuf {
     layout.wasmill.parent().unwrap_or(&layout.target).join("runtimes")
 }
 
-/// What a runtime is made of, as one text: it is made again when the text changes.
-struct Inputs {
-    text: String,
-}
-
-impl Inputs {
-    /// Starts with what is pinned: programs and packages by version.
-    fn new(pinned: &str) -> Self {
-        Self { text: format!("{pinned}\n") }
-    }
-
-    /// Adds the files below a folder, with their contents.
-    fn add(&mut self, folder: &Path) -> Result<(), String> {
-        let cannot_read = |path: &Path, error| format!("cannot read {}: {error}", path.display());
-        let mut entries = fs::read_dir(folder)
-            .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>())
-            .map_err(|error| cannot_read(folder, error))?;
-        entries.sort();
-        for path in entries {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if path.is_dir() {
-                // Neither changes what is built.
-                if name != "__pycache__" && name != "tests" && name != "node_modules" {
-                    self.add(&path)?;
-                }
-            } else {
-                let contents = fs::read(&path).map_err(|error| cannot_read(&path, error))?;
-                self.text.push_str(&format!("{name} {} {:016x}\n", contents.len(), fnv1a(&contents)));
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the runtime was made of just this.
-    fn made(&self, runtime: &Path) -> bool {
-        runtime.is_file() && fs::read_to_string(inputs_file(runtime)).is_ok_and(|made| made == self.text)
-    }
-
-    /// Remembers what the runtime was made of.
-    fn remember(&self, runtime: &Path) -> Result<(), String> {
-        let file = inputs_file(runtime);
-        fs::write(&file, &self.text).map_err(|error| format!("cannot write {}: {error}", file.display()))
-    }
-}
-
-fn inputs_file(runtime: &Path) -> PathBuf {
-    runtime.with_extension("inputs.txt")
-}
-
-/// Tells files apart that were edited, not files that were made to collide.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
 /// Copies a folder's files with this extension, those of its folders not.
 fn copy_files(from: &Path, to: &Path, extension: &str) -> Result<(), String> {
     let entries = fs::read_dir(from).map_err(|error| format!("cannot read {}: {error}", from.display()))?;

@@ -7,7 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Inputs, wit};
+use super::wit;
+use crate::inputs::Inputs;
 use crate::layout::Layout;
 use crate::step;
 

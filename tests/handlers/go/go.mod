@@ -1,0 +1,3 @@
+module acts
+
+go 1.24

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use support::command::wasmill_command;
+use support::config::{mapping, queue};
 use support::{Home, Sqs, eventually, places};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -19,8 +20,11 @@ struct Dev {
 
 impl Dev {
     fn start(home: &Home, handler: &str) -> Self {
-        let ports = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--save-events", "events"];
-        let mut command = wasmill_command(["dev", handler].into_iter().chain(ports));
+        Self::start_with(home, &[handler, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+    }
+
+    fn start_with(home: &Home, arguments: &[&str]) -> Self {
+        let mut command = wasmill_command(["dev", "--save-events", "events"].iter().chain(arguments));
         command.current_dir(home.path()).stdout(Stdio::piped()).stderr(Stdio::null());
         // The runtimes lie beside the binary as a rule; these lie where the tests were told.
         let data = home.path().join("share/wasmill");
@@ -104,4 +108,51 @@ async fn a_compiled_module_is_loaded_anew_when_it_is_built_again() {
     dev.wait_for("orders loaded anew in", 1).await;
     sqs.send("orders", r#"{"do":"fail"}"#).await;
     dev.wait_for("comes back (delivery 1 of 3)", 1).await;
+}
+
+#[tokio::test]
+async fn a_whole_config_runs_and_is_read_anew_when_it_changes() {
+    let home = Home::new();
+    for code in ["orders", "faulty"] {
+        home.write(&format!("{code}.wasm"), std::fs::read(places::guest(code)).unwrap());
+    }
+    let config = |table: &str| {
+        let start = "admin = { listen = \"127.0.0.1:0\" }\nlocal_queue = { listen = \"127.0.0.1:0\" }\n";
+        let parts = [
+            queue("orders", ""),
+            format!(
+                "[[function]]\nname = \"orders\"\ncode = \"orders.wasm\"\nenvironment = {{ TABLE = \"{table}\" }}\n"
+            ),
+            mapping("orders", "orders", ""),
+            queue("second", ""),
+            "[[function]]\nname = \"second\"\ncode = \"faulty.wasm\"\n".to_owned(),
+            mapping("second", "second", ""),
+        ];
+        format!("{start}{}", parts.join("\n"))
+    };
+    home.write("wasmill.toml", config("one"));
+    let dev = Dev::start_with(&home, &[]);
+    let sqs = dev.sqs().await;
+    dev.wait_for("function second is ", 1).await;
+    sqs.send("orders", r#"{"id":"o-1","sku":"tea-green","quantity":2}"#).await;
+    dev.wait_for("orders/orders: batch of 1 in", 1).await;
+    sqs.send("second", r#"{"do":"fail"}"#).await;
+    dev.wait_for("comes back (delivery 1)", 1).await;
+    home.write("faulty.wasm", std::fs::read(places::guest("orders")).unwrap());
+    dev.wait_for("-- second loaded anew in", 1).await;
+    home.write("wasmill.toml", config("two"));
+    dev.wait_for("-- config loaded anew", 1).await;
+    dev.wait_for("-- orders loaded anew in", 1).await;
+    home.write("wasmill.toml", "no = config");
+    dev.wait_for("-- the config stays as it was", 1).await;
+    sqs.send("second", r#"{"id":"o-2","sku":"tea-green","quantity":2}"#).await;
+    dev.wait_for("second/second: batch of 1 in", 2).await;
+}
+
+#[test]
+fn without_anything_to_run_it_says_what_to_name() {
+    let home = Home::new();
+    let ended = wasmill_command(["dev"]).current_dir(home.path()).output().unwrap();
+    assert_eq!(ended.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("no handler is named, and no wasmill.toml is here"));
 }

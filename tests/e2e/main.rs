@@ -21,6 +21,7 @@ mod order;
 mod partial_failure;
 mod peers;
 mod poison;
+mod projects;
 mod remote;
 mod rust_handlers;
 mod windows;

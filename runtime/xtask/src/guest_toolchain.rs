@@ -45,31 +45,47 @@ impl GuestToolchain {
         }
     }
 
+    /// One that is there already, for who can do without.
+    pub(crate) fn existing(layout: &Layout) -> Option<Self> {
+        let is_there = TARGETS.into_iter().all(is_installed) || layout.target.join("guest-toolchain").is_dir();
+        is_there.then(|| Self::prepare(layout).ok()).flatten()
+    }
+
     /// `cargo build --release` for one target, lacking only the manifest, the packages and the target folder.
     pub(crate) fn cargo_build(&self, target: &str) -> Result<Command, String> {
-        let mut remapped: Vec<_> = registry_sources().into_iter().map(|folder| (folder, "/registry")).collect();
         let mut cargo = layout::cargo();
         cargo.args(["build", "--release", "--locked", "--target", target]);
+        cargo.envs(self.environment(target)?).env_remove("RUSTFLAGS");
+        Ok(cargo)
+    }
+
+    /// What cargo has to find in its environment to build for a target with this toolchain.
+    pub(crate) fn environment(&self, target: &str) -> Result<Vec<(String, OsString)>, String> {
+        let mut remapped: Vec<_> = registry_sources().into_iter().map(|folder| (folder, "/registry")).collect();
+        let mut environment: Vec<(String, OsString)> = Vec::new();
         if let Self::Private { usr, linkers } = self {
             remapped.push((usr.join("lib/rustlib/src/rust"), "/rust"));
             let linker = if target == "wasm32-wasip2" { "wasm-component-ld" } else { "rust-lld" };
             let linker_key = format!("CARGO_TARGET_{}_LINKER", target.replace('-', "_").to_uppercase());
+            let mut set = |name: &str, value: OsString| environment.push((name.to_owned(), value));
             // No features for the standard library: a stripped guest has no use for the code that reads backtraces.
-            cargo
-                .args(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features="])
-                .env("RUSTC", usr.join("bin/rustc"))
-                .env("RUSTC_WRAPPER", "")
-                .env("RUSTC_BOOTSTRAP", "1") // lets a stable compiler build its own standard library
-                .env("LD_LIBRARY_PATH", debian::library_folder(usr)?)
-                .env("PATH", first_in_path(&linkers.join("gcc-ld"))?) // wasm-component-ld looks for `wasm-ld` there
-                .env(linker_key, linkers.join(linker));
+            set("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort".into());
+            set("CARGO_UNSTABLE_BUILD_STD_FEATURES", "".into());
+            set("RUSTC", usr.join("bin/rustc").into());
+            set("RUSTC_WRAPPER", "".into());
+            // Lets a stable compiler build its own standard library.
+            set("RUSTC_BOOTSTRAP", "1".into());
+            set("LD_LIBRARY_PATH", debian::library_folder(usr)?.into());
+            // wasm-component-ld looks for `wasm-ld` there.
+            set("PATH", first_in_path(&linkers.join("gcc-ld"))?);
+            set(&linker_key, linkers.join(linker).into());
         }
         // Panic messages carry source paths: a guest should not tell on whose machine it was built. The workspace's own
         // paths are relative anyway; naming its folder here would build everything anew in each clone.
         let flags: Vec<String> =
             remapped.iter().map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())).collect();
-        cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}")).env_remove("RUSTFLAGS");
-        Ok(cargo)
+        environment.push(("CARGO_ENCODED_RUSTFLAGS".to_owned(), flags.join("\u{1f}").into()));
+        Ok(environment)
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use crate::clients::Clients;
 use crate::fuzz;
+use crate::guest_toolchain::GuestToolchain;
 use crate::layout::{self, Layout};
 use crate::runtimes;
 use crate::step;
@@ -85,6 +86,7 @@ pub(crate) fn run(layout: &Layout, options: &Options) -> Result<(), String> {
             .env("CARGO_TARGET_DIR", &layout.target),
     )?;
     clients.name_in(&mut tests);
+    name_toolchains(layout, &mut tests)?;
     step::step(&format!("running the tests with the handlers in {}", guests.display()));
     tally.add(&run_tests(&mut tests)?);
     if options.long {
@@ -114,6 +116,21 @@ fn prepare_runtimes(layout: &Layout) -> Result<Option<PathBuf>, String> {
             Ok(None)
         }
     }
+}
+
+/// Names what compiles handlers to the tests of `wasmill build`: folders of programs, and for Rust an environment, a variable a
+/// line. On CI all of it is there, as the handlers were built with it.
+fn name_toolchains(layout: &Layout, tests: &mut Command) -> Result<(), String> {
+    let folders = ["runtime-python", "guest-go", "guest-zig"].map(|folder| layout.target.join(folder).join("bin"));
+    let there = env::join_paths(folders.iter().filter(|folder| folder.is_dir()));
+    tests.env("WASMILL_TEST_TOOLCHAINS", there.map_err(|error| format!("a folder has a strange name: {error}"))?);
+    let Some(rust) = GuestToolchain::existing(layout) else { return Ok(()) };
+    let mut lines = vec![format!("CARGO_TARGET_DIR={}", layout.target.join("guests-build").display())];
+    for (name, value) in rust.environment("wasm32-wasip2")? {
+        lines.push(format!("{name}={}", value.to_string_lossy()));
+    }
+    tests.env("WASMILL_TEST_RUST", lines.join("\n"));
+    Ok(())
 }
 
 /// What the test binaries reported, added up.

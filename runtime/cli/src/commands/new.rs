@@ -42,6 +42,8 @@ fn files(language: Language) -> &'static [Template] {
         Language::Rust => &[
             ("src/lib.rs", include_str!("../../templates/lib.rs")),
             ("Cargo.toml", include_str!("../../templates/rust.toml")),
+            // Versions that are known to go together. cargo takes out what is not needed.
+            ("Cargo.lock", include_str!("../../../../handlers/Cargo.lock")),
             crate_file!("Cargo.toml"),
             crate_file!("wit/handler.wit"),
             crate_file!("src/base64.rs"),

@@ -83,12 +83,12 @@ fn go(project: &Project, out: &Path) -> Result<(), CliError> {
 
 fn c(entry: &Path, out: &Path) -> Result<(), CliError> {
     let mut compiler = match std::env::var_os("WASI_SDK_PATH").map(PathBuf::from) {
-        Some(sdk) => {
+        Some(sdk) if !sdk.as_os_str().is_empty() => {
             let mut clang = Command::new(sdk.join("bin/clang"));
             clang.arg("--target=wasm32-wasip1").arg(format!("--sysroot={}", sdk.join("share/wasi-sysroot").display()));
             clang
         }
-        None => {
+        _ => {
             let mut zig = zig_command(&C)?;
             zig.args(["cc", "-target", "wasm32-wasi"]);
             zig

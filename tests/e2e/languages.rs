@@ -140,6 +140,9 @@ async fn what_people_paste_from_lambdas_documentation_runs_unmodified() {
     sqs.wait_for_counts(PATIENCE, "partial", Counts::in_flight(1)).await;
     if powertools.is_some() {
         wait_for_said(&worker, "powertools", "\"order_id\":\"o-1\"", 1).await;
+        // What its logger writes is JSON in our log, too.
+        let lines = worker.log().pick(|line| line.text.contains("\"json\":{\"level\":\"INFO\""));
+        assert_eq!(lines.len(), 1, "{}", worker.log().end());
         sqs.wait_for_counts(PATIENCE, "powertools", Counts::in_flight(1)).await;
     }
     worker.stop().await;

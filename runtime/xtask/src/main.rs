@@ -48,6 +48,8 @@ cargo xtask VERB
       --quick         fewer messages and rounds
       --only PART     in-process or http
       --wasmill FILE  over HTTP with that build
+  bench handlers    what a call of a handler costs in Rust, JavaScript and Python, beside wasmtime alone
+      --quick         fewer rounds
 
 Exit status: 0 when all went well, 1 when a step or a test failed, 2 for a wrong command line; `demo` passes on its own.";
 

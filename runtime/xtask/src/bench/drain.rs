@@ -43,7 +43,7 @@ pub(super) fn run(layout: &Layout, options: &Options) -> Result<(), String> {
 }
 
 /// The middle one; of an even number the higher of both.
-fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+pub(super) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

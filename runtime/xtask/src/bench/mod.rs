@@ -1,5 +1,5 @@
 //! `cargo xtask bench queue`: what the built-in queue costs, beside its peers from the registries, in one interleaved run.
-//! `cargo xtask bench drain` (`drain.rs`): what draining a queue through a handler costs.
+//! `cargo xtask bench drain` (`drain.rs`): what draining a queue through a handler costs; `bench handlers` (`handlers.rs`): a call.
 //!
 //! On a machine that does other things too, processor time per message and ratios within one run are what counts;
 //! messages per second are not. Judging is absent: the numbers stand beside their targets, and the exit status is 0.
@@ -7,6 +7,7 @@
 mod baseline;
 mod cells;
 mod drain;
+mod handlers;
 mod http;
 mod load;
 mod options;
@@ -31,6 +32,7 @@ use crate::step;
 pub(crate) enum Bench {
     Queue(Options),
     Drain(drain::Options),
+    Handlers(handlers::Options),
 }
 
 impl Bench {
@@ -38,6 +40,7 @@ impl Bench {
     pub(crate) fn parse(arguments: &[String]) -> Result<Self, String> {
         match arguments {
             [what, rest @ ..] if what == "drain" => drain::Options::parse(rest).map(Self::Drain),
+            [what, rest @ ..] if what == "handlers" => handlers::Options::parse(rest).map(Self::Handlers),
             _ => Options::parse(arguments).map(Self::Queue),
         }
     }
@@ -48,6 +51,7 @@ pub(crate) fn run(layout: &Layout, bench: &Bench) -> Result<(), String> {
     match bench {
         Bench::Queue(options) => run_queue(layout, options),
         Bench::Drain(options) => drain::run(layout, options),
+        Bench::Handlers(options) => handlers::run(layout, options),
     }
 }
 

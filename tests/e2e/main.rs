@@ -24,5 +24,6 @@ mod poison;
 mod projects;
 mod remote;
 mod rust_handlers;
+mod sdks;
 mod windows;
 mod wire;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wasmill_queue::Queue;
@@ -141,6 +141,7 @@ pub fn start(options: MappingOptions) -> Mapping {
         bisect_max_invocations: options.bisect_max_invocations,
         fifo_order: options.fifo_order,
         is_fifo: options.is_fifo,
+        settling: Semaphore::new(permits.allowed()),
         permits: permits.clone(),
         remembered: Arc::clone(&remembered),
         witness: options.witness,

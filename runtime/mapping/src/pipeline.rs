@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wasmill_event::{FaultKind, Invocation, Payload, Record, Verdict};
@@ -33,6 +34,8 @@ pub(crate) struct Line {
     pub(crate) fifo_order: FifoOrder,
     pub(crate) is_fifo: bool,
     pub(crate) permits: MappingPermits,
+    /// Batches that may be settled at once without a permit: as many as may run.
+    pub(crate) settling: Semaphore,
     pub(crate) remembered: Arc<Remembered>,
     pub(crate) witness: Witness,
     pub(crate) metrics: MappingMetrics,
@@ -46,7 +49,6 @@ impl Line {
     pub(crate) async fn trip(self: Arc<Self>, queue: Arc<dyn Queue>, turn: Turn, batch: Batch) {
         let _in_flight = self.metrics.batch_began(batch.len());
         let started = Instant::now();
-        // Held to the end: what is being settled still counts against the function's concurrency.
         let permit = self.permit(turn).await;
         let being_handled =
             permit.as_ref().map(|_| self.witness.enter(batch.records.iter().map(|record| &*record.message_id)));
@@ -59,6 +61,14 @@ impl Line {
             None => None,
         };
         drop(being_handled);
+        // The function's concurrency is its invocations': while this batch is settled the next may run. Only as many as that,
+        // so that a queue that is slow to delete is not handed ever more to delete.
+        let settling = tokio::select! {
+            biased;
+            settling = self.settling.acquire() => settling.ok(),
+            () = self.abandon.cancelled() => None,
+        };
+        drop(permit);
         let (plan, report) = match judged {
             Some((judgement, report)) => {
                 // First no renewal may come any more: the plan goes by which messages had one.
@@ -72,6 +82,7 @@ impl Line {
             }
         };
         self.settler(&*queue).apply(plan, &batch, &self.remembered).await;
+        drop(settling);
         self.metrics.settled(started.elapsed());
         if let Some(report) = report {
             self.observer.tell(&report);

@@ -14,7 +14,7 @@ use crate::cache::ModuleCache;
 use crate::code::{Format, Source};
 use crate::describe::describe_function;
 use crate::engine::{Home, Sandbox};
-use crate::error::{LoadError, one_line};
+use crate::error::{EngineError, LoadError, one_line};
 use crate::host::Host;
 
 /// Longest reason that a message quotes from wasmtime, in bytes.
@@ -33,6 +33,9 @@ const MESSAGES: &str = "func(list<record { message-id: string, receipt-handle: s
                         function-version: string, function-arn: string, deadline-ms: u64, memory-limit-mb: u32, trace-id: \
                         option<string> }) -> result<list<variant { done, retry(option<u32>), dead-letter(string), release \
                         }>, string>";
+
+/// Larger code is an interpreter, or brings a runtime along: inlining helps it little, and costs memory by its size.
+const SMALL_CODE_BYTES_MAX: usize = 2 << 20;
 
 /// What a component should export.
 const EXPECTED: &str = "a component that exports `handle` of one of the worlds of wit/handler.wit (lambda-handler, \
@@ -133,26 +136,25 @@ pub(crate) struct Prepared {
 
 /// Prepares code. `has_script`: the function brings the user's code for an interpreter.
 pub(crate) fn prepare(sandbox: &Sandbox, source: &Source, has_script: bool) -> Result<Prepared, LoadError> {
-    let plain = Arc::clone(sandbox.plain());
+    let roomy = || {
+        let refused = |error: EngineError| LoadError::Invalid { code: source.name.clone(), reason: error.to_string() };
+        sandbox.roomy().map_err(refused)
+    };
+    let home = if source.bytes.len() > SMALL_CODE_BYTES_MAX { roomy()? } else { Arc::clone(sandbox.plain()) };
     if source.format == Format::CoreModule {
-        let loaded = sandbox.cache().module(plain.engine(), source).map_err(|error| not_compiled(source, &error))?;
-        let handler = prepare_module(&plain.linkers().core, &loaded.module, &source.name)?;
+        let loaded = sandbox.cache().module(home.engine(), source).map_err(|error| not_compiled(source, &error))?;
+        let handler = prepare_module(&home.linkers().core, &loaded.module, &source.name)?;
         let resources = Some(loaded.module.resources_required());
-        return Ok(Prepared { handler, home: plain, cached: loaded.cached, resources });
+        return Ok(Prepared { handler, home, cached: loaded.cached, resources });
     }
-    match prepare_component(plain, sandbox.cache(), source, has_script)? {
-        Some(prepared) => Ok(prepared),
-        None => {
-            let concurrent = sandbox
-                .concurrent()
-                .map_err(|error| LoadError::Invalid { code: source.name.clone(), reason: error.to_string() })?;
-            let prepared = prepare_component(concurrent, sandbox.cache(), source, has_script)?;
-            prepared.ok_or_else(|| LoadError::Invalid {
-                code: source.name.clone(),
-                reason: "it needs more of the component model's asynchrony than there is".to_owned(),
-            })
-        }
-    }
+    let prepared = match prepare_component(home, sandbox.cache(), source, has_script)? {
+        Some(prepared) => Some(prepared),
+        None => prepare_component(roomy()?, sandbox.cache(), source, has_script)?,
+    };
+    prepared.ok_or_else(|| LoadError::Invalid {
+        code: source.name.clone(),
+        reason: "it needs more of the component model's asynchrony than there is".to_owned(),
+    })
 }
 
 fn not_compiled(source: &Source, error: &wasmtime::Error) -> LoadError {
@@ -167,7 +169,7 @@ fn prepare_component(
     has_script: bool,
 ) -> Result<Option<Prepared>, LoadError> {
     let (engine, code) = (home.engine(), source.name.as_str());
-    let is_plain = !home.is_concurrent();
+    let is_plain = !home.is_roomy();
     let loaded = match cache.component(engine, source) {
         Ok(loaded) => loaded,
         // The validator stops at the first asynchronous builtin.

@@ -3,8 +3,10 @@
 //! A pool's limits freeze when its engine is made, so they are ceilings from the configuration, not sums over what
 //! happens to be loaded. Guests have a tokio runtime of their own: leases, health and HTTP never queue behind one.
 //!
-//! There are two engines. Components with asynchronous exports need one that supports concurrency, which makes every call
-//! a little dearer: it is made when the first of them is loaded.
+//! There are two engines. Small code is compiled with functions inlined into each other. That needs all of a module in memory
+//! at once: Python's interpreter would take 8 GB and a minute, and takes 0.4 GB and seconds without. Interpreters and their
+//! like have an engine of their own, made when the first of them is loaded; it supports concurrency too, which asynchronous
+//! exports need and which makes every call a little dearer.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -83,8 +85,8 @@ pub struct Sandbox {
 struct SandboxShared {
     config: EngineConfig,
     plain: Arc<Home>,
-    /// Made for the first component that needs it.
-    concurrent: Mutex<Option<Arc<Home>>>,
+    /// Made for the first code that needs it.
+    roomy: Mutex<Option<Arc<Home>>>,
     cache: ModuleCache,
     metrics: Metrics,
     guest_handle: Handle,
@@ -100,16 +102,16 @@ pub(crate) struct Home {
     linkers: Linkers,
     places: Arc<Semaphore>,
     places_max: u32,
-    is_concurrent: bool,
+    is_roomy: bool,
 }
 
 impl Home {
-    fn new(config: &EngineConfig, concurrency: bool) -> Result<Self, EngineError> {
-        let engine = make_engine(config, concurrency)?;
+    fn new(config: &EngineConfig, is_roomy: bool) -> Result<Self, EngineError> {
+        let engine = make_engine(config, is_roomy)?;
         let linkers = Linkers::new(&engine).map_err(|error| engine_error(&error))?;
         start_ticking(&engine)?;
         let places = Arc::new(Semaphore::new(config.max_instances as usize));
-        Ok(Self { engine, linkers, places, places_max: config.max_instances, is_concurrent: concurrency })
+        Ok(Self { engine, linkers, places, places_max: config.max_instances, is_roomy })
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -117,8 +119,8 @@ impl Home {
     }
 
     /// True when components with asynchronous exports may live here.
-    pub(crate) fn is_concurrent(&self) -> bool {
-        self.is_concurrent
+    pub(crate) fn is_roomy(&self) -> bool {
+        self.is_roomy
     }
 
     pub(crate) fn linkers(&self) -> &Linkers {
@@ -141,7 +143,7 @@ impl Sandbox {
         let guest_runtime = start_guest_runtime(config.guest_threads)?;
         let shared = SandboxShared {
             plain,
-            concurrent: Mutex::default(),
+            roomy: Mutex::default(),
             cache: ModuleCache::open(config.cache_dir.clone()),
             metrics,
             guest_handle: guest_runtime.handle().clone(),
@@ -167,14 +169,14 @@ impl Sandbox {
     }
 
     /// The engine for components with asynchronous exports.
-    pub(crate) fn concurrent(&self) -> Result<Arc<Home>, EngineError> {
-        let mut concurrent = self.shared.concurrent.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(home) = &*concurrent {
+    pub(crate) fn roomy(&self) -> Result<Arc<Home>, EngineError> {
+        let mut roomy = self.shared.roomy.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(home) = &*roomy {
             return Ok(Arc::clone(home));
         }
         let max_instances = self.shared.config.max_instances.min(CONCURRENT_INSTANCES_MAX);
         let home = Arc::new(Home::new(&EngineConfig { max_instances, ..self.shared.config.clone() }, true)?);
-        *concurrent = Some(Arc::clone(&home));
+        *roomy = Some(Arc::clone(&home));
         Ok(home)
     }
 
@@ -267,14 +269,14 @@ enum Allocation {
     OnDemandSmall,
 }
 
-fn make_engine(config: &EngineConfig, concurrency: bool) -> Result<Engine, EngineError> {
-    let mut refused = match engine_with(config, Allocation::Pool, concurrency) {
+fn make_engine(config: &EngineConfig, is_roomy: bool) -> Result<Engine, EngineError> {
+    let mut refused = match engine_with(config, Allocation::Pool, is_roomy) {
         Ok(engine) => return Ok(engine),
         Err(error) => engine_error(&error),
     };
     for allocation in [Allocation::OnDemand, Allocation::OnDemandSmall] {
         warn!(reason = %refused, next = ?allocation, "invocations will be slower: sandbox memory cannot be set up as usual");
-        match engine_with(config, allocation, concurrency) {
+        match engine_with(config, allocation, is_roomy) {
             Ok(engine) => return Ok(engine),
             Err(error) => refused = engine_error(&error),
         }
@@ -282,15 +284,15 @@ fn make_engine(config: &EngineConfig, concurrency: bool) -> Result<Engine, Engin
     Err(refused)
 }
 
-fn engine_with(config: &EngineConfig, allocation: Allocation, concurrency: bool) -> wasmtime::Result<Engine> {
+fn engine_with(config: &EngineConfig, allocation: Allocation, is_roomy: bool) -> wasmtime::Result<Engine> {
     let mut wasm = Config::new();
     wasm.epoch_interruption(true)
-        .concurrency_support(concurrency)
+        .concurrency_support(is_roomy)
         .memory_init_cow(true)
         .max_wasm_stack(WASM_STACK_BYTES)
         .async_stack_size(WASM_STACK_BYTES + HOST_STACK_BYTES)
         .async_stack_zeroing(true)
-        .compiler_inlining(Inlining::Yes)
+        .compiler_inlining(if is_roomy { Inlining::No } else { Inlining::Yes })
         .wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES))
         // A guest's debug information is its own claim about itself; reading it takes time that nobody bounds.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable);
@@ -400,8 +402,8 @@ mod tests {
         let config = EngineConfig { max_instances: INSTANCES_MAX, ..EngineConfig::default() };
         let plain = engine_with(&config, Allocation::Pool, false).unwrap();
         let config = EngineConfig { max_instances: CONCURRENT_INSTANCES_MAX, ..config };
-        let concurrent = engine_with(&config, Allocation::Pool, true).unwrap();
-        drop((plain, concurrent));
+        let roomy = engine_with(&config, Allocation::Pool, true).unwrap();
+        drop((plain, roomy));
     }
 
     #[test]

@@ -44,6 +44,9 @@ const CONTEXT: Context<'static> = Context {
     trace_id: None,
 };
 
+/// As in the sandbox: interpreters are larger.
+const SMALL_CODE_BYTES_MAX: usize = 2 << 20;
+
 struct Host {
     ctx: WasiCtx,
     table: ResourceTable,
@@ -92,15 +95,15 @@ pub(crate) struct Raw {
 
 impl Raw {
     pub(crate) async fn load(guest: &Guest) -> Outcome<Self> {
-        // Asynchronous exports need concurrency, and cost a little more by it: only the script's runtime has them.
-        let engine = Engine::new(&config(guest.script.is_some()))?;
+        let code = read(&guest.file)?;
+        let engine = Engine::new(&config(code.len() > SMALL_CODE_BYTES_MAX))?;
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
         linker
             .instance("wasmill:handler/script@0.1.0")?
             .func_wrap("source", |store: StoreContextMut<'_, Host>, (): ()| Ok((Arc::clone(&store.data().script),)))?;
-        let component = Component::from_binary(&engine, &read(&guest.file)?)?;
+        let component = Component::from_binary(&engine, &code)?;
         let pre = linker.instantiate_pre(&component)?;
         let script = guest.script.clone().unwrap_or_else(|| Arc::from(""));
         let (environment, app) = (guest.environment.clone(), guest.app.clone());
@@ -148,7 +151,7 @@ async fn call(store: &mut Store<Host>, handle: Func, event: &str) -> Outcome<Str
 }
 
 /// The same as the sandbox's.
-fn config(concurrency: bool) -> Config {
+fn config(is_roomy: bool) -> Config {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(16)
         .total_core_instances(16 * 64)
@@ -166,12 +169,12 @@ fn config(concurrency: bool) -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
-        .concurrency_support(concurrency)
+        .concurrency_support(is_roomy)
         .memory_init_cow(true)
         .max_wasm_stack(2 << 20)
         .async_stack_size((2 << 20) + (512 << 10))
         .async_stack_zeroing(true)
-        .compiler_inlining(Inlining::Yes)
+        .compiler_inlining(if is_roomy { Inlining::No } else { Inlining::Yes })
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config
 }

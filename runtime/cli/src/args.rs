@@ -8,8 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use wasmill_sandbox::Origin;
 
 use crate::config::{
-    DEFAULT_ADMIN_LISTEN, DEFAULT_AWS_LISTEN, DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_SECONDS, check_variable_name,
-    is_loopback,
+    DEFAULT_ADMIN_LISTEN, DEFAULT_AWS_LISTEN, DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_SECONDS, EPHEMERAL_STORAGE_MIB_MAX,
+    check_variable_name, is_loopback,
 };
 use crate::error::EXIT_CODES;
 
@@ -108,6 +108,10 @@ pub(crate) struct DevArgs {
     #[arg(long, value_name = "MIB", default_value_t = DEFAULT_MEMORY_MIB,
           value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(crate) memory: u32,
+    /// How much the handler may keep in /tmp, in MiB; without it there is no such folder.
+    #[arg(long, value_name = "MIB",
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(EPHEMERAL_STORAGE_MIB_MAX)))]
+    pub(crate) tmp: Option<u32>,
     /// A variable for the handler; may be given more than once.
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_variable)]
     pub(crate) env: Vec<(String, String)>,
@@ -171,6 +175,10 @@ pub(crate) struct InvokeArgs {
     #[arg(long, value_name = "MIB", default_value_t = DEFAULT_MEMORY_MIB,
           value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(crate) memory: u32,
+    /// How much the handler may keep in /tmp, in MiB; without it there is no such folder.
+    #[arg(long, value_name = "MIB",
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(EPHEMERAL_STORAGE_MIB_MAX)))]
+    pub(crate) tmp: Option<u32>,
     /// A variable for the handler; may be given more than once.
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_variable)]
     pub(crate) env: Vec<(String, String)>,

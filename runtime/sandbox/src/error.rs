@@ -146,6 +146,24 @@ pub enum LoadError {
         /// The function's cap.
         memory_mib: u32,
     },
+    /// Folders for a module that reaches them past every bound: preview 1 does not go through the component's linker.
+    #[error(
+        "{code}: is a preview-1 core module, which cannot be given folders or ephemeral_storage; make it a component (wasm32-wasip2)"
+    )]
+    NoFolders {
+        /// Path or name of the code.
+        code: String,
+    },
+    /// No place for handlers' files.
+    #[error(
+        "{code}: its ephemeral_storage has no place on this machine: {source}; set TMPDIR to a folder that can be written to"
+    )]
+    NoScratch {
+        /// Path or name of the code.
+        code: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// A value of the function's own configuration.
     #[error("{code}: {setting} is {value}: it must be between {least} and {most}")]
     Setting {

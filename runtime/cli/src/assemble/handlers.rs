@@ -181,6 +181,7 @@ fn function_spec(config: &Config, spec: &config::FunctionSpec) -> Result<Functio
         memory_mib: spec.memory_size_mib,
         environment: made.environment,
         mounts: made.mounts,
+        ephemeral_storage_mib: spec.ephemeral_storage_mib,
         script: made.script,
         outbound: spec.outbound.clone(),
         reuse: spec.reuse,

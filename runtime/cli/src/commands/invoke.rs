@@ -36,6 +36,7 @@ pub(crate) async fn invoke(args: InvokeArgs) -> Result<ExitCode, CliError> {
         memory_mib: args.memory,
         environment: made.environment,
         mounts: made.mounts,
+        ephemeral_storage_mib: args.tmp,
         script: made.script,
         ..FunctionSpec::new(&name, made.code)
     };

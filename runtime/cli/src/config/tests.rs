@@ -317,6 +317,13 @@ fn wrong_types_and_ranges_name_the_key() {
         (with_base("runtime = \"ruby\""), "function[0].runtime", "is not one of \"wasm\", \"python\", \"js\""),
         (with_base("allowed_hosts = [\"example.com\"]"), "function[0].allowed_hosts[0]", "is no origin such as"),
         (with_base("allowed_networks = [\"10.0.0.0\"]"), "function[0].allowed_networks[0]", "is no network such as"),
+        (
+            with_base("ephemeral_storage = { size = 0 }"),
+            "function[0].ephemeral_storage.size",
+            "0 is not in 1–10240 MiB",
+        ),
+        (with_base("ephemeral_storage = {}"), "function[0].ephemeral_storage", "does not say how large"),
+        (with_base("ephemeral_storage = 512"), "function[0].ephemeral_storage", "expected a table"),
         (with_base("reuse = { max_idle_seconds = 0 }"), "function[0].reuse.max_idle_seconds", "0 is not in 1–"),
         (
             with_base("environment = { A = { from_env = \"NOT_SET\" } }"),

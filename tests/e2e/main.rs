@@ -22,5 +22,6 @@ mod partial_failure;
 mod peers;
 mod poison;
 mod remote;
+mod storage;
 mod windows;
 mod wire;

@@ -171,6 +171,7 @@ fn make_sandbox(config: &Config, max_instances: u32, metrics: Metrics) -> Result
 
 /// The sandbox's view of a configured function.
 fn function_spec(config: &Config, spec: &config::FunctionSpec) -> Result<FunctionSpec, Unfit> {
+    interpreters::check_storage(spec.runtime, spec.ephemeral_storage_mib)?;
     let environment = spec.environment.0.clone().into_iter().collect();
     let made = interpreters::prepare(spec.runtime, &spec.code, &spec.handler, environment, &config.runtimes_dirs)?;
     Ok(FunctionSpec {

@@ -29,7 +29,8 @@ pub(crate) async fn invoke(args: InvokeArgs) -> Result<ExitCode, CliError> {
     let runtime = config::Runtime::of_file(&args.handler);
     let usual = runtime.usual_handler(&args.handler);
     let dirs = config::runtimes_dirs(None, &crate::process_env);
-    let made = interpreters::prepare(runtime, &args.handler, &usual, args.env, &dirs)
+    let made = interpreters::check_storage(runtime, args.tmp)
+        .and_then(|()| interpreters::prepare(runtime, &args.handler, &usual, args.env, &dirs))
         .map_err(|unfit| CliError::config(unfit.what).with_mend(unfit.mend))?;
     let spec = FunctionSpec {
         timeout: Duration::from_secs(u64::from(args.timeout)),

@@ -24,7 +24,7 @@ async fn start(home: &Home, runtimes: &Path, config: &str) -> Wasmill {
 }
 
 /// Compiles the runtimes before the first worker starts: it takes a minute where cores are few, once for all tests.
-fn compile_once(home: &Home, runtimes: &Path) {
+pub(crate) fn compile_once(home: &Home, runtimes: &Path) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let functions = ["py", "mjs"].map(|language| file_function(language, &acts(language), ""));
@@ -39,12 +39,12 @@ fn example(path: &str) -> PathBuf {
     places::repository().join("handlers").join(path)
 }
 
-fn acts(language: &str) -> PathBuf {
+pub(crate) fn acts(language: &str) -> PathBuf {
     places::repository().join("tests/handlers").join(format!("acts.{language}"))
 }
 
 /// A function whose code is a file.
-fn file_function(name: &str, code: &Path, keys: &str) -> String {
+pub(crate) fn file_function(name: &str, code: &Path, keys: &str) -> String {
     format!("\n[[function]]\nname = \"{name}\"\ncode = {code:?}\n{keys}\n")
 }
 

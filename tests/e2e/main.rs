@@ -13,6 +13,7 @@ mod drain;
 mod fairness;
 mod faults;
 mod happy;
+mod https;
 mod isolation;
 mod languages;
 mod lease;

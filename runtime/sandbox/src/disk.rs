@@ -119,7 +119,7 @@ impl ScratchFolder {
     }
 
     /// A new, empty disk.
-    pub(crate) fn disk(self: &Arc<Self>, mib: u32, runtime: Handle) -> io::Result<Disk> {
+    pub(crate) fn disk(self: &Arc<Self>, function: &str, mib: u32, runtime: Handle) -> io::Result<Disk> {
         let path = self.path.join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
         DirBuilder::new().mode(0o700).create(&path)?;
         let root = File::open(&path)?;
@@ -130,6 +130,8 @@ impl ScratchFolder {
             bytes_max,
             used: Mutex::default(),
             loose: AtomicBool::new(false),
+            said: AtomicBool::new(false),
+            function: function.to_owned(),
             runtime,
             folder: Arc::clone(self),
         })
@@ -157,6 +159,9 @@ pub(crate) struct Disk {
     used: Mutex<Used>,
     /// True when there may be less in it than the count says.
     loose: AtomicBool,
+    /// True when it was full once and that was said.
+    said: AtomicBool,
+    function: String,
     runtime: Handle,
     folder: Arc<ScratchFolder>,
 }
@@ -193,12 +198,21 @@ impl Disk {
             })?;
             wanted = self.with(used.total, bytes, entries);
         }
-        used.total = wanted.ok_or(Full)?;
+        used.total = wanted.ok_or_else(|| self.full())?;
         if bytes + entries > 0 {
             // It may come to less: a write that fails, a file that was there.
             self.loosen();
         }
         Ok(())
+    }
+
+    /// Says so in the log, once: not every guest's libc hands the reason on (wasi-libc makes EIO of what a stream was refused).
+    fn full(&self) -> Full {
+        if !self.said.swap(true, Ordering::SeqCst) {
+            let (function, size_mib) = (&self.function, self.bytes_max / MIB);
+            warn!(target: "wasmill::files", function, size_mib, entries_max = ENTRIES_MAX, "a handler's /tmp is full");
+        }
+        Full
     }
 
     fn with(&self, total: Total, bytes: u64, entries: u64) -> Option<Total> {
@@ -328,7 +342,7 @@ mod tests {
     use super::*;
 
     fn disk(parent: &Path, mib: u32) -> Disk {
-        Scratch::new(parent.to_owned()).folder().unwrap().disk(mib, Handle::current()).unwrap()
+        Scratch::new(parent.to_owned()).folder().unwrap().disk("f", mib, Handle::current()).unwrap()
     }
 
     #[tokio::test]
@@ -365,7 +379,7 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let scratch = Scratch::new(parent.path().to_owned());
         let folder = scratch.folder().unwrap();
-        let disk = folder.disk(1, Handle::current()).unwrap();
+        let disk = folder.disk("f", 1, Handle::current()).unwrap();
         let path = disk.path().to_owned();
         fs::write(path.join("x"), "x").unwrap();
         drop(disk);

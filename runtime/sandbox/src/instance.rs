@@ -61,7 +61,7 @@ impl Instance {
         let limiter = Limiter::new(u64::from(spec.memory_mib) * MIB, spec.limits.table_elements);
         let disk = match (&function.scratch, spec.ephemeral_storage_mib) {
             (Some(scratch), Some(mib)) => {
-                let disk = scratch.disk(mib, function.sandbox.guest_runtime().clone());
+                let disk = scratch.disk(&spec.name, mib, function.sandbox.guest_runtime().clone());
                 Some(Arc::new(disk.map_err(|error| wasmtime::Error::from(error).context("no /tmp can be made"))?))
             }
             _ => None,

@@ -6,6 +6,7 @@ mod bounds;
 mod cache;
 mod calls;
 mod commands;
+#[expect(dead_code, reason = "the hostile guests use the rest of it")]
 mod disk;
 mod load;
 mod reuse;

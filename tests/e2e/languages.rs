@@ -19,7 +19,8 @@ use support::log::Line;
 use support::wait::holds;
 use support::{Counts, Home, Wasmill, eventually, places};
 
-use self::known::{Language, acts, example, file_function, languages};
+use self::known::{Language, example, languages};
+pub(crate) use self::known::{acts, file_function};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -37,7 +38,7 @@ fn runtimes_dir(runtimes: Option<&Path>) -> String {
 }
 
 /// Compiles what is large before the first worker starts: it takes a minute where cores are few, once for all tests.
-fn compile_once(home: &Home, runtimes: Option<&Path>) {
+pub(crate) fn compile_once(home: &Home, runtimes: Option<&Path>) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let languages = languages(runtimes);

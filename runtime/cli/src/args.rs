@@ -9,8 +9,8 @@ use wasmill_sandbox::Origin;
 
 use crate::commands::build::Language;
 use crate::config::{
-    DEFAULT_ADMIN_LISTEN, DEFAULT_AWS_LISTEN, DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_SECONDS, check_variable_name,
-    is_loopback,
+    DEFAULT_ADMIN_LISTEN, DEFAULT_AWS_LISTEN, DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_SECONDS, EPHEMERAL_STORAGE_MIB_MAX,
+    check_variable_name, is_loopback,
 };
 use crate::error::EXIT_CODES;
 
@@ -123,6 +123,10 @@ pub(crate) struct DevArgs {
     #[arg(long, value_name = "MIB", requires = "handler", default_value_t = DEFAULT_MEMORY_MIB,
           value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(crate) memory: u32,
+    /// How much the handler may keep in /tmp, in MiB; without it there is no such folder.
+    #[arg(long, value_name = "MIB",
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(EPHEMERAL_STORAGE_MIB_MAX)))]
+    pub(crate) tmp: Option<u32>,
     /// A variable for the handler; may be given more than once.
     #[arg(long, value_name = "NAME=VALUE", requires = "handler", value_parser = parse_variable)]
     pub(crate) env: Vec<(String, String)>,
@@ -186,6 +190,10 @@ pub(crate) struct InvokeArgs {
     #[arg(long, value_name = "MIB", default_value_t = DEFAULT_MEMORY_MIB,
           value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(crate) memory: u32,
+    /// How much the handler may keep in /tmp, in MiB; without it there is no such folder.
+    #[arg(long, value_name = "MIB",
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(EPHEMERAL_STORAGE_MIB_MAX)))]
+    pub(crate) tmp: Option<u32>,
     /// A variable for the handler; may be given more than once.
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_variable)]
     pub(crate) env: Vec<(String, String)>,

@@ -105,6 +105,17 @@ pub(crate) fn bundle(runtime: Runtime, path: &Path, handler: &str) -> Result<Str
     Ok(bundle.source)
 }
 
+/// Refuses a disk to a language that cannot use it.
+pub(crate) fn check_storage(runtime: Runtime, mib: Option<u32>) -> Result<(), Unfit> {
+    if mib.is_some() && runtime == Runtime::Js {
+        return Err(Unfit {
+            what: "wasmill's js runtime has no file system, so it could not use ephemeral_storage".to_owned(),
+            mend: "remove it, or keep the data in memory".to_owned(),
+        });
+    }
+    Ok(())
+}
+
 /// A file's folder. That of `orders.py` is `.`.
 pub(crate) fn parent(file: &Path) -> &Path {
     match file.parent() {
@@ -141,6 +152,14 @@ mod tests {
         let unfit = unfit.unwrap_err();
         assert_eq!(unfit.what, "wasmill's python runtime is not installed: there is no python.wasm in /a or /b");
         assert!(unfit.mend.contains("cargo xtask runtimes"));
+    }
+
+    #[test]
+    fn a_disk_is_for_those_who_can_use_it() {
+        assert!(check_storage(Runtime::Js, Some(1)).unwrap_err().what.contains("has no file system"));
+        for (runtime, mib) in [(Runtime::Python, Some(1)), (Runtime::Wasm, Some(1)), (Runtime::Js, None)] {
+            assert_eq!(check_storage(runtime, mib), Ok(()));
+        }
     }
 
     #[test]

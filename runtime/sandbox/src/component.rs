@@ -8,13 +8,14 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker a
 use wasmtime::{
     Engine, ExternType, Linker as CoreLinker, Module, ResourcesRequired, StoreContextMut, UnknownImportError,
 };
-use wasmtime_wasi::p2::bindings::CommandPre;
+use wasmtime_wasi::p2::bindings::{CommandPre, filesystem};
 
 use crate::cache::ModuleCache;
 use crate::code::{Format, Source};
 use crate::describe::describe_function;
 use crate::engine::{Home, Sandbox};
 use crate::error::{EngineError, LoadError, one_line};
+use crate::files::HasFiles;
 use crate::host::Host;
 
 /// Longest reason that a message quotes from wasmtime, in bytes.
@@ -114,6 +115,10 @@ impl Linkers {
     pub(crate) fn new(engine: &Engine) -> wasmtime::Result<Self> {
         let mut component = ComponentLinker::new(engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut component)?;
+        // In the place of wasmtime's own.
+        component.allow_shadowing(true);
+        filesystem::types::add_to_linker::<Host, HasFiles>(&mut component, Host::files)?;
+        component.allow_shadowing(false);
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut component)?;
         component.instance(SCRIPT)?.func_wrap("source", |store: StoreContextMut<'_, Host>, (): ()| {
             let source: Arc<str> = store.data().script.clone().unwrap_or_default();

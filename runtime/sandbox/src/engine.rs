@@ -25,10 +25,12 @@ use wasmtime::{
 
 use crate::cache::ModuleCache;
 use crate::component::Linkers;
+use crate::disk::Scratch;
 use crate::error::{EngineError, LoadError, one_line};
 use crate::function::{Function, FunctionShared, FunctionSpec};
 use crate::limits::{
-    CORE_INSTANCES_PER_COMPONENT, MEMORIES_PER_INSTANCE, MIB, TABLE_ELEMENTS_CEILING, TABLES_PER_INSTANCE,
+    BLOCKING_THREADS, CORE_INSTANCES_PER_COMPONENT, MEMORIES_PER_INSTANCE, MIB, TABLE_ELEMENTS_CEILING,
+    TABLES_PER_INSTANCE,
 };
 use crate::metrics::Metrics;
 
@@ -64,6 +66,8 @@ pub struct EngineConfig {
     pub max_memory_mib: u32,
     /// Where compiled modules are kept; none: every start compiles. Default none.
     pub cache_dir: Option<PathBuf>,
+    /// Where the folder of handlers' `/tmp` is made when one has such. Default the system's, which TMPDIR names.
+    pub scratch_dir: PathBuf,
     /// Threads that guests run on. 1 to 1024, default one per core.
     pub guest_threads: usize,
 }
@@ -71,7 +75,13 @@ pub struct EngineConfig {
 impl Default for EngineConfig {
     fn default() -> Self {
         let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        Self { max_instances: 256, max_memory_mib: MEMORY_MIB_MAX, cache_dir: None, guest_threads: cores }
+        Self {
+            max_instances: 256,
+            max_memory_mib: MEMORY_MIB_MAX,
+            cache_dir: None,
+            scratch_dir: std::env::temp_dir(),
+            guest_threads: cores,
+        }
     }
 }
 
@@ -88,6 +98,7 @@ struct SandboxShared {
     /// Made for the first code that needs it.
     roomy: Mutex<Option<Arc<Home>>>,
     cache: ModuleCache,
+    scratch: Scratch,
     metrics: Metrics,
     guest_handle: Handle,
     /// Taken when dropped.
@@ -145,6 +156,7 @@ impl Sandbox {
             plain,
             roomy: Mutex::default(),
             cache: ModuleCache::open(config.cache_dir.clone()),
+            scratch: Scratch::new(config.scratch_dir.clone()),
             metrics,
             guest_handle: guest_runtime.handle().clone(),
             guest_runtime: Some(guest_runtime),
@@ -182,6 +194,10 @@ impl Sandbox {
 
     pub(crate) fn cache(&self) -> &ModuleCache {
         &self.shared.cache
+    }
+
+    pub(crate) fn scratch(&self) -> &Scratch {
+        &self.shared.scratch
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
@@ -359,6 +375,7 @@ fn start_ticking(engine: &Engine) -> Result<(), EngineError> {
 fn start_guest_runtime(threads: usize) -> Result<Runtime, EngineError> {
     let runtime = Builder::new_multi_thread()
         .worker_threads(threads)
+        .max_blocking_threads(BLOCKING_THREADS)
         .thread_name("wasmill-guest")
         .enable_all()
         // tokio looks at its timers every 61 polls by default. A poll of a busy guest lasts a tick, so timeouts would

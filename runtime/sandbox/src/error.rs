@@ -146,6 +146,24 @@ pub enum LoadError {
         /// The function's cap.
         memory_mib: u32,
     },
+    /// Folders for a module that reaches them past every bound: preview 1 does not go through the component's linker.
+    #[error(
+        "{code}: is a preview-1 core module, which cannot be given folders or ephemeral_storage; make it a component (wasm32-wasip2)"
+    )]
+    NoFolders {
+        /// Path or name of the code.
+        code: String,
+    },
+    /// No place for handlers' files.
+    #[error(
+        "{code}: its ephemeral_storage has no place on this machine: {source}; set TMPDIR to a folder that can be written to"
+    )]
+    NoScratch {
+        /// Path or name of the code.
+        code: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// A value of the function's own configuration.
     #[error("{code}: {setting} is {value}: it must be between {least} and {most}")]
     Setting {
@@ -237,12 +255,41 @@ pub(crate) fn handler_error(text: &str) -> Fault {
 /// The guest's innermost functions, innermost first, without a language runtime's own panic machinery; none when
 /// the module has no names.
 fn frames(backtrace: &WasmBacktrace) -> Option<String> {
+    if backtrace.frames().iter().filter_map(|frame| frame.func_name()).any(is_costly) {
+        let names: Vec<&str> =
+            backtrace.frames().iter().filter_map(|frame| frame.func_name()).take(FRAMES_MAX).collect();
+        return Some(names.join(" < "));
+    }
     // wasmtime demangles names only where it prints them: one line `  0:  0x1f - module!function` per frame, after a
     // heading.
     let printed = backtrace.to_string();
     let names = printed.lines().skip(1).filter_map(|line| line.split_once('!')).map(|(_, name)| tidy_name(name));
     let own: Vec<String> = names.filter(|name| !is_machinery(name)).take(FRAMES_MAX).collect();
     if own.is_empty() { None } else { Some(own.join(" < ")) }
+}
+
+/// C++ names may stand for something exponentially longer: each reference to a part of the name, which an underscore ends, may
+/// double it. Such names are shown as they are.
+fn is_costly(name: &str) -> bool {
+    const REFERENCES_MAX: usize = 12;
+    const NAME_BYTES_MAX: usize = 1 << 10;
+    let is_mangled = name.trim_start_matches('_').starts_with('Z');
+    let references = name.bytes().filter(|byte| *byte == b'_').count();
+    name.len() > NAME_BYTES_MAX || (is_mangled && references > REFERENCES_MAX && !is_of_rust(name))
+}
+
+/// Whether it is a name as Rust mangles them: parts, each with its length in front, and nothing that refers to another.
+fn is_of_rust(name: &str) -> bool {
+    let Some(mut rest) = name.trim_start_matches('_').strip_prefix("ZN") else { return false };
+    while rest != "E" {
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let end = rest[..digits].parse::<usize>().ok().and_then(|length| digits.checked_add(length));
+        match end.and_then(|end| rest.get(end..)) {
+            Some(next) => rest = next,
+            None => return false,
+        }
+    }
+    true
 }
 
 /// A demangled name without the hash that legacy Rust symbols end with.
@@ -346,6 +393,18 @@ mod tests {
         assert_eq!(handler_error(" \n").message, "the handler gave an error without text");
         let long = handler_error(&"é".repeat(5000)).message;
         assert!(long.len() <= MESSAGE_BYTES_MAX && long.ends_with("(cut, 10000 bytes in all)"), "{long}");
+    }
+
+    #[test]
+    fn names_that_stand_for_exponentially_more_are_not_spelled_out() {
+        let doubling: String = (0..20).map(|_| "S0_IS1_S1_E").collect();
+        assert!(is_costly(&format!("_Z1fI1AIiiE{doubling}EvT_")));
+        assert!(is_costly(&format!("_ZN1fE{doubling}17h0123456789abcdefE")));
+        assert!(is_costly(&"x".repeat(2000)));
+        let part = "drop_in_place$LT$a_b_c_d_e_f_g_h_i_j_k_l_m_n_o_p$GT$";
+        assert!(!is_costly(&format!("_ZN4core3ptr{}{part}17h0123456789abcdefE", part.len())));
+        assert!(!is_costly("_ZNSt3__112basic_stringIcNS_11char_traitsIcEENS_9allocatorIcEEE6appendEPKc"));
+        assert!(!is_costly("a_very_long_name_of_a_function_in_the_c_language_with_many_underscores_in_it"));
     }
 
     #[test]

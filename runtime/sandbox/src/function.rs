@@ -10,6 +10,7 @@ use wasmtime::ResourcesRequired;
 use crate::cache::hex;
 use crate::code::Code;
 use crate::component::{FunctionKind, Handler, prepare};
+use crate::disk::{DISK_MIB_MAX, ScratchFolder};
 use crate::engine::{Home, Sandbox};
 use crate::error::LoadError;
 use crate::host::{Mount, function_environment};
@@ -17,6 +18,7 @@ use crate::limits::{Limits, MEMORIES_PER_INSTANCE, MIB, TABLE_ELEMENTS_CEILING, 
 use crate::metrics::FunctionMetrics;
 use crate::outgoing::Outbound;
 use crate::reuse::{self, Resting, Reuse};
+use crate::shape;
 
 /// Longest timeout, in seconds: Lambda's own.
 const TIMEOUT_S_MAX: u64 = 900;
@@ -45,8 +47,11 @@ pub struct FunctionSpec {
     pub environment: Vec<(String, String)>,
     /// The other bounds.
     pub limits: Limits,
-    /// Folders that the guest may read; none by default.
+    /// Folders that the guest may read; none by default. Components only.
     pub mounts: Vec<Mount>,
+    /// How much the guest may keep in a `/tmp` of its instance's own, in MiB, 1 to 10 240; none, the default: it has no such folder.
+    /// Components only.
+    pub ephemeral_storage_mib: Option<u32>,
     /// The user's code, for a component that is an interpreter and asks for it.
     pub script: Option<Arc<str>>,
     /// What it may ask of the network; nothing by default.
@@ -70,6 +75,7 @@ impl FunctionSpec {
             environment: Vec::new(),
             limits: Limits::default(),
             mounts: Vec::new(),
+            ephemeral_storage_mib: None,
             script: None,
             outbound: Outbound::default(),
             reuse: None,
@@ -96,6 +102,8 @@ pub(crate) struct FunctionShared {
     /// How many of the engine's places an instance takes.
     pub(crate) places: u32,
     pub(crate) way_out: Arc<Outbound>,
+    /// Where its instances' `/tmp` are, if they have one.
+    pub(crate) scratch: Option<Arc<ScratchFolder>>,
     /// Instances between two invocations, if the function keeps any.
     pub(crate) resting: Option<Resting>,
     pub(crate) metrics: FunctionMetrics,
@@ -108,11 +116,14 @@ impl Function {
         let started = Instant::now();
         let source = spec.code.read()?;
         check_bounds(&spec, &source.name, sandbox.memory_mib_max())?;
+        shape::check(&source.bytes)
+            .map_err(|reason| LoadError::Invalid { code: source.name.clone(), reason: format!("it {reason}") })?;
         let prepared = prepare(sandbox, &source, spec.script.is_some())?;
         let places = match &prepared.resources {
             Some(resources) => check_resources(&spec, &source.name, resources, prepared.home.places_max())?,
             None => 1,
         };
+        let scratch = prepare_folders(sandbox, &spec, &source.name, prepared.handler.kind())?;
         let took = started.elapsed();
         sandbox.metrics().module_loaded(&spec.name, prepared.cached, took);
         let sha256 = hex(&source.sha256);
@@ -136,6 +147,7 @@ impl Function {
             environment,
             places,
             way_out: Arc::new(spec.outbound.clone()),
+            scratch,
             resting: reuse.map(Resting::new),
             metrics: sandbox.metrics().for_function(&spec.name),
             code_name: source.name,
@@ -192,6 +204,24 @@ impl fmt::Debug for Function {
     }
 }
 
+/// Checks that a guest's folders can be given to it, and makes the one that its disks are in.
+fn prepare_folders(
+    sandbox: &Sandbox,
+    spec: &FunctionSpec,
+    code: &str,
+    kind: FunctionKind,
+) -> Result<Option<Arc<ScratchFolder>>, LoadError> {
+    let has_folders = spec.ephemeral_storage_mib.is_some() || !spec.mounts.is_empty();
+    if has_folders && kind == FunctionKind::CommandModule {
+        return Err(LoadError::NoFolders { code: code.to_owned() });
+    }
+    if spec.ephemeral_storage_mib.is_none() {
+        return Ok(None);
+    }
+    let folder = sandbox.scratch().folder();
+    folder.map(Some).map_err(|source| LoadError::NoScratch { code: code.to_owned(), source })
+}
+
 fn check_bounds(spec: &FunctionSpec, code: &str, memory_mib_max: u32) -> Result<(), LoadError> {
     let between = |setting: &'static str, value: u64, least: u64, most: u64| {
         if (least..=most).contains(&value) {
@@ -202,6 +232,9 @@ fn check_bounds(spec: &FunctionSpec, code: &str, memory_mib_max: u32) -> Result<
     let timeout_ms = u64::try_from(spec.timeout.as_millis()).unwrap_or(u64::MAX);
     between("timeout in milliseconds", timeout_ms, 1, TIMEOUT_S_MAX * 1000)?;
     between("memory_size in MiB", spec.memory_mib.into(), 1, memory_mib_max.into())?;
+    if let Some(mib) = spec.ephemeral_storage_mib {
+        between("ephemeral_storage in MiB", mib.into(), 1, DISK_MIB_MAX.into())?;
+    }
     between("longest log line in bytes", spec.limits.log_line_bytes as u64, 1, 1 << 30)?;
     between("table elements", spec.limits.table_elements as u64, 0, TABLE_ELEMENTS_CEILING as u64)
 }

@@ -1,21 +1,27 @@
 //! What a store holds for its guest: WASI, the limiter, the way out, an interpreter's script.
 //!
-//! A guest gets no folder but those its function mounts, no argument but its name, no variable but its own, and of the
-//! network only HTTP to the hosts its function names: `wasi:sockets` is there, and denies.
+//! A guest gets no folder but those its function mounts and a disk of its own if it has one, no argument but its name, no variable but its own, and of the
+//! network only HTTP to the hosts its function names: `wasi:sockets` is there, and makes no socket.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use crate::disk::Disk;
+use crate::files::{Files, GuestFiles};
 use crate::function::FunctionShared;
-use crate::limits::{Limiter, RESOURCES_PER_INSTANCE};
+use crate::limits::{HEADERS_BYTES_MAX, Limiter, RANDOM_BYTES_MAX, RESOURCES_PER_INSTANCE};
 use crate::outgoing::Outgoing;
 use crate::output::GuestStream;
+
+/// Where a guest sees its disk.
+const DISK: &str = "/tmp";
 
 /// A folder of this machine that a guest may read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +36,7 @@ pub struct Mount {
 pub(crate) struct Host {
     wasi: WasiP1Ctx,
     http: WasiHttpCtx,
+    files: GuestFiles,
     pub(crate) outgoing: Outgoing,
     pub(crate) limiter: Limiter,
     pub(crate) script: Option<Arc<str>>,
@@ -48,24 +55,40 @@ impl Host {
         environment: &[(impl AsRef<str>, impl AsRef<str>)],
         streams: Streams,
         limiter: Limiter,
+        disk: Option<Arc<Disk>>,
     ) -> wasmtime::Result<Self> {
         let spec = &function.spec;
         let mut builder = WasiCtxBuilder::new();
+        builder.allow_tcp(false).allow_udp(false).max_random_size(RANDOM_BYTES_MAX);
         builder.arg(&spec.name).envs(environment).stdout(streams.stdout).stderr(streams.stderr);
         if let Some(stdin) = streams.stdin {
             builder.stdin(MemoryInputPipe::new(stdin));
         }
         // Files are read on the guest's own thread: a hop to another costs more than the read.
-        builder.allow_blocking_current_thread(!spec.mounts.is_empty());
+        builder.allow_blocking_current_thread(!spec.mounts.is_empty() || disk.is_some());
         for Mount { folder, at } in &spec.mounts {
             builder
                 .preopened_dir(folder, at, FsPerms::ReadOnly)
                 .map_err(|error| error.context(format!("{} cannot be opened", folder.display())))?;
         }
+        if let Some(disk) = &disk {
+            builder
+                .preopened_dir(disk.path(), DISK, FsPerms::ReadWrite)
+                .map_err(|error| error.context("its /tmp cannot be opened"))?;
+        }
         let mut wasi = builder.build_p1();
         wasi.ctx().table.set_max_capacity(RESOURCES_PER_INSTANCE);
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(HEADERS_BYTES_MAX);
         let outgoing = Outgoing::new(Arc::clone(&function.way_out));
-        Ok(Self { wasi, http: WasiHttpCtx::new(), outgoing, limiter, script: spec.script.clone() })
+        let files = GuestFiles::new(disk);
+        Ok(Self { wasi, http, files, outgoing, limiter, script: spec.script.clone() })
+    }
+
+    /// For the linker of components.
+    pub(crate) fn files(&mut self) -> Files<'_> {
+        let WasiCtxView { ctx, table } = self.wasi.ctx();
+        Files { view: WasiFilesystemCtxView { ctx: ctx.filesystem(), table }, files: &mut self.files }
     }
 
     /// For the preview-1 linker.

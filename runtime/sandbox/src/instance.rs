@@ -3,6 +3,7 @@
 //! It is made empty and instantiated by its first call, so that a module's start functions run against the clock too.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -15,7 +16,7 @@ use wasmtime_wasi::p2::bindings::CommandPre;
 use crate::component::Handler;
 use crate::function::FunctionShared;
 use crate::host::{Host, Streams};
-use crate::limits::{Limiter, MIB};
+use crate::limits::{Limiter, MIB, RESOURCES_PER_INSTANCE};
 use crate::output::{Channel, Logs, ReplyBuffer};
 use crate::world::{self, Context};
 
@@ -58,11 +59,21 @@ impl Instance {
         let stdin = command.map(|(event, _)| event.to_owned());
         let streams = Streams { stdin, stdout, stderr: logs.stream(Channel::Stderr) };
         let limiter = Limiter::new(u64::from(spec.memory_mib) * MIB, spec.limits.table_elements);
-        let host = Host::new(function, environment, streams, limiter)?;
+        let disk = match (&function.scratch, spec.ephemeral_storage_mib) {
+            (Some(scratch), Some(mib)) => {
+                let disk = scratch.disk(&spec.name, mib, function.sandbox.guest_runtime().clone());
+                Some(Arc::new(disk.map_err(|error| wasmtime::Error::from(error).context("no /tmp can be made"))?))
+            }
+            _ => None,
+        };
+        let host = Host::new(function, environment, streams, limiter, disk)?;
         let mut store = Store::new(function.home.engine(), host);
         store.limiter(|host| &mut host.limiter);
         store.set_hostcall_fuel(spec.limits.reply_bytes.saturating_add(HANDOVER_BYTES));
         // At every tick the guest gives way to the others on its thread; the caller's timer is what ends it.
+        if let Some(table) = store.concurrent_resource_table() {
+            table.set_max_capacity(RESOURCES_PER_INSTANCE);
+        }
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
         Ok(Self { store, handle: None, logs, born: Instant::now(), calls: 0, _place: place })

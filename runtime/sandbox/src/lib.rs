@@ -2,8 +2,8 @@
 //! instance that has its own memory, its own time and nothing else, or in one that is kept warm.
 //!
 //! ```text
-//! Code → read (code) → compiled or cached (cache) → way in recognised, imports checked (component) → Function
-//! Invocation → place, or an instance that rests (reuse) → store (instance, host, limits, output, outgoing)
+//! Code → read (code) → judged by its shape (shape) → compiled or cached (cache) → way in recognised, imports checked (component) → Function
+//! Invocation → place, or an instance that rests (reuse) → store (instance, host, limits, output, files, disk, outgoing)
 //!            → call against the clock (call) → Reply or Fault (error)
 //! ```
 //!
@@ -15,8 +15,10 @@ mod call;
 mod code;
 mod component;
 mod describe;
+mod disk;
 mod engine;
 mod error;
+mod files;
 mod function;
 mod host;
 mod hosts;
@@ -27,6 +29,7 @@ mod outgoing;
 mod output;
 mod reuse;
 mod service;
+mod shape;
 mod world;
 
 pub use code::Code;

@@ -17,8 +17,22 @@ pub(crate) const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
 pub(crate) const MEMORIES_PER_INSTANCE: u32 = 8;
 pub(crate) const TABLES_PER_INSTANCE: u32 = 16;
 
-/// Open WASI resources (streams, pollables, sockets) that one guest may hold.
-pub(crate) const RESOURCES_PER_INSTANCE: usize = 4096;
+/// WASI resources (streams, pollables, requests, headers) that one guest may hold. The host's memory for them is not the guest's:
+/// this number times what the largest takes is a bound of it.
+pub(crate) const RESOURCES_PER_INSTANCE: usize = 2048;
+
+/// What the headers of one request or response may take of the host's memory, in bytes. Node.js stops at 16 KiB of text.
+pub(crate) const HEADERS_BYTES_MAX: usize = 32 << 10;
+
+/// Bytes of randomness that a guest gets from one call. They are made while it has its thread.
+pub(crate) const RANDOM_BYTES_MAX: u64 = 1 << 20;
+
+/// Files, folders and streams of files that one guest may have open at once. Each takes one of the process's descriptors,
+/// which the queue and the listeners need, too.
+pub(crate) const OPEN_FILES_PER_INSTANCE: usize = 128;
+
+/// Threads on which files are read and names resolved, for all guests.
+pub(crate) const BLOCKING_THREADS: usize = 16;
 
 /// What one invocation may use, besides its time and its memory, which every function must name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +42,8 @@ pub struct Limits {
     /// Most output (stdout and stderr together) that reaches the log, in bytes; 1 MiB by default. What is beyond
     /// is dropped, and one line says how much: the guest's writes succeed all the same.
     pub log_bytes: usize,
+    /// Most lines that reach the log; 20 000 by default. Each costs the log far more than an empty line costs the guest.
+    pub log_lines: usize,
     /// Longest line in the log, in bytes; 256 KiB by default. A longer one is logged in pieces.
     pub log_line_bytes: usize,
     /// Most elements in one of the guest's tables; 20 000 by default, which is also the most that can be given.
@@ -39,6 +55,7 @@ impl Default for Limits {
         Self {
             reply_bytes: 6 << 20,
             log_bytes: 1 << 20,
+            log_lines: 20_000,
             log_line_bytes: 256 << 10,
             table_elements: TABLE_ELEMENTS_CEILING,
         }

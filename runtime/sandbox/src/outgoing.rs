@@ -17,6 +17,7 @@ use hyper::{Request, Response, Uri};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use wasmtime_wasi_http::io::TokioIo;
@@ -28,6 +29,11 @@ use crate::hosts::AllowedHosts;
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// How long an answer may take to begin, or to go on. The function's own timeout comes first as a rule.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// Connections that one instance may have at once, of which each takes a descriptor of the process; a request beyond waits for one to
+/// end, as long as a connection may take to be made.
+const CONNECTIONS_MAX: usize = 32;
+/// What a response may have before its body, in bytes.
+const HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// What a function may ask of the network.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,11 +56,12 @@ impl Default for Outbound {
 pub(crate) struct Outgoing {
     terms: Arc<Outbound>,
     made: u32,
+    connections: Arc<Semaphore>,
 }
 
 impl Outgoing {
     pub(crate) fn new(terms: Arc<Outbound>) -> Self {
-        Self { terms, made: 0 }
+        Self { terms, made: 0, connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)) }
     }
 
     /// An invocation begins: its count is its own.
@@ -73,20 +80,29 @@ impl WasiHttpHooks for Outgoing {
         _received: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
         self.made = self.made.saturating_add(1);
-        let is_too_many = self.made > self.terms.requests_max;
+        let beyond = self.made.saturating_sub(self.terms.requests_max);
         let terms = Arc::clone(&self.terms);
+        let connections = Arc::clone(&self.connections);
         Box::new(async move {
-            if is_too_many {
-                let most = terms.requests_max;
-                tracing::warn!(target: "wasmill::outgoing", "request refused: an invocation may make {most}, and did");
+            if beyond > 0 {
+                // Once: a guest that goes on asking must not fill the log.
+                if beyond == 1 {
+                    let most = terms.requests_max;
+                    tracing::warn!(target: "wasmill::outgoing", "request refused: an invocation may make {most}, and did");
+                }
                 return Err(Error::ConnectionLimitReached);
             }
-            send(&terms, request, options.unwrap_or_default()).await
+            send(&terms, &connections, request, options.unwrap_or_default()).await
         })
     }
 }
 
-async fn send(terms: &Outbound, mut request: Request<WasiBody>, options: RequestOptions) -> Sent {
+async fn send(
+    terms: &Outbound,
+    connections: &Arc<Semaphore>,
+    mut request: Request<WasiBody>,
+    options: RequestOptions,
+) -> Sent {
     let target = Target::of(request.uri())?;
     if !terms.hosts.allow(&target.scheme, &target.host, target.port) {
         denied(&target, "is not among the function's allowed_hosts");
@@ -94,13 +110,16 @@ async fn send(terms: &Outbound, mut request: Request<WasiBody>, options: Request
     }
     let body_bytes_max = terms.body_bytes_max;
     let connect_max = options.connect_timeout.unwrap_or(CONNECT_MAX).min(CONNECT_MAX);
-    let connected = timeout(connect_max, connect(terms, &target)).await;
-    let stream = connected.map_err(|_| Error::ConnectionTimeout)??;
+    let connected = timeout(connect_max, async {
+        let place = Arc::clone(connections).acquire_owned().await.map_err(|_| Error::ConnectionLimitReached)?;
+        Ok::<_, Error>((connect(terms, &target).await?, place))
+    });
+    let (stream, place) = connected.await.map_err(|_| Error::ConnectionTimeout)??;
     let mut builder = hyper::client::conn::http1::Builder::new();
-    let (mut sender, connection) = builder.max_buf_size(64 << 10).handshake(TokioIo::new(stream)).await?;
+    let (mut sender, connection) = builder.max_buf_size(HEAD_BYTES_MAX).handshake(TokioIo::new(stream)).await?;
     // The connection lives as long as the guest reads from it.
     let driver = tokio::spawn(connection);
-    let abort = AbortOnDrop(driver.abort_handle());
+    let abort = AbortOnDrop { driver: driver.abort_handle(), _place: place };
 
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     *request.uri_mut() = path.parse::<Uri>().map_err(|_| Error::HttpRequestUriInvalid)?;
@@ -108,6 +127,10 @@ async fn send(terms: &Outbound, mut request: Request<WasiBody>, options: Request
     let first_byte_max = options.first_byte_timeout.unwrap_or(SILENCE_MAX).min(SILENCE_MAX);
     let response = timeout(first_byte_max, sender.send_request(request)).await;
     let response = response.map_err(|_| Error::ConnectionReadTimeout)??;
+    // A body that says it is too long need not be begun.
+    if response.body().size_hint().lower() > body_bytes_max {
+        return Err(Error::HttpResponseBodySize(Some(response.body().size_hint().lower())));
+    }
     let silence_max = options.between_bytes_timeout.unwrap_or(SILENCE_MAX).min(SILENCE_MAX);
     let response = response.map(|body| {
         let body = body.map_err(Error::from).boxed_unsync();
@@ -206,11 +229,15 @@ static TLS: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
     Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
 });
 
-struct AbortOnDrop(tokio::task::AbortHandle);
+/// A connection, as long as somebody wants it, and its place among those of the instance.
+struct AbortOnDrop {
+    driver: tokio::task::AbortHandle,
+    _place: OwnedSemaphorePermit,
+}
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
-        self.0.abort();
+        self.driver.abort();
     }
 }
 
@@ -274,3 +301,6 @@ impl Body for Bounded {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -112,6 +112,7 @@ struct LineLog {
     stdout: LineSplitter,
     stderr: LineSplitter,
     bytes_left: usize,
+    lines_left: usize,
     line_bytes_max: usize,
     dropped_bytes: u64,
     stderr_tail: Vec<u8>,
@@ -124,6 +125,7 @@ impl LineLog {
             stdout: LineSplitter::default(),
             stderr: LineSplitter::default(),
             bytes_left: limits.log_bytes,
+            lines_left: limits.log_lines,
             line_bytes_max: limits.log_line_bytes.max(1),
             dropped_bytes: 0,
             stderr_tail: Vec::new(),
@@ -142,7 +144,19 @@ impl LineLog {
             Channel::Stdout => &mut self.stdout,
             Channel::Stderr => &mut self.stderr,
         };
-        splitter.push(&bytes[..kept], self.line_bytes_max, &mut |line| emit(channel, line));
+        let (lines_left, dropped_bytes) = (&mut self.lines_left, &mut self.dropped_bytes);
+        splitter.push(&bytes[..kept], self.line_bytes_max, &mut |line| {
+            if *lines_left > 0 {
+                *lines_left -= 1;
+                emit(channel, line);
+            } else {
+                *dropped_bytes += line.len() as u64 + 1;
+            }
+        });
+        if self.lines_left == 0 {
+            // Nothing that comes will be logged, so it need not be cut into lines either.
+            self.bytes_left = 0;
+        }
     }
 
     /// Emits unfinished lines. Returns true the first time.
@@ -150,6 +164,11 @@ impl LineLog {
         self.stdout.finish(&mut |line| emit(Channel::Stdout, line));
         self.stderr.finish(&mut |line| emit(Channel::Stderr, line));
         !std::mem::replace(&mut self.finished, true)
+    }
+
+    /// Which of the limits it was that dropped something.
+    fn limit_that_was_met(&self, limits: &Limits) -> String {
+        if self.lines_left == 0 { format!("{} lines", limits.log_lines) } else { format!("{} bytes", limits.log_bytes) }
     }
 
     /// Keeps the end of stderr, also of what the log drops: the last words of a guest come last.
@@ -268,9 +287,9 @@ impl LogState {
                 request_id,
                 function,
                 version,
-                "{} bytes of output dropped: an invocation may log {} bytes",
+                "{} bytes of output dropped: an invocation may log {}",
                 log.dropped_bytes,
-                shared.limits.log_bytes
+                log.limit_that_was_met(&shared.limits)
             );
         }
     }
@@ -447,6 +466,19 @@ mod tests {
         assert_eq!(capture.texts(), ["one", "two\r", "", "three"]);
         assert!(!capture.finish());
         assert_eq!(capture.lines.len(), 4);
+    }
+
+    #[test]
+    fn beyond_the_most_lines_nothing_is_logged_and_all_of_it_is_counted() {
+        let limits = Limits { log_lines: 3, ..Limits::default() };
+        let mut capture = Capture { log: LineLog::new(&limits), lines: Vec::new() };
+        capture.write(Channel::Stdout, "1\n2\n");
+        capture.write(Channel::Stderr, "3\n4\n");
+        capture.write(Channel::Stdout, "5\n");
+        assert!(capture.finish());
+        assert_eq!(capture.texts(), ["1", "2", "3"]);
+        assert_eq!(capture.log.dropped_bytes, 4);
+        assert_eq!(capture.log.limit_that_was_met(&limits), "3 lines");
     }
 
     #[test]

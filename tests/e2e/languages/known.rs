@@ -77,11 +77,11 @@ pub(super) fn example(path: &str) -> PathBuf {
     places::repository().join("handlers").join(path)
 }
 
-pub(super) fn acts(language: &str) -> PathBuf {
+pub(crate) fn acts(language: &str) -> PathBuf {
     places::repository().join("tests/handlers").join(format!("acts.{language}"))
 }
 
 /// A function whose code is a file.
-pub(super) fn file_function(name: &str, code: &Path, keys: &str) -> String {
+pub(crate) fn file_function(name: &str, code: &Path, keys: &str) -> String {
     format!("\n[[function]]\nname = \"{name}\"\ncode = {code:?}\n{keys}\n")
 }

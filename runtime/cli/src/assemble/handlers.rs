@@ -171,6 +171,7 @@ fn make_sandbox(config: &Config, max_instances: u32, metrics: Metrics) -> Result
 
 /// The sandbox's view of a configured function.
 fn function_spec(config: &Config, spec: &config::FunctionSpec) -> Result<FunctionSpec, Unfit> {
+    interpreters::check_storage(spec.runtime, spec.ephemeral_storage_mib)?;
     let environment = spec.environment.0.clone().into_iter().collect();
     let places = Places::new(config.runtimes_dirs.clone(), config.cache_dir.as_deref());
     let made = interpreters::prepare(spec.runtime, &spec.code, &spec.handler, environment, &places)?;
@@ -182,6 +183,7 @@ fn function_spec(config: &Config, spec: &config::FunctionSpec) -> Result<Functio
         memory_mib: spec.memory_size_mib,
         environment: made.environment,
         mounts: made.mounts,
+        ephemeral_storage_mib: spec.ephemeral_storage_mib,
         script: made.script,
         outbound: spec.outbound.clone(),
         reuse: spec.reuse,

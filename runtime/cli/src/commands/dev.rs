@@ -131,6 +131,7 @@ fn config_of(args: &DevArgs, handler: &Path) -> Result<Config, CliError> {
     function.handler = args.function.as_ref().map_or(usual, |function| format!("{stem}.{function}"));
     function.timeout = Duration::from_secs(u64::from(args.timeout));
     function.memory_size_mib = args.memory;
+    function.ephemeral_storage_mib = args.tmp;
     function.environment.0.extend(args.env.iter().cloned());
     function.outbound.hosts.origins.clone_from(&args.allow_host);
     function.reuse = (runtime != Runtime::Wasm).then(Default::default);

@@ -32,13 +32,15 @@ pub(crate) async fn invoke(args: InvokeArgs) -> Result<ExitCode, CliError> {
     let (runtime, usual) = config::Runtime::of_code(&args.handler);
     let cache_dir = config::default_cache_dir(&crate::process_env);
     let places = Places::new(config::runtimes_dirs(None, &crate::process_env), cache_dir.as_deref());
-    let made = interpreters::prepare(runtime, &args.handler, &usual, args.env, &places)
+    let made = interpreters::check_storage(runtime, args.tmp)
+        .and_then(|()| interpreters::prepare(runtime, &args.handler, &usual, args.env, &places))
         .map_err(|unfit| CliError::config(unfit.what).with_mend(unfit.mend))?;
     let spec = FunctionSpec {
         timeout: Duration::from_secs(u64::from(args.timeout)),
         memory_mib: args.memory,
         environment: made.environment,
         mounts: made.mounts,
+        ephemeral_storage_mib: args.tmp,
         script: made.script,
         ..FunctionSpec::new(&name, made.code)
     };

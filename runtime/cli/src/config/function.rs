@@ -10,7 +10,7 @@ use super::code::{self, Runtime};
 use super::finding::Origin;
 use super::reader::Section;
 use super::source::Located;
-use super::world::{Environment, read_environment, read_outbound, read_reuse};
+use super::world::{Environment, read_environment, read_ephemeral_storage, read_outbound, read_reuse};
 
 /// A function's permits without `reserved_concurrent_executions`.
 pub(crate) const DEFAULT_PERMITS: u32 = 32;
@@ -51,6 +51,8 @@ pub(crate) struct FunctionSpec {
     pub(crate) environment: Environment,
     /// What it may ask of the network.
     pub(crate) outbound: Outbound,
+    /// How much it may keep in `/tmp`; none: it has no such folder.
+    pub(crate) ephemeral_storage_mib: Option<u32>,
     /// Whether instances are kept warm, and on which terms.
     pub(crate) reuse: Option<Reuse>,
     /// The longest response; more is a function error.
@@ -73,6 +75,7 @@ impl FunctionSpec {
             reserved_concurrent_executions: DEFAULT_PERMITS,
             environment: Environment::default(),
             outbound: Outbound::default(),
+            ephemeral_storage_mib: None,
             reuse: None,
             max_response_bytes: DEFAULT_RESPONSE_BYTES_MAX as usize,
             max_log_bytes: DEFAULT_LOG_BYTES_MAX as usize,
@@ -115,6 +118,7 @@ fn read_function(mut section: Section<'_, '_>, folder: &Path) -> FunctionDraft {
     let permits = section.integer("reserved_concurrent_executions", 1..=1000, "", DEFAULT_PERMITS).value;
     let environment = read_environment(&mut section, folder);
     let outbound = read_outbound(&mut section);
+    let ephemeral_storage_mib = read_ephemeral_storage(&mut section);
     // As on Lambda, where a process of theirs serves many events. To start one takes them milliseconds.
     let reuse = read_reuse(&mut section, code.runtime != Runtime::Wasm);
     let outputs = 1..=OUTPUT_BYTES_CEILING;
@@ -134,6 +138,7 @@ fn read_function(mut section: Section<'_, '_>, folder: &Path) -> FunctionDraft {
         reserved_concurrent_executions: permits,
         environment,
         outbound,
+        ephemeral_storage_mib,
         reuse,
         max_response_bytes: max_response_bytes as usize,
         max_log_bytes: max_log_bytes as usize,

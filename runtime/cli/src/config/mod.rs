@@ -52,7 +52,7 @@ pub(crate) use self::resolve::{DEFAULT_ACCOUNT_ID, DEFAULT_REGION};
 pub(crate) use self::sandbox::{INSTANCES_MAX, Sandbox, instances_for};
 pub(crate) use self::settling::BISECT_MAX_INVOCATIONS;
 pub(crate) use self::source::Env;
-pub(crate) use self::world::check_variable_name;
+pub(crate) use self::world::{EPHEMERAL_STORAGE_MIB_MAX, check_variable_name};
 
 use self::listener::Listeners;
 use self::paths::Expected;

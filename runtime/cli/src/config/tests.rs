@@ -151,6 +151,7 @@ async fn full_toml_loads_and_its_values_are_the_defaults() {
     let (mut function, plain) = (full.functions[0].clone(), &minimal.functions[0]);
     assert_eq!(function.environment.0.len(), 1);
     function.environment = world::Environment::default();
+    assert_eq!(function.ephemeral_storage_mib.take(), Some(512));
     function.code.clone_from(&plain.code);
     function.code_origin.clone_from(&plain.code_origin);
     assert_eq!(&function, plain);
@@ -185,14 +186,14 @@ fn every_key_that_works_is_in_full_toml() {
     let probe = "a_b_c = 1\n[local_queue]\na_b_c = 1\nstrict = { a_b_c = 1 }\n[auth]\na_b_c = 1\n\
                  credentials = [{ a_b_c = 1 }]\n[control]\na_b_c = 1\n[admin]\na_b_c = 1\n[aws]\na_b_c = 1\n[sandbox]\na_b_c = 1\n\
                  [[queue]]\na_b_c = 1\nredrive_policy = { a_b_c = 1 }\n\
-                 redrive_allow_policy = { a_b_c = 1 }\n[[function]]\na_b_c = 1\n\
+                 redrive_allow_policy = { a_b_c = 1 }\n[[function]]\na_b_c = 1\nephemeral_storage = { a_b_c = 1 }\n\
                  [[event_source_mapping]]\na_b_c = 1\nscaling_config = { a_b_c = 1 }\n\
                  filter_criteria = { a_b_c = 1, filters = [{ a_b_c = 1 }] }\n";
     let lists: Vec<String> = mistakes(probe)
         .into_iter()
         .filter_map(|found| Some(found.mend.strip_prefix("the keys here are ")?.to_owned()))
         .collect();
-    assert_eq!(lists.len(), 17, "one list per section");
+    assert_eq!(lists.len(), 18, "one list per section");
     for key in lists.iter().flat_map(|list| list.split(", ")) {
         let written = |line: &str| {
             if line.starts_with('#') {
@@ -317,6 +318,13 @@ fn wrong_types_and_ranges_name_the_key() {
         (with_base("runtime = \"ruby\""), "function[0].runtime", "is not one of \"wasm\", \"python\", \"js\""),
         (with_base("allowed_hosts = [\"example.com\"]"), "function[0].allowed_hosts[0]", "is no origin such as"),
         (with_base("allowed_networks = [\"10.0.0.0\"]"), "function[0].allowed_networks[0]", "is no network such as"),
+        (
+            with_base("ephemeral_storage = { size = 0 }"),
+            "function[0].ephemeral_storage.size",
+            "0 is not in 1–10240 MiB",
+        ),
+        (with_base("ephemeral_storage = {}"), "function[0].ephemeral_storage", "does not say how large"),
+        (with_base("ephemeral_storage = 512"), "function[0].ephemeral_storage", "expected a table"),
         (with_base("reuse = { max_idle_seconds = 0 }"), "function[0].reuse.max_idle_seconds", "0 is not in 1–"),
         (
             with_base("environment = { A = { from_env = \"NOT_SET\" } }"),

@@ -1,4 +1,4 @@
-//! What a function gets of the world around it: variables, the network, instances that stay warm.
+//! What a function gets of the world around it: variables, the network, a disk, instances that stay warm.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,6 +19,8 @@ const OWN_VARIABLES: [&str; 4] = ["AWS_REGION", "AWS_DEFAULT_REGION", "_X_AMZN_T
 const OWN_PREFIXES: [&str; 3] = ["AWS_LAMBDA_", "LAMBDA_", "WASMILL_"];
 /// The longest body that a handler may send or receive over HTTP.
 const HTTP_BODY_BYTES_CEILING: u32 = 1 << 30;
+/// The largest `/tmp`: Lambda's.
+pub(crate) const EPHEMERAL_STORAGE_MIB_MAX: u32 = 10_240;
 const YEAR_SECONDS: u32 = 365 * 24 * 3600;
 
 /// A handler's variables. `Debug` shows their names only: values may be secrets.
@@ -149,6 +151,19 @@ fn read_each<T: FromStr<Err = &'static str>>(section: &mut Section<'_, '_>, key:
         }
     };
     section.strings(key).into_iter().filter_map(parse).collect()
+}
+
+/// Reads `ephemeral_storage`: Lambda's `EphemeralStorage`, a table of a `Size` in MiB. Lambda's smallest is its default of 512; here none
+/// is the default, so less than that may be wanted.
+pub(super) fn read_ephemeral_storage(section: &mut Section<'_, '_>) -> Option<u32> {
+    let source = section.source();
+    let mut table = section.table("ephemeral_storage")?;
+    let size = table.optional_integer("size", 1..=EPHEMERAL_STORAGE_MIB_MAX, " MiB");
+    if size.is_none() && !table.has("size") {
+        source.mistake(table.place(), "it does not say how large /tmp is to be", "write { size = 512 }, in MiB");
+    }
+    table.finish();
+    size.map(|size| size.value)
 }
 
 /// Reads `reuse`: true, false, or a table of terms. `default` is for a function that does not say.

@@ -6,8 +6,11 @@ mod bounds;
 mod cache;
 mod calls;
 mod commands;
+#[expect(dead_code, reason = "the hostile guests use the rest of it")]
+mod disk;
 mod load;
 mod reuse;
+mod storage;
 mod support;
 mod wat;
 mod ways_in;

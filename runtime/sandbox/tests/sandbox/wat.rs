@@ -176,6 +176,21 @@ pub(crate) fn json_with(name: &str, functions: &str, body: &str) -> Code {
     code(name, &wat)
 }
 
+/// A component of world `lambda-handler` with imports of its own: `imports` are the component's and make of them the core
+/// instance `$wasi`; `core` are the core module's imports of it; then come core functions, and the body of `handle`.
+pub(crate) fn json_importing(name: &str, imports: &str, core: &str, functions: &str, body: &str) -> Code {
+    let wat = format!(
+        r#"(component {TYPES} {LIBC} {imports}
+  (core module $main
+    (import "libc" "memory" (memory 1))
+    {core} {ANSWERS} {functions}
+    {HANDLE} {body}))
+  (core instance $main (instantiate $main (with "libc" (instance $libc)) (with "wasi" (instance $wasi))))
+  {LIFT_HANDLE})"#
+    );
+    code(name, &wat)
+}
+
 /// A component of world `lambda-handler` with an import in front.
 pub(crate) fn interpreter(name: &str, import: &str) -> Code {
     let wat = format!(

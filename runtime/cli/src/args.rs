@@ -101,37 +101,37 @@ pub(crate) struct DevArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// The function in it; by default lambda_handler in Python and handler in JavaScript.
-    #[arg(long, value_name = "NAME", requires = "handler")]
+    #[arg(long, value_name = "NAME", requires = "handler", conflicts_with = "config")]
     pub(crate) function: Option<String>,
     /// The queue's name; by default the handler's. Its dead-letter queue is NAME-dlq.
-    #[arg(long, value_name = "NAME", requires = "handler")]
+    #[arg(long, value_name = "NAME", requires = "handler", conflicts_with = "config")]
     pub(crate) queue: Option<String>,
     /// Where SQS and Lambda's API are served.
-    #[arg(long, value_name = "ADDR", requires = "handler", default_value_t = DEFAULT_AWS_LISTEN, value_parser = parse_loopback)]
+    #[arg(long, value_name = "ADDR", requires = "handler", conflicts_with = "config", default_value_t = DEFAULT_AWS_LISTEN, value_parser = parse_loopback)]
     pub(crate) listen: SocketAddr,
     /// Where metrics and health are served.
-    #[arg(long, value_name = "ADDR", requires = "handler", default_value_t = DEFAULT_ADMIN_LISTEN, value_parser = parse_loopback)]
+    #[arg(long, value_name = "ADDR", requires = "handler", conflicts_with = "config", default_value_t = DEFAULT_ADMIN_LISTEN, value_parser = parse_loopback)]
     pub(crate) admin_listen: SocketAddr,
     /// Where the queue is kept.
-    #[arg(long, value_name = "DIR", requires = "handler", default_value = ".wasmill")]
+    #[arg(long, value_name = "DIR", requires = "handler", conflicts_with = "config", default_value = ".wasmill")]
     pub(crate) data_dir: PathBuf,
     /// How long the handler may take, in seconds.
-    #[arg(long, value_name = "SECONDS", requires = "handler", default_value_t = DEFAULT_TIMEOUT_SECONDS,
+    #[arg(long, value_name = "SECONDS", requires = "handler", conflicts_with = "config", default_value_t = DEFAULT_TIMEOUT_SECONDS,
           value_parser = clap::value_parser!(u32).range(1..=900))]
     pub(crate) timeout: u32,
     /// How much memory the handler may have, in MiB.
-    #[arg(long, value_name = "MIB", requires = "handler", default_value_t = DEFAULT_MEMORY_MIB,
+    #[arg(long, value_name = "MIB", requires = "handler", conflicts_with = "config", default_value_t = DEFAULT_MEMORY_MIB,
           value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(crate) memory: u32,
     /// How much the handler may keep in /tmp, in MiB; without it there is no such folder.
-    #[arg(long, value_name = "MIB",
+    #[arg(long, value_name = "MIB", requires = "handler", conflicts_with = "config",
           value_parser = clap::value_parser!(u32).range(1..=i64::from(EPHEMERAL_STORAGE_MIB_MAX)))]
     pub(crate) tmp: Option<u32>,
     /// A variable for the handler; may be given more than once.
-    #[arg(long, value_name = "NAME=VALUE", requires = "handler", value_parser = parse_variable)]
+    #[arg(long, value_name = "NAME=VALUE", requires = "handler", conflicts_with = "config", value_parser = parse_variable)]
     pub(crate) env: Vec<(String, String)>,
     /// A host that the handler may reach, such as `https://api.example.com`; may be given more than once.
-    #[arg(long, value_name = "ORIGIN", requires = "handler", value_parser = parse_origin)]
+    #[arg(long, value_name = "ORIGIN", requires = "handler", conflicts_with = "config", value_parser = parse_origin)]
     pub(crate) allow_host: Vec<Origin>,
     /// Write the event of each batch to a file of this folder; `wasmill invoke` replays it.
     #[arg(long, value_name = "DIR")]
@@ -538,7 +538,9 @@ mod tests {
             ("wasmill queue redrive q --cancel --to r", ErrorKind::ArgumentConflict, "--cancel"),
             ("wasmill queue redrive q --max-per-second 501", ErrorKind::ValueValidation, "501"),
             ("wasmill dev h.py --config w.toml", ErrorKind::ArgumentConflict, "--config"),
-            ("wasmill dev --config w.toml --timeout 9", ErrorKind::MissingRequiredArgument, "HANDLER"),
+            ("wasmill dev --config w.toml --timeout 9", ErrorKind::ArgumentConflict, "--config"),
+            ("wasmill dev --timeout 9", ErrorKind::MissingRequiredArgument, "HANDLER"),
+            ("wasmill dev --tmp 9", ErrorKind::MissingRequiredArgument, "HANDLER"),
             ("wasmill new greeter", ErrorKind::MissingRequiredArgument, "--lang"),
             ("wasmill new --lang cobol greeter", ErrorKind::InvalidValue, "python"),
             ("wasmill invoke h.wasm --event - --timeout 0", ErrorKind::ValueValidation, "0"),

@@ -314,7 +314,7 @@ fn wrong_types_and_ranges_name_the_key() {
         ),
         (with_base("timeout = 901"), "function[0].timeout", "901 is not in 1–900 s"),
         (with_base("timeout = 1.5"), "function[0].timeout", "a float is not a whole number"),
-        (with_base("handler = \"orders.handler\""), "function[0].handler", "has one handler"),
+        (with_base("handler = \"orders.handler\""), "function[0].handler", "has its handler in it"),
         (with_base("runtime = \"ruby\""), "function[0].runtime", "is not one of \"wasm\", \"python\", \"js\""),
         (with_base("allowed_hosts = [\"example.com\"]"), "function[0].allowed_hosts[0]", "is no origin such as"),
         (with_base("allowed_networks = [\"10.0.0.0\"]"), "function[0].allowed_networks[0]", "is no network such as"),

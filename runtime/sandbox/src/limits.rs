@@ -19,7 +19,7 @@ pub(crate) const TABLES_PER_INSTANCE: u32 = 16;
 
 /// WASI resources (streams, pollables, requests, headers) that one guest may hold. The host's memory for them is not the guest's:
 /// this number times what the largest takes is a bound of it.
-pub(crate) const RESOURCES_PER_INSTANCE: usize = 2048;
+pub(crate) const RESOURCES_PER_INSTANCE: usize = 1024;
 
 /// What the headers of one request or response may take of the host's memory, in bytes. Node.js stops at 16 KiB of text.
 pub(crate) const HEADERS_BYTES_MAX: usize = 32 << 10;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use wasmill_sandbox::Code;
 
-use crate::stage::Stage;
+use crate::stage::{Stage, Turn};
 use crate::wat::json;
 
 fn given(bytes: Vec<u8>) -> Code {
@@ -37,7 +37,8 @@ impl Noise {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn noise_and_damaged_modules_are_refused_in_one_line() {
-    let stage = Stage::new();
+    let turn = &Turn::take();
+    let stage = Stage::new(turn);
     let good = bytes_of(json("good", "(call $ok (local.get $event) (local.get $event-len))"));
     let mut noise = Noise(0x5eed);
     let mut hostile = vec![noise.bytes(100_000)];
@@ -124,8 +125,8 @@ const LOAD_MAX: Duration = Duration::from_secs(60);
 const LOAD_RESIDENT_MIB: u64 = 1536;
 
 /// Loads the code and expects the load, and the neighbour meanwhile, to be within the bounds.
-async fn load_is_bearable(name: &str, bytes: Vec<u8>) -> Result<(), String> {
-    let stage = Stage::new();
+async fn load_is_bearable(turn: &Turn, name: &str, bytes: Vec<u8>) -> Result<(), String> {
+    let stage = Stage::new(turn);
     let (loaded, took, toll) = stage.load(name, given(bytes)).await;
     assert!(took <= LOAD_MAX, "{name} took {took:?}");
     assert!(toll.resident_mib() <= LOAD_RESIDENT_MIB, "{name}: {toll}");
@@ -134,8 +135,8 @@ async fn load_is_bearable(name: &str, bytes: Vec<u8>) -> Result<(), String> {
 }
 
 /// Loads the code and expects it to be refused by its shape, before anything is compiled.
-async fn is_refused(name: &str, bytes: Vec<u8>, why: &str) {
-    let stage = Stage::new();
+async fn is_refused(turn: &Turn, name: &str, bytes: Vec<u8>, why: &str) {
+    let stage = Stage::new(turn);
     let (loaded, took, toll) = stage.load(name, given(bytes)).await;
     let message = loaded.map(|_| ()).unwrap_err().to_string();
     assert!(message.starts_with("hostile.wasm: cannot be compiled: it has ") && message.contains(why), "{message}");
@@ -176,23 +177,25 @@ fn ifs(bytes: usize) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn code_that_would_take_minutes_or_gigabytes_to_compile_is_refused_by_its_shape() {
-    is_refused("1 000 000 functions", functions(1_000_000), "1000000 functions").await;
-    is_refused("a function of 1 MB", ifs(1_000_000), "a function of 1000").await;
-    is_refused("5 000 locals in a loop", locals_in_a_loop(5_000), "and 5000 locals").await;
+    let turn = &Turn::take();
+    is_refused(turn, "1 000 000 functions", functions(1_000_000), "1000000 functions").await;
+    is_refused(turn, "a function of 1 MB", ifs(1_000_000), "a function of 1000").await;
+    is_refused(turn, "5 000 locals in a loop", locals_in_a_loop(5_000), "and 5000 locals").await;
     let types = core(&[section(1, &many(1_000_000, TYPE_NOTHING))]);
-    is_refused("1 000 000 types", types, "1000000 types").await;
+    is_refused(turn, "1 000 000 types", types, "1000000 types").await;
     let long = [number(500_003), vec![0], vec![1; 500_001], vec![0x0b]].concat();
     let sections = [section(1, &many(1, TYPE_NOTHING)), section(3, &many(150, &[0])), section(10, &many(150, &long))];
-    is_refused("75 MB of code", core(&sections), "bytes of code").await;
+    is_refused(turn, "75 MB of code", core(&sections), "bytes of code").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn absurd_code_that_is_let_in_is_compiled_in_bounded_time_beside_the_neighbour() {
-    assert_eq!(load_is_bearable("10 000 functions", functions(10_000)).await, Ok(()));
-    assert_eq!(load_is_bearable("a function of 300 KB", ifs(300_000)).await, Ok(()));
-    assert_eq!(load_is_bearable("1 500 locals in a loop", locals_in_a_loop(1_500)).await, Ok(()));
+    let turn = &Turn::take();
+    assert_eq!(load_is_bearable(turn, "10 000 functions", functions(10_000)).await, Ok(()));
+    assert_eq!(load_is_bearable(turn, "a function of 300 KB", ifs(300_000)).await, Ok(()));
+    assert_eq!(load_is_bearable(turn, "1 500 locals in a loop", locals_in_a_loop(1_500)).await, Ok(()));
     let locals = [vec![1], number(50_000), vec![0x7f]].concat();
-    assert_eq!(load_is_bearable("50 000 locals", one_function(&locals, &[0x01])).await, Ok(()));
+    assert_eq!(load_is_bearable(turn, "50 000 locals", one_function(&locals, &[0x01])).await, Ok(()));
     // A jump table to as many blocks.
     let blocks = 20_000;
     let mut table = [0x02, 0x40].repeat(blocks);
@@ -200,16 +203,17 @@ async fn absurd_code_that_is_let_in_is_compiled_in_bounded_time_beside_the_neigh
     table.extend(number(blocks as u64 - 1));
     (0..blocks as u64).for_each(|block| table.extend(number(block)));
     table.extend(vec![0x0b; blocks]);
-    assert_eq!(load_is_bearable("a jump to 20 000 blocks", one_function(&[0], &table)).await, Ok(()));
+    assert_eq!(load_is_bearable(turn, "a jump to 20 000 blocks", one_function(&[0], &table)).await, Ok(()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn absurd_numbers_of_imports_and_data_segments_are_an_answer_at_once() {
+    let turn = &Turn::take();
     let imports = core(&[section(1, &many(1, TYPE_NOTHING)), section(2, &many(500_000, b"\x03env\x01x\x00\x00"))]);
-    assert!(load_is_bearable("500 000 imports", imports).await.is_err());
+    assert!(load_is_bearable(turn, "500 000 imports", imports).await.is_err());
     let segments = |segment: &[u8], count| core(&[section(5, &many(1, &[0, 1])), section(11, &many(count, segment))]);
     let data = segments(&[0, 0x41, 0, 0x0b, 1, 0x61], 100_000);
-    assert!(load_is_bearable("100 000 data segments", data).await.is_err());
+    assert!(load_is_bearable(turn, "100 000 data segments", data).await.is_err());
     let beyond = segments(&[0, 0x41, 0xff, 0xff, 0xff, 0xff, 7, 0x0b, 1, 0x61], 1);
-    assert!(load_is_bearable("data beyond the memory", beyond).await.is_err());
+    assert!(load_is_bearable(turn, "data beyond the memory", beyond).await.is_err());
 }

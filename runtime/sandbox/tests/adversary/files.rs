@@ -6,7 +6,7 @@ use wasmill_event::{FaultKind, Reply};
 use wasmill_sandbox::{FunctionSpec, Mount};
 
 use crate::disk::{NOT_PERMITTED, QUOTA, disk};
-use crate::stage::{Stage, call};
+use crate::stage::{Stage, Turn, call};
 
 /// A function that sees `folder` at `/app`.
 fn spec(folder: &std::path::Path) -> FunctionSpec {
@@ -15,7 +15,8 @@ fn spec(folder: &std::path::Path) -> FunctionSpec {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_path_leads_out_of_a_mounted_folder() {
-    let stage = Stage::new();
+    let turn = &Turn::take();
+    let stage = Stage::new(turn);
     let outside = tempfile::tempdir().unwrap();
     std::fs::write(outside.path().join("secret"), "the host's own").unwrap();
     let app = outside.path().join("app");
@@ -72,7 +73,8 @@ async fn no_path_leads_out_of_a_mounted_folder() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guest_opens_no_more_files_than_it_may() {
-    let stage = Stage::new();
+    let turn = &Turn::take();
+    let stage = Stage::new(turn);
     let app = tempfile::tempdir().unwrap();
     std::fs::write(app.path().join("mine"), "x").unwrap();
     // All stay open; the answer to the last says what became of it.
@@ -91,4 +93,20 @@ async fn a_guest_opens_no_more_files_than_it_may() {
     let answer = call(&function, &event).await;
     assert!(matches!(&answer, Ok(Reply::Json(text)) if !text.contains(QUOTA)), "{answer:?}");
     assert_ne!(call(&function, "nonsense").await.map_err(|fault| fault.kind), Err(FaultKind::Host));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_is_full_of_names_and_filled_and_emptied_again_does_not_keep_a_thread() {
+    let turn = &Turn::take();
+    let stage = Stage::new(turn);
+    let names: String = (0..1000).map(|name| format!("d{name}\n")).collect();
+    // Each of the last writes finds the disk full, and whether that is still so has to be measured.
+    let again = "cmore\nw1\numore\nq\n".repeat(300);
+    let event = format!("@0\n{names}clarge\nw1048576\n{again}");
+    let spec = FunctionSpec { ephemeral_storage_mib: Some(1), ..Stage::spec(disk("filled")) };
+    let (ended, toll) = stage.attack_as("a disk filled again and again", spec, &event).await;
+    for answer in ended {
+        assert!(answer.is_ok() || answer.is_err_and(|fault| fault.kind == FaultKind::Timeout));
+    }
+    toll.is_bearable();
 }

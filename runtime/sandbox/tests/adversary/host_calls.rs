@@ -3,7 +3,7 @@
 use wasmill_event::{Fault, FaultKind, Reply};
 use wasmill_sandbox::Code;
 
-use crate::stage::{Stage, Toll};
+use crate::stage::{Stage, Toll, Turn};
 use crate::wat::json_importing;
 
 /// Clocks, polling, randomness, sockets and headers, lowered to core functions in instance `$wasi`. What they give comes to lie at
@@ -97,13 +97,13 @@ fn again_and_again(name: &str, body: &str) -> Code {
     json_importing(name, IMPORTS, CORE_IMPORTS, "", &body)
 }
 
-async fn attack(name: &str, body: &str) -> (Vec<Result<Reply, Fault>>, Toll) {
-    Stage::new().attack(name, again_and_again("abuse", body)).await
+async fn attack(turn: &Turn, name: &str, body: &str) -> (Vec<Result<Reply, Fault>>, Toll) {
+    Stage::new(turn).attack(name, again_and_again("abuse", body)).await
 }
 
 /// Expects each copy to run out of time.
-async fn runs_out_of_time(name: &str, body: &str) {
-    let (ended, toll) = attack(name, body).await;
+async fn runs_out_of_time(turn: &Turn, name: &str, body: &str) {
+    let (ended, toll) = attack(turn, name, body).await;
     for answer in ended {
         assert_eq!(answer.unwrap_err().kind, FaultKind::Timeout, "{name}");
     }
@@ -112,8 +112,8 @@ async fn runs_out_of_time(name: &str, body: &str) {
 }
 
 /// Expects each copy to be stopped by a trap whose message says why.
-async fn is_stopped(name: &str, body: &str, why: &str) {
-    let (ended, toll) = attack(name, body).await;
+async fn is_stopped(turn: &Turn, name: &str, body: &str, why: &str) {
+    let (ended, toll) = attack(turn, name, body).await;
     for answer in ended {
         let fault = answer.unwrap_err();
         assert!(fault.kind == FaultKind::Trap && fault.message.contains(why), "{name}: {fault}");
@@ -123,42 +123,51 @@ async fn is_stopped(name: &str, body: &str, why: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn host_calls_in_a_tight_loop_give_way_as_any_loop_does() {
-    runs_out_of_time("asking for the time", "(drop (call $now))").await;
-    runs_out_of_time("64 KiB of randomness", "(call $random (i64.const 65536) (i32.const 64))").await;
+    let turn = &Turn::take();
+    runs_out_of_time(turn, "asking for the time", "(drop (call $now))").await;
+    runs_out_of_time(turn, "64 KiB of randomness", "(call $random (i64.const 65536) (i32.const 64))").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gigabyte_of_randomness_is_refused() {
-    is_stopped("a GiB of randomness", "(call $random (i64.const 1073741824) (i32.const 64))", "exceeds limit").await;
-    is_stopped("64 MiB of randomness", "(call $random (i64.const 67108864) (i32.const 64))", "exceeds limit").await;
-    runs_out_of_time("1 MiB of randomness", "(call $random (i64.const 1048576) (i32.const 64))").await;
+    let turn = &Turn::take();
+    is_stopped(turn, "a GiB of randomness", "(call $random (i64.const 1073741824) (i32.const 64))", "exceeds limit")
+        .await;
+    is_stopped(turn, "64 MiB of randomness", "(call $random (i64.const 67108864) (i32.const 64))", "exceeds limit")
+        .await;
+    runs_out_of_time(turn, "1 MiB of randomness", "(call $random (i64.const 1048576) (i32.const 64))").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sleeping_for_ever_ends_with_the_timeout() {
+    let turn = &Turn::take();
     let body = "(i32.store (i32.const 64) (call $subscribe (i64.const -1)))
       (call $poll (i32.const 64) (i32.const 1) (i32.const 128))";
-    runs_out_of_time("sleeping for ever", body).await;
+    runs_out_of_time(turn, "sleeping for ever", body).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn subscriptions_that_are_never_dropped_end_at_the_table_of_resources() {
-    is_stopped("subscriptions", "(drop (call $subscribe (i64.const 1000000000000)))", "table has no free keys").await;
+    let turn = &Turn::take();
+    is_stopped(turn, "subscriptions", "(drop (call $subscribe (i64.const 1000000000000)))", "table has no free keys")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn polling_a_thousand_timers_at_a_time_does_not_keep_a_thread() {
-    let body = "(if (i32.lt_u (local.get $count) (i32.const 1000))
+async fn polling_hundreds_of_timers_at_a_time_does_not_keep_a_thread() {
+    let turn = &Turn::take();
+    let body = "(if (i32.lt_u (local.get $count) (i32.const 400))
         (then
           (i32.store (i32.add (i32.const 65536) (i32.mul (local.get $count) (i32.const 4)))
             (call $subscribe (select (i64.const 0) (i64.const 1000000000000) (i32.eqz (local.get $count)))))
           (local.set $count (i32.add (local.get $count) (i32.const 1))))
-        (else (call $poll (i32.const 65536) (i32.const 1000) (i32.const 128))))";
-    runs_out_of_time("polling a thousand timers", body).await;
+        (else (call $poll (i32.const 65536) (i32.const 400) (i32.const 128))))";
+    runs_out_of_time(turn, "polling 400 timers", body).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_list_of_millions_is_refused_before_it_is_taken_over() {
+    let turn = &Turn::take();
     // The same pollable 3 000 000 times.
     let body = "(local.set $handle (call $subscribe (i64.const 0)))
       (local.set $count (i32.const 0))
@@ -167,7 +176,7 @@ async fn a_list_of_millions_is_refused_before_it_is_taken_over() {
         (local.set $count (i32.add (local.get $count) (i32.const 1)))
         (br_if $fill (i32.lt_u (local.get $count) (i32.const 3000000))))
       (call $poll (i32.const 2097152) (i32.const 3000000) (i32.const 128))";
-    let (ended, toll) = attack("polling 3 000 000 handles", body).await;
+    let (ended, toll) = attack(turn, "polling 3 000 000 handles", body).await;
     for answer in ended {
         assert_ne!(answer.unwrap_err().kind, FaultKind::Timeout);
     }
@@ -176,16 +185,18 @@ async fn a_list_of_millions_is_refused_before_it_is_taken_over() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sockets_are_not_even_made() {
+    let turn = &Turn::take();
     // Two calls, an answer each; then it spins, so that what it has would stay open.
     let body = "(call $tcp (i32.const 0) (i32.const 64))
       (if (i32.eqz (i32.load8_u (i32.const 64))) (then unreachable))
       (call $udp (i32.const 0) (i32.const 64))
       (if (i32.eqz (i32.load8_u (i32.const 64))) (then unreachable))";
-    runs_out_of_time("sockets", body).await;
+    runs_out_of_time(turn, "sockets", body).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn headers_that_nobody_sends_are_bounded_in_length_and_number() {
+    let turn = &Turn::take();
     // Header names of one letter, values of 8 KiB of letters, as many as will fit, in as many lists as may be.
     let body = "(if (i32.eqz (local.get $count))
         (then
@@ -193,7 +204,7 @@ async fn headers_that_nobody_sends_are_bounded_in_length_and_number() {
           (local.set $handle (call $fields))))
       (call $append (local.get $handle) (i32.const 65536) (i32.const 1) (i32.const 65536) (i32.const 7000) (i32.const 64))
       (local.set $count (i32.rem_u (i32.add (local.get $count) (i32.const 1)) (i32.const 4)))";
-    let stage = Stage::new();
+    let stage = Stage::new(turn);
     for round in ["hoards of headers", "hoards of headers, again"] {
         let (ended, toll) = stage.attack(round, again_and_again("abuse", body)).await;
         for answer in ended {
@@ -207,5 +218,5 @@ async fn headers_that_nobody_sends_are_bounded_in_length_and_number() {
       (memory.fill (i32.const 65536) (i32.const 0x61) (i32.const 8192))
       (if (i32.eqz (local.get $handle)) (then (local.set $handle (call $fields))))
       (call $append (local.get $handle) (i32.const 65536) (i32.const 1) (i32.const 65536) (i32.const 8000) (i32.const 64))";
-    is_stopped("one endless list of headers", long, "size").await;
+    is_stopped(turn, "one endless list of headers", long, "size").await;
 }

@@ -5,12 +5,13 @@ use std::time::Duration;
 use wasmill_event::FaultKind;
 use wasmill_sandbox::FunctionSpec;
 
-use crate::stage::Stage;
+use crate::stage::{Stage, Turn};
 use crate::wat::{command_module, json, json_that_prints, module};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_response_or_an_error_as_long_as_the_memory_is_refused_before_it_is_copied() {
-    let stage = Stage::new();
+    let turn = &Turn::take();
+    let stage = Stage::new(turn);
     let grow = "(drop (memory.grow (i32.const 220)))";
     for (name, how) in [("huge response", "ok"), ("huge error", "err")] {
         let body = format!("{grow} (call ${how} (i32.const 65536) (i32.const 14000000))");
@@ -35,7 +36,8 @@ async fn a_response_or_an_error_as_long_as_the_memory_is_refused_before_it_is_co
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_that_writes_its_response_for_ever_is_stopped_at_the_limit() {
-    let stage = Stage::new();
+    let turn = &Turn::take();
+    let stage = Stage::new(turn);
     let shout = "(loop $more (call $say (i32.const 1) (i32.const 1024) (i32.const 65536)) (br $more))";
     let (ended, toll) = stage.attack("endless response", command_module("shout", "x", shout)).await;
     assert!(ended.into_iter().all(|answer| answer.unwrap_err().kind == FaultKind::ReplyTooLarge));
@@ -44,7 +46,8 @@ async fn a_command_that_writes_its_response_for_ever_is_stopped_at_the_limit() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_empty_lines_is_as_bounded_as_one_endless_line() {
-    let stage = Stage::new();
+    let turn = &Turn::take();
+    let stage = Stage::new(turn);
     let print = "(local $out i32) (local.set $out (call $get-stdout))
       (memory.fill (i32.const 4096) (i32.const FILL) (i32.const 4096))
       (loop $more (call $print (local.get $out) (i32.const 4096) (i32.const 4096)) (br $more)) unreachable";
@@ -74,7 +77,8 @@ fn is_logged_within_bounds(lines: u64, bytes: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_names_of_a_trapped_guests_functions_cannot_keep_the_host_busy() {
-    let stage = Stage::new();
+    let turn = &Turn::take();
+    let stage = Stage::new(turn);
     // Each S…_ doubles what the name of this C++ function stands for. With forty it is too deep to be read, with twenty-five
     // it would be gigabytes.
     for levels in [1, 10, 25, 40] {

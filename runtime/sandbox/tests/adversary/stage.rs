@@ -18,14 +18,22 @@ use crate::wat::json;
 const ECHO: &str = "(call $ok (local.get $event) (local.get $event-len))";
 const MIB: u64 = 1 << 20;
 
-/// One attack at a time: they are measured by what the process takes.
-static TURN: Mutex<()> = Mutex::new(());
+/// One test at a time, from its first line on: they are measured by what the process takes.
+pub(crate) struct Turn {
+    _guard: MutexGuard<'static, ()>,
+}
+
+impl Turn {
+    pub(crate) fn take() -> Self {
+        static TURN: Mutex<()> = Mutex::new(());
+        Self { _guard: TURN.lock().unwrap_or_else(PoisonError::into_inner) }
+    }
+}
 
 /// The sandbox with its neighbour.
 pub(crate) struct Stage {
     pub(crate) sandbox: Sandbox,
     neighbour: Function,
-    _turn: MutexGuard<'static, ()>,
 }
 
 /// What an attack cost.
@@ -42,15 +50,14 @@ pub(crate) struct Toll {
 }
 
 impl Stage {
-    pub(crate) fn new() -> Self {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn new(_: &Turn) -> Self {
         count_lines();
         let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
         let config =
             EngineConfig { max_instances: 16, guest_threads: bounds::GUEST_THREADS, ..EngineConfig::default() };
         let sandbox = Sandbox::new(config, metrics).unwrap();
         let neighbour = sandbox.load(FunctionSpec::new("neighbour", json("neighbour", ECHO))).unwrap();
-        Self { sandbox, neighbour, _turn: turn }
+        Self { sandbox, neighbour }
     }
 
     /// A hostile function of the usual size.

@@ -6,8 +6,9 @@
 //! line: `speed ROUND START WHOSE CPU_US_PER_CALL`. Of each round FRESH calls are in fresh instances, WARM in one that is kept, both
 //! `ours` and `raw`.
 //!
-//! An event of ten records, the same at every call, is handed over as text; the handler logs nothing. What is counted is the
-//! processor time of the whole process. Judging and medians are absent: they are the reader's.
+//! An event of ten records, the same at every call, is handed over as text; the handler logs nothing. Every core is kept busy, by
+//! wasmtime with one call after the other on each. What is counted is the processor time of the whole process. Judging and medians
+//! are absent: they are the reader's.
 
 mod raw;
 
@@ -34,7 +35,9 @@ const BODY_BYTES: usize = 256;
 const TIMEOUT: Duration = Duration::from_secs(60);
 const MEMORY_MIB: u32 = 512;
 /// Calls before the first round, which are not counted.
-const WARM_UP: usize = 3;
+const WARM_UP: usize = 16;
+/// Calls of our sandbox that are under way at once: enough that nobody idles, as in a worker that has work.
+const IN_FLIGHT: usize = 8;
 
 /// A handler, as the command line names it.
 pub(crate) struct Guest {
@@ -68,48 +71,34 @@ async fn run() -> Outcome<()> {
     let variables = optional().map(|handler| ("_HANDLER".to_owned(), handler));
     let environment = variables.into_iter().chain([("LAMBDA_TASK_ROOT".to_owned(), "/app".to_owned())]).collect();
     let guest = Guest { file, app, script, environment };
-    let event = event();
+    let event: Arc<str> = event().into();
 
     let sandbox = Sandbox::new(EngineConfig::default(), Metrics::new(&prometheus::Registry::new())?)?;
-    let ours = Ours {
-        fresh: load(&sandbox, &guest, None).await?,
-        warm: load(&sandbox, &guest, Some(Reuse::default())).await?,
-    };
-    let mut raw = Raw::load(&guest).await?;
+    let ours_fresh = load(&sandbox, &guest, None).await?;
+    let ours_warm = load(&sandbox, &guest, Some(Reuse::default())).await?;
+    let raw = Arc::new(Raw::load(&guest)?);
+    let callers = std::thread::available_parallelism()?.get();
     for round in 0..=rounds {
         // The first warms up.
         let (fresh, warm) = if round == 0 { (WARM_UP, WARM_UP) } else { (fresh, warm) };
         for turn in 0..4 {
-            let started = cpu();
             // Nobody is always the first.
-            let (cell, calls) = match (turn + round) % 4 {
-                0 => {
-                    for _ in 0..fresh {
-                        check(&call(&ours.fresh, &event).await?)?;
-                    }
-                    ("fresh ours", fresh)
-                }
-                1 => {
-                    for _ in 0..fresh {
-                        check(&raw.call_fresh(&event).await?)?;
-                    }
-                    ("fresh raw", fresh)
-                }
-                2 => {
-                    for _ in 0..warm {
-                        check(&call(&ours.warm, &event).await?)?;
-                    }
-                    ("warm ours", warm)
-                }
-                _ => {
-                    for _ in 0..warm {
-                        check(&raw.call_warm(&event).await?)?;
-                    }
-                    ("warm raw", warm)
-                }
+            let (cell, spent, calls) = match (turn + round) % 4 {
+                0 => ("fresh ours", ours(&ours_fresh, &event, fresh).await?, fresh),
+                1 => (
+                    "fresh raw",
+                    together(callers, fresh, |calls| raw_fresh(Arc::clone(&raw), Arc::clone(&event), calls)).await?,
+                    fresh,
+                ),
+                2 => ("warm ours", ours(&ours_warm, &event, warm).await?, warm),
+                _ => (
+                    "warm raw",
+                    together(callers, warm, |calls| raw_warm(Arc::clone(&raw), Arc::clone(&event), calls)).await?,
+                    warm,
+                ),
             };
             if round > 0 {
-                let us = (cpu() - started).as_secs_f64() * 1e6 / calls as f64;
+                let us = spent.as_secs_f64() * 1e6 / calls as f64;
                 writeln!(std::io::stdout().lock(), "speed {round} {cell} {us:.2}")?;
             }
         }
@@ -117,10 +106,47 @@ async fn run() -> Outcome<()> {
     Ok(())
 }
 
-/// The handler in our sandbox, fresh for each call and kept warm.
-struct Ours {
-    fresh: Function,
-    warm: Function,
+/// Calls our sandbox, several at a time as a mapping does. The processor time it took.
+async fn ours(function: &Function, event: &Arc<str>, calls: usize) -> Outcome<Duration> {
+    together(IN_FLIGHT, calls, |calls| {
+        let (function, event) = (function.clone(), Arc::clone(event));
+        async move {
+            for _ in 0..calls {
+                check(&call(&function, &event).await?)?;
+            }
+            Ok(())
+        }
+    })
+    .await
+}
+
+async fn raw_fresh(raw: Arc<Raw>, event: Arc<str>, calls: usize) -> Outcome<()> {
+    for _ in 0..calls {
+        check(&raw.instance().await?.call(&event).await?)?;
+    }
+    Ok(())
+}
+
+async fn raw_warm(raw: Arc<Raw>, event: Arc<str>, calls: usize) -> Outcome<()> {
+    let mut kept = raw.kept().await?;
+    for _ in 0..calls {
+        check(&kept.call(&event).await?)?;
+    }
+    raw.keep(kept);
+    Ok(())
+}
+
+/// Shares calls among so many tasks. The processor time that all of them took.
+async fn together<F>(tasks: usize, calls: usize, mut task: impl FnMut(usize) -> F) -> Outcome<Duration>
+where
+    F: Future<Output = Outcome<()>> + Send + 'static,
+{
+    let started = cpu();
+    let running: Vec<_> = (0..tasks).map(|number| tokio::spawn(task((calls + number) / tasks))).collect();
+    for one in running {
+        one.await??;
+    }
+    Ok(cpu() - started)
 }
 
 async fn load(sandbox: &Sandbox, guest: &Guest, reuse: Option<Reuse>) -> Outcome<Function> {

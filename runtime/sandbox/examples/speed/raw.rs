@@ -1,7 +1,8 @@
 //! wasmtime by itself: a WASI context with what the handler needs, the component instantiated and called. Limits, logs, timeouts
 //! and metrics are absent: the least that a call can cost.
 
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper::{Request, Response};
 use wasmtime::component::{Component, ComponentType, Func, InstancePre, Linker, Lower, ResourceTable};
@@ -83,18 +84,24 @@ impl WasiHttpView for Host {
     }
 }
 
-/// A handler that is ready to be instantiated, and an instance that is kept.
+/// A handler that is ready to be instantiated, and instances that are kept.
 pub(crate) struct Raw {
     engine: Engine,
     pre: InstancePre<Host>,
     environment: Vec<(String, String)>,
-    app: Option<std::path::PathBuf>,
+    app: Option<PathBuf>,
     script: Arc<str>,
-    warm: Option<(Store<Host>, Func)>,
+    kept: Mutex<Vec<Instance>>,
+}
+
+/// An instance that can be called.
+pub(crate) struct Instance {
+    store: Store<Host>,
+    handle: Func,
 }
 
 impl Raw {
-    pub(crate) async fn load(guest: &Guest) -> Outcome<Self> {
+    pub(crate) fn load(guest: &Guest) -> Outcome<Self> {
         let code = read(&guest.file)?;
         let engine = Engine::new(&config(code.len() > SMALL_CODE_BYTES_MAX))?;
         let mut linker = Linker::new(&engine);
@@ -107,25 +114,23 @@ impl Raw {
         let pre = linker.instantiate_pre(&component)?;
         let script = guest.script.clone().unwrap_or_else(|| Arc::from(""));
         let (environment, app) = (guest.environment.clone(), guest.app.clone());
-        Ok(Self { engine, pre, environment, app, script, warm: None })
+        Ok(Self { engine, pre, environment, app, script, kept: Mutex::default() })
     }
 
-    /// One call in a fresh instance.
-    pub(crate) async fn call_fresh(&self, event: &str) -> Outcome<String> {
-        let (mut store, handle) = self.instance().await?;
-        call(&mut store, handle, event).await
-    }
-
-    /// One call in the instance that is kept.
-    pub(crate) async fn call_warm(&mut self, event: &str) -> Outcome<String> {
-        if self.warm.is_none() {
-            self.warm = Some(self.instance().await?);
+    /// One that was kept, or a fresh one.
+    pub(crate) async fn kept(&self) -> Outcome<Instance> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match kept {
+            Some(instance) => Ok(instance),
+            None => self.instance().await,
         }
-        let (store, handle) = self.warm.as_mut().ok_or("there is no instance")?;
-        call(store, *handle, event).await
     }
 
-    async fn instance(&self) -> Outcome<(Store<Host>, Func)> {
+    pub(crate) fn keep(&self, instance: Instance) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(instance);
+    }
+
+    pub(crate) async fn instance(&self) -> Outcome<Instance> {
         let mut builder = WasiCtxBuilder::new();
         builder.envs(&self.environment).allow_blocking_current_thread(true);
         if let Some(app) = &self.app {
@@ -140,14 +145,16 @@ impl Raw {
         store.epoch_deadline_async_yield_and_update(1);
         let instance = self.pre.instantiate_async(&mut store).await?;
         let handle = instance.get_func(&mut store, "handle").ok_or("there is no export `handle`")?;
-        Ok((store, handle))
+        Ok(Instance { store, handle })
     }
 }
 
-async fn call(store: &mut Store<Host>, handle: Func, event: &str) -> Outcome<String> {
-    let handle = handle.typed::<(&str, Context<'_>), (Result<String, String>,)>(&*store)?;
-    let (reply,) = handle.call_async(store, (event, CONTEXT)).await?;
-    Ok(reply?)
+impl Instance {
+    pub(crate) async fn call(&mut self, event: &str) -> Outcome<String> {
+        let handle = self.handle.typed::<(&str, Context<'_>), (Result<String, String>,)>(&self.store)?;
+        let (reply,) = handle.call_async(&mut self.store, (event, CONTEXT)).await?;
+        Ok(reply?)
+    }
 }
 
 /// The same as the sandbox's.

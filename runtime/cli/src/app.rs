@@ -2,8 +2,8 @@
 //!
 //! The file is the component of an interpreter, with the app as a zip archive in its last custom section
 //! ([`SECTION`]). To every other tool it is an ordinary component. Without the section it is what it was made of, so functions
-//! that share an interpreter share its compiled form. In the archive, [`MANIFEST`] says what is called, and either `app/` holds the
-//! function's folder or [`SCRIPT`] is its one script.
+//! that share an interpreter share its compiled form. In the archive, `wasmill.json` says what is called, and either `app/` holds
+//! the function's folder or `script.js` is its one script.
 
 mod archive;
 

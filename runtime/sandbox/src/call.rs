@@ -19,20 +19,25 @@ use crate::metrics::{Start, Usage};
 use crate::output::{Logs, ReplyBuffer};
 use crate::world::Context;
 
-/// Calls the function: waits for a place, then runs the guest on the sandbox's threads. Dropping the future stops the
-/// guest at its next tick.
+/// Calls the function on the sandbox's threads, when there is a place for it. Dropping the future stops the guest at its
+/// next tick.
 pub(crate) async fn invoke(function: Arc<FunctionShared>, invocation: Invocation) -> Result<Reply, Fault> {
-    let seat = match function.resting.as_ref().and_then(|resting| resting.take()) {
-        Some(instance) => Seat::Warm(Box::new(instance)),
-        None => match function.sandbox.places(&function.home, function.places).await {
-            Some(place) => Seat::Empty(place),
-            None => return Err(Fault::new(FaultKind::Host, "the sandbox is closed")),
-        },
-    };
     let runtime = function.sandbox.guest_runtime().clone();
+    // A function that keeps instances looks for one when it is its turn on a thread: the one that has just answered there is
+    // still in the caches, and few are needed however many calls wait.
+    let place = match &function.resting {
+        Some(_) => None,
+        None => Some(place(&function).await?),
+    };
     // The caller's half keeps the function, and with it the runtime, until the guest's half is done.
-    let mut guest = AbortOnDrop(runtime.spawn(run(function.clone(), invocation, seat)));
+    let mut guest = AbortOnDrop(runtime.spawn(run(function.clone(), invocation, place)));
     (&mut guest.0).await.unwrap_or_else(|error| Err(task_fault(error)))
+}
+
+/// A place in the pool, as soon as there is one.
+async fn place(function: &FunctionShared) -> Result<OwnedSemaphorePermit, Fault> {
+    let place = function.sandbox.places(&function.home, function.places).await;
+    place.ok_or_else(|| Fault::new(FaultKind::Host, "the sandbox is closed"))
 }
 
 /// Where an invocation takes place.
@@ -41,6 +46,19 @@ enum Seat {
     Warm(Box<Instance>),
     /// In a fresh one.
     Empty(OwnedSemaphorePermit),
+}
+
+impl Seat {
+    /// The one that was found, or an instance that rests, or a place for a fresh one.
+    async fn find(function: &FunctionShared, found: Option<OwnedSemaphorePermit>) -> Result<Self, Fault> {
+        if let Some(place) = found {
+            return Ok(Self::Empty(place));
+        }
+        match function.resting.as_ref().and_then(|resting| resting.take()) {
+            Some(instance) => Ok(Self::Warm(Box::new(instance))),
+            None => Ok(Self::Empty(place(function).await?)),
+        }
+    }
 }
 
 /// A guest's task, stopped when nobody waits for it any more.
@@ -65,7 +83,12 @@ fn task_fault(error: JoinError) -> Fault {
 }
 
 /// The guest's half.
-async fn run(function: Arc<FunctionShared>, invocation: Invocation, seat: Seat) -> Result<Reply, Fault> {
+async fn run(
+    function: Arc<FunctionShared>,
+    invocation: Invocation,
+    place: Option<OwnedSemaphorePermit>,
+) -> Result<Reply, Fault> {
+    let seat = Seat::find(&function, place).await?;
     let spec = &function.spec;
     let Invocation { request_id, payload, trace_id } = &invocation;
     let start = if matches!(seat, Seat::Warm(_)) { Start::Warm } else { Start::Cold };
@@ -132,7 +155,8 @@ async fn run(function: Arc<FunctionShared>, invocation: Invocation, seat: Seat) 
         request_id,
         function = spec.name,
         version = spec.version,
-        duration_ms = usage.duration.as_secs_f64() * 1e3,
+        // As many places as Lambda has.
+        duration_ms = (usage.duration.as_secs_f64() * 1e5).round() / 100.0,
         memory_size_mb = spec.memory_mib,
         memory_peak_mb = memory_peak_bytes.div_ceil(MIB),
         start = start.as_str(),

@@ -43,6 +43,24 @@ async fn a_warm_instance_keeps_its_memory_and_is_counted_as_warm() {
 }
 
 #[tokio::test]
+async fn calls_that_wait_for_a_thread_share_the_instance_that_is_there() {
+    let house = House::with(EngineConfig { guest_threads: 1, ..EngineConfig::default() });
+    let function = warm(&house, Reuse::default());
+    let calls: Vec<_> = (0..20)
+        .map(|_| {
+            let function = function.clone();
+            tokio::spawn(async move { text(call(&function, "r", "n").await) })
+        })
+        .collect();
+    for call in calls {
+        call.await.unwrap();
+    }
+    let cold = house.metric("wasmill_function_starts_total{function=\"orders\",start=\"cold\"}");
+    // One, and another for each tick that fell into a call.
+    assert!(cold <= 4.0, "{cold} instances for twenty calls");
+}
+
+#[tokio::test]
 async fn a_handlers_own_error_leaves_its_instance_warm_as_on_lambda() {
     let house = House::new();
     let function = warm(&house, Reuse::default());

@@ -47,10 +47,12 @@ async fn each_invocation_has_an_empty_folder_and_a_warm_instance_keeps_its_own()
     assert_eq!(does(&warm, &["rmine", "cmine", "w10"]).await, [NO_ENTRY, "0", "0"]);
     assert_eq!(does(&warm, &["rmine"]).await, ["0"]);
     assert_eq!(disks(scratch.path()), 1);
-    // Another instance of the same function does not see it: this one is at work meanwhile.
-    let (one, other) = tokio::join!(does(&warm, &["cone", "rmine"]), does(&warm, &["cother", "rone"]));
-    assert!([one, other].contains(&vec!["0".to_owned(), NO_ENTRY.to_owned()]), "they share a folder");
-    drop((fresh, warm));
+    // Another instance does not see it.
+    let other = function(&house, 1, Some(Reuse::default()));
+    assert_eq!(does(&other, &["rmine", "cother"]).await, [NO_ENTRY, "0"]);
+    assert_eq!(does(&warm, &["rmine", "rother"]).await, ["0", NO_ENTRY]);
+    assert_eq!(disks(scratch.path()), 2);
+    drop((fresh, warm, other));
     drop(house);
     eventually("everything is gone", || std::fs::read_dir(scratch.path()).unwrap().next().is_none()).await;
 }

@@ -10,6 +10,7 @@ mod checks;
 mod configuration;
 mod engine;
 mod error;
+mod function_engine;
 mod mapping;
 mod members;
 mod names;
@@ -31,6 +32,10 @@ mod service_tests;
 pub use configuration::{Changes, Configuration, PollersAsked, ProvisionedPollers};
 pub use engine::{Engine, FunctionFacts, QueueFacts, QueueTrouble};
 pub use error::ApiError;
+pub use function_engine::{
+    Build, BuildFacts, Call, FunctionEngine, FunctionFailure, FunctionSettings, NotInvoked, Outcome, Route, Routes,
+    Target,
+};
 pub use mapping::{Mapping, MappingState, Origin};
 pub use names::{FunctionRef, Identity};
 pub use registry::{Override, Ownership, Registry, StartTrouble};

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use wasmill_sandbox::Origin;
 
 use crate::commands::build::Language;
@@ -91,6 +92,20 @@ pub(crate) enum Command {
     /// The guided first run: orders arrive, some fail, some are poison, and the dead-letter queue explains itself.
     #[command(after_help = help("wasmill demo"))]
     Demo,
+    /// Print the completions of a shell for this command line.
+    #[command(after_help = help("wasmill completions bash > /etc/bash_completion.d/wasmill"))]
+    Completions {
+        /// The shell.
+        #[arg(value_name = "SHELL", value_enum)]
+        shell: Shell,
+    },
+    /// Write the man pages, one for each command, into a folder.
+    #[command(after_help = help("wasmill man /usr/local/share/man/man1"))]
+    Man {
+        /// The folder; it is made if it is not there.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
 }
 
 /// `wasmill run`.
@@ -548,9 +563,11 @@ mod tests {
         }
         let mut examples = Vec::new();
         visit(&Cli::command(), &mut examples);
-        assert_eq!(examples.len(), 19);
+        assert_eq!(examples.len(), 21);
         for example in examples {
-            parse(&format!("wasmill {}", example.replace('\'', ""))).unwrap();
+            // What the shell does with the output is not ours.
+            let example = example.split(" > ").next().unwrap().replace('\'', "");
+            parse(&format!("wasmill {example}")).unwrap();
         }
     }
 
@@ -595,6 +612,7 @@ mod tests {
             ("wasmill dev --timeout 9", ErrorKind::MissingRequiredArgument, "HANDLER"),
             ("wasmill dev --tmp 9", ErrorKind::MissingRequiredArgument, "HANDLER"),
             ("wasmill dev --parameter A=b", ErrorKind::MissingRequiredArgument, "HANDLER"),
+            ("wasmill completions ksh", ErrorKind::InvalidValue, "fish"),
             ("wasmill import", ErrorKind::MissingRequiredArgument, "TEMPLATE"),
             ("wasmill import t.yaml --parameter A", ErrorKind::ValueValidation, "NAME=VALUE"),
             ("wasmill new greeter", ErrorKind::MissingRequiredArgument, "--lang"),

@@ -26,7 +26,7 @@ use wasmill_lambda::{Engine, LambdaService};
 use wasmill_mapping::{MappingStatus, Observer, Witness};
 use wasmill_queue::Broker;
 use wasmill_sandbox::Sandbox;
-use wasmill_sqs::{Sibling, SqsOptions, SqsService};
+use wasmill_sqs::{Change, Sibling, SqsOptions, SqsService};
 
 use crate::admin::{self, AdminState, Component, Readiness};
 use crate::assemble::handlers::Handlers;
@@ -238,6 +238,11 @@ impl Sibling for Lambda {
 
     fn claims(&self, path: &str) -> bool {
         wasmill_lambda::claims(path)
+    }
+
+    fn change(&self, method: &Method, path_and_query: &str, body: &[u8]) -> Option<Change> {
+        let (action, resource) = wasmill_lambda::change(method, path_and_query, body)?;
+        Some(Change { action: action.into(), resource })
     }
 
     async fn handle(&self, method: &Method, path_and_query: &str, headers: &HeaderMap, body: Bytes) -> Response<Bytes> {

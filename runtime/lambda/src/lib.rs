@@ -6,6 +6,7 @@
 //! move (all that is behind the `Engine`), connections, signatures and what a browser may do (the listener's), and
 //! functions as resources: every other operation of Lambda's is refused by its name.
 
+mod changes;
 mod checks;
 mod configuration;
 mod engine;
@@ -29,6 +30,7 @@ mod scripted;
 #[cfg(test)]
 mod service_tests;
 
+pub use changes::change;
 pub use configuration::{Changes, Configuration, PollersAsked, ProvisionedPollers};
 pub use engine::{Engine, FunctionFacts, QueueFacts, QueueTrouble};
 pub use error::ApiError;

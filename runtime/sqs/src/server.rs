@@ -21,6 +21,7 @@ use wasmill_queue::Broker;
 use wasmill_queue::limits::MESSAGE_MAX_BYTES;
 
 use crate::actions::{Actions, Caller};
+use crate::audit::{self, Change};
 use crate::auth::{AccessKey, Guard};
 use crate::browsers::{self, BrowserRule, NotAnOrigin, Requester};
 use crate::codec::{RequestId, RequestIds, json, query};
@@ -41,6 +42,10 @@ const SMALL_BODY_BYTES: u64 = 64 << 10;
 /// What all bodies above that may take together: later ones wait.
 const LARGE_BODIES_MAX_KIB: usize = 256 << 10;
 const TRACE_HEADER: &str = "x-amzn-trace-id";
+/// Where an API of AWS's in REST and JSON names its error.
+const ERROR_TYPE_HEADER: &str = "x-amzn-errortype";
+/// In the audit log.
+const SERVICE: &str = "sqs";
 /// Stands in queue URLs when a client sends no usable `Host` (HTTP/1.0): the default listener.
 const FALLBACK_HOST: &str = "127.0.0.1:9324";
 
@@ -145,7 +150,7 @@ async fn handle(State(service): State<Arc<SqsService>>, request: Request) -> Res
             // The body is read before anything is said: an answer to a request that is still being sent ends the
             // connection, and the client may never see it.
             let body = read_body(&service, &parts.headers, body).await;
-            let outcome = answer(&service, &parts, protocol, body).await;
+            let outcome = answer(&service, &parts, protocol, body, request_id).await;
             encode(&parts, protocol, outcome, request_id)
         }
     };
@@ -185,15 +190,24 @@ async fn answer(
     parts: &Parts,
     protocol: Protocol<'_>,
     body: Result<ReadBody<'_>, ActionError>,
+    request_id: RequestId,
 ) -> Outcome {
     let body = match body {
         Err(ActionError::BodyTooLarge { .. }) => return Err(too_large(protocol, &parts.headers)),
         body => body?,
     };
     // The request is here whole, and nothing of it has been decoded.
-    if let Some(guard) = &service.guard {
-        guard.check(parts, &body.bytes)?;
-    }
+    let access_key_id = match service.guard.as_ref().map(|guard| guard.check(parts, &body.bytes)) {
+        Some(Ok(access_key_id)) => access_key_id,
+        Some(Err(refusal)) => {
+            let refusal = refusal.into();
+            if let Some(change) = named_change(parts, protocol, &body.bytes) {
+                change.log_unverified(SERVICE, parts, request_id, &refusal);
+            }
+            return Err(refusal);
+        }
+        None => audit::ANONYMOUS,
+    };
     let decoded = match protocol {
         Protocol::Json { target } => Some(json::decode(json::action(target)?, &body.bytes)?),
         Protocol::Query => query::decode(parts, &body.bytes)?,
@@ -208,10 +222,23 @@ async fn answer(
     let Some(actions) = &service.actions else {
         return Err(ActionError::Unsupported { what: NO_QUEUES.to_owned() });
     };
-    let action = request.action();
+    let (action, change) = (request.action(), Change::of(&request, parts.uri.path()));
     let caller = Caller { host: host(parts), path: parts.uri.path(), trace_header: trace_header(parts) };
-    let response = actions.run(caller, request).await?;
-    Ok(Some((action, response)))
+    let outcome = actions.run(caller, request).await;
+    if let Some(change) = change {
+        let said = outcome.as_ref().err().map_or("ok", |error| error.answer().shape.name);
+        change.log(SERVICE, access_key_id, parts, request_id, said);
+    }
+    Ok(Some((action, outcome?)))
+}
+
+/// The change that a request names, which nobody has signed for.
+fn named_change(parts: &Parts, protocol: Protocol<'_>, body: &[u8]) -> Option<Change> {
+    match protocol {
+        Protocol::Json { target } => Change::named(json::action(target).ok()?),
+        Protocol::Query => Change::named(&query::action(parts, body)?),
+        Protocol::None => None,
+    }
 }
 
 /// A request of the other API, judged by the same rules.
@@ -222,19 +249,32 @@ async fn answer_beside(
     body: Result<ReadBody<'_>, ActionError>,
     request_id: RequestId,
 ) -> Response {
-    let checked = body.and_then(|body| {
-        if let Some(guard) = &service.guard {
-            guard.check_for(sibling.service(), parts, &body.bytes)?;
+    let body = match body {
+        Ok(body) => body,
+        Err(error) => return json::encode_error(&error, request_id),
+    };
+    let path_and_query = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let change = sibling.change(&parts.method, path_and_query, &body.bytes);
+    let checked = service.guard.as_ref().map(|guard| guard.check_for(sibling.service(), parts, &body.bytes));
+    let access_key_id = match checked {
+        Some(Ok(access_key_id)) => access_key_id,
+        Some(Err(refusal)) => {
+            let refusal = refusal.into();
+            if let Some(change) = change {
+                change.log_unverified(sibling.service(), parts, request_id, &refusal);
+            }
+            return json::encode_error(&refusal, request_id);
         }
-        Ok(body)
-    });
-    match checked {
-        Ok(body) => {
-            let path_and_query = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-            sibling::framed(sibling.handle(&parts.method, path_and_query, &parts.headers, body.bytes).await)
-        }
-        Err(error) => json::encode_error(&error, request_id),
+        None => audit::ANONYMOUS,
+    };
+    let answer = sibling.handle(&parts.method, path_and_query, &parts.headers, body.bytes).await;
+    if let Some(change) = change {
+        let code = answer.headers().get(ERROR_TYPE_HEADER).and_then(|code| code.to_str().ok());
+        let status = answer.status();
+        let said = if status.is_success() { "ok" } else { code.unwrap_or(status.as_str()) };
+        change.log(sibling.service(), access_key_id, parts, request_id, said);
     }
+    sibling::framed(answer)
 }
 
 fn encode(parts: &Parts, protocol: Protocol<'_>, outcome: Outcome, request_id: RequestId) -> Response {

@@ -9,6 +9,7 @@ pub(crate) mod dev;
 mod dry_run;
 pub(crate) mod import;
 pub(crate) mod invoke;
+pub(crate) mod manual;
 pub(crate) mod new;
 mod peek;
 pub(crate) mod queue;

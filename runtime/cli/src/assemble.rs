@@ -220,6 +220,9 @@ impl Worker {
         if let Some(broker) = &self.broker {
             broker.close().await;
         }
+        if let Some(sandbox) = &self.sandbox {
+            sandbox.close();
+        }
     }
 }
 

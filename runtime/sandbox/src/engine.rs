@@ -176,6 +176,13 @@ impl Sandbox {
         Function::load(self, spec)
     }
 
+    /// Ends the instances that rest and removes handlers' files. For a process that is about to end, when nothing is called any
+    /// more: threads that would see to it later end with the process.
+    pub fn close(&self) {
+        self.clear_resting();
+        self.shared.scratch.close();
+    }
+
     pub(crate) fn plain(&self) -> &Arc<Home> {
         &self.shared.plain
     }
@@ -226,6 +233,12 @@ impl Sandbox {
         if let Ok(permit) = Arc::clone(&places).try_acquire_many_owned(count) {
             return Some(permit);
         }
+        self.clear_resting();
+        places.acquire_many_owned(count).await.ok()
+    }
+
+    /// Ends the resting instances of all functions.
+    fn clear_resting(&self) {
         let warm: Vec<_> = {
             let warm = self.shared.warm.lock().unwrap_or_else(PoisonError::into_inner);
             warm.iter().filter_map(Weak::upgrade).collect()
@@ -233,8 +246,6 @@ impl Sandbox {
         for resting in warm.iter().filter_map(|function| function.resting.as_ref()) {
             resting.clear();
         }
-        drop(warm);
-        places.acquire_many_owned(count).await.ok()
     }
 }
 

@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod examples;
 mod handlers;
+mod import;
 mod invoke;
 mod mistakes;
 mod peek;

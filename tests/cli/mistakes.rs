@@ -154,6 +154,7 @@ fn help_has_an_example_and_the_exit_codes_for_every_command() {
         "run",
         "check",
         "invoke",
+        "import",
         "queue",
         "queue serve",
         "queue ls",

@@ -75,6 +75,13 @@ pub(crate) enum Command {
     /// the handler's own files do when they are loaded happens in the sandbox, never at build time.
     #[command(after_help = help("wasmill build greeter"))]
     Build(BuildArgs),
+    /// Make a config of a SAM, CloudFormation or CDK template, and list what of it was not taken.
+    ///
+    /// Taken are queues with their policies, functions in Python, JavaScript and WebAssembly, and the mappings between them.
+    /// Parameters have their defaults unless --parameter gives another value; AWS::Region, AWS::AccountId and
+    /// AWS::StackName may be given, too. `wasmill dev TEMPLATE` runs a template without writing a config.
+    #[command(after_help = help("wasmill import template.yaml --out wasmill.toml"))]
+    Import(ImportArgs),
     /// Serve the built-in queue, or talk to any SQS-compatible endpoint.
     #[command(subcommand, after_help = help("wasmill queue serve --in-memory"))]
     Queue(QueueCommand),
@@ -94,7 +101,8 @@ pub(crate) struct RunArgs {
 /// `wasmill dev`.
 #[derive(Debug, Args)]
 pub(crate) struct DevArgs {
-    /// The handler: a .py, .mjs, .js, .cjs, .ts, .mts or .cts file, or a compiled module.
+    /// The handler: a .py, .mjs, .js, .cjs, .ts, .mts or .cts file, or a compiled module; or a template of SAM, CloudFormation
+    /// or CDK (.yaml, .yml, .json, .template) with its queues, functions and mappings.
     #[arg(value_name = "HANDLER", conflicts_with = "config")]
     pub(crate) handler: Option<PathBuf>,
     /// A config to run instead of one handler.
@@ -115,14 +123,14 @@ pub(crate) struct DevArgs {
     /// Where the queue is kept.
     #[arg(long, value_name = "DIR", requires = "handler", conflicts_with = "config", default_value = ".wasmill")]
     pub(crate) data_dir: PathBuf,
-    /// How long the handler may take, in seconds.
-    #[arg(long, value_name = "SECONDS", requires = "handler", conflicts_with = "config", default_value_t = DEFAULT_TIMEOUT_SECONDS,
+    /// How long the handler may take, in seconds; 3 by default.
+    #[arg(long, value_name = "SECONDS", requires = "handler", conflicts_with = "config",
           value_parser = clap::value_parser!(u32).range(1..=900))]
-    pub(crate) timeout: u32,
-    /// How much memory the handler may have, in MiB.
-    #[arg(long, value_name = "MIB", requires = "handler", conflicts_with = "config", default_value_t = DEFAULT_MEMORY_MIB,
+    pub(crate) timeout: Option<u32>,
+    /// How much memory the handler may have, in MiB; 128 by default.
+    #[arg(long, value_name = "MIB", requires = "handler", conflicts_with = "config",
           value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub(crate) memory: u32,
+    pub(crate) memory: Option<u32>,
     /// How much the handler may keep in /tmp, in MiB; without it there is no such folder.
     #[arg(long, value_name = "MIB", requires = "handler", conflicts_with = "config",
           value_parser = clap::value_parser!(u32).range(1..=i64::from(EPHEMERAL_STORAGE_MIB_MAX)))]
@@ -133,6 +141,9 @@ pub(crate) struct DevArgs {
     /// A host that the handler may reach, such as `https://api.example.com`; may be given more than once.
     #[arg(long, value_name = "ORIGIN", requires = "handler", conflicts_with = "config", value_parser = parse_origin)]
     pub(crate) allow_host: Vec<Origin>,
+    /// Of a template: a value for one of its parameters; may be given more than once.
+    #[arg(long, value_name = "NAME=VALUE", requires = "handler", conflicts_with = "config", value_parser = split_pair)]
+    pub(crate) parameter: Vec<(String, String)>,
     /// Write the event of each batch to a file of this folder; `wasmill invoke` replays it.
     #[arg(long, value_name = "DIR")]
     pub(crate) save_events: Option<PathBuf>,
@@ -221,6 +232,20 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_name = "FILE.FUNCTION")]
     pub(crate) handler: Option<String>,
     /// The file to write; by default NAME.wasm beside the source.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// `wasmill import`.
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// The template: YAML or JSON, such as template.yaml or cdk.out/Stack.template.json.
+    #[arg(value_name = "TEMPLATE")]
+    pub(crate) template: PathBuf,
+    /// A value for a parameter of the template; may be given more than once.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = split_pair)]
+    pub(crate) parameter: Vec<(String, String)>,
+    /// The config to write, where nothing is yet; by default it goes to stdout.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 }
@@ -495,7 +520,7 @@ mod tests {
         }
         let mut examples = Vec::new();
         visit(&Cli::command(), &mut examples);
-        assert_eq!(examples.len(), 15);
+        assert_eq!(examples.len(), 16);
         for example in examples {
             parse(&format!("wasmill {}", example.replace('\'', ""))).unwrap();
         }
@@ -541,6 +566,9 @@ mod tests {
             ("wasmill dev --config w.toml --timeout 9", ErrorKind::ArgumentConflict, "--config"),
             ("wasmill dev --timeout 9", ErrorKind::MissingRequiredArgument, "HANDLER"),
             ("wasmill dev --tmp 9", ErrorKind::MissingRequiredArgument, "HANDLER"),
+            ("wasmill dev --parameter A=b", ErrorKind::MissingRequiredArgument, "HANDLER"),
+            ("wasmill import", ErrorKind::MissingRequiredArgument, "TEMPLATE"),
+            ("wasmill import t.yaml --parameter A", ErrorKind::ValueValidation, "NAME=VALUE"),
             ("wasmill new greeter", ErrorKind::MissingRequiredArgument, "--lang"),
             ("wasmill new --lang cobol greeter", ErrorKind::InvalidValue, "python"),
             ("wasmill invoke h.wasm --event - --timeout 0", ErrorKind::ValueValidation, "0"),

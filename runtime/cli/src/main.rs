@@ -8,6 +8,7 @@ mod commands;
 mod config;
 mod error;
 mod event_file;
+mod import;
 mod interpreters;
 mod live;
 mod shutdown;
@@ -43,7 +44,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
     let default_filter = match cli.command {
         Command::Queue(args::QueueCommand::Serve(_)) => None,
         // These talk to a person on the same terminal: only what went wrong may come in between.
-        Command::Demo | Command::Queue(_) | Command::New(_) | Command::Build(_) => Some("error"),
+        Command::Demo | Command::Queue(_) | Command::New(_) | Command::Build(_) | Command::Import(_) => Some("error"),
         // The batches are shown by themselves; of the log only what the handler says is wanted beside them.
         Command::Dev(_) => Some("warn,wasmill::handler=info,wasmill::report=debug"),
         Command::Invoke(_) => Some("info,wasmill::report=debug"),
@@ -60,6 +61,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Invoke(args) => commands::invoke::invoke(args).await,
         Command::New(args) => commands::new::new(&args),
         Command::Build(args) => commands::build::build(args).await,
+        Command::Import(args) => commands::import::import(&args),
         Command::Queue(command) => commands::queue::queue(command).await,
         Command::Demo => commands::demo::demo().await,
     }

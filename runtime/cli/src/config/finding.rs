@@ -30,8 +30,8 @@ pub(crate) struct Origin {
 
 impl Origin {
     /// Where `key` stands in `file`.
-    pub(super) fn new(file: &Path, at: Position, key: &str) -> Self {
-        Self { file: file.to_owned(), at: Some(at), key: key.to_owned() }
+    pub(super) fn new(file: &Path, at: Option<Position>, key: &str) -> Self {
+        Self { file: file.to_owned(), at, key: key.to_owned() }
     }
 
     /// Of what no config file says: the demo's own settings, `queue serve`.

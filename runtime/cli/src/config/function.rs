@@ -26,7 +26,7 @@ pub(crate) const DEFAULT_LOG_BYTES_MAX: u32 = 1024 * 1024;
 /// Neither a response nor the log of one invocation may be allowed more.
 const OUTPUT_BYTES_CEILING: u32 = 64 * 1024 * 1024;
 /// The most memory a function may have.
-const MEMORY_MIB_MAX: u32 = 4096;
+pub(crate) const MEMORY_MIB_MAX: u32 = 4096;
 const FUNCTION_NAME_CHARS_MAX: usize = 64;
 /// One function, resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -37,7 +37,7 @@ use wasmill_sqs::AccessKey;
 pub(crate) use self::aws::Aws;
 pub(crate) use self::code::Runtime;
 pub(crate) use self::finding::{Finding, Mistakes};
-pub(crate) use self::function::{DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_SECONDS, FunctionSpec};
+pub(crate) use self::function::{DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_SECONDS, FunctionSpec, MEMORY_MIB_MAX};
 pub(crate) use self::listener::{
     Admin, Control, DEFAULT_ADMIN_LISTEN, DEFAULT_AWS_LISTEN, Durability, LocalQueue, check_aws_listen, is_loopback,
 };
@@ -52,6 +52,7 @@ pub(crate) use self::resolve::{DEFAULT_ACCOUNT_ID, DEFAULT_REGION};
 pub(crate) use self::sandbox::{INSTANCES_MAX, Sandbox, instances_for};
 pub(crate) use self::settling::BISECT_MAX_INVOCATIONS;
 pub(crate) use self::source::Env;
+pub(crate) use self::suggest::nearest;
 pub(crate) use self::world::{EPHEMERAL_STORAGE_MIB_MAX, check_variable_name};
 
 use self::listener::Listeners;
@@ -184,8 +185,16 @@ pub(crate) fn load(path: &Path, env: Env<'_>) -> Result<Draft, Mistakes> {
     Ok(parse(path, folder, &text, env))
 }
 
+/// Reads and checks a text that was made of the file at `path`: findings name that file, and no lines of it.
+pub(crate) fn of_made(path: &Path, folder: &Path, text: &str, env: Env<'_>) -> Draft {
+    draft(Source::new(path, text, env, &TOP_LEVEL_KEYS).made(), folder, env)
+}
+
 fn parse(path: &Path, folder: &Path, text: &str, env: Env<'_>) -> Draft {
-    let source = Source::new(path, text, env, &TOP_LEVEL_KEYS);
+    draft(Source::new(path, text, env, &TOP_LEVEL_KEYS), folder, env)
+}
+
+fn draft(source: Source<'_>, folder: &Path, env: Env<'_>) -> Draft {
     let config = source.parse().map(|document| read(&source, &document, folder, env));
     let (mistakes, warnings) = source.finish();
     Draft { config: config.map(|config| Config { warnings, ..config }), mistakes }

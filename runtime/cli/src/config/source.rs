@@ -65,6 +65,7 @@ impl Located<String> {
 pub(super) struct Source<'a> {
     file: PathBuf,
     text: &'a str,
+    is_written: bool,
     env: Env<'a>,
     top_level: &'static [&'static str],
     mistakes: RefCell<Vec<Finding>>,
@@ -76,7 +77,12 @@ impl<'a> Source<'a> {
     /// TOML such a key, written below a header, silently joins that section, and the message should say so.
     pub(super) fn new(file: &Path, text: &'a str, env: Env<'a>, top_level: &'static [&'static str]) -> Self {
         let (mistakes, warnings) = (RefCell::default(), RefCell::default());
-        Self { file: file.to_owned(), text, env, top_level, mistakes, warnings }
+        Self { file: file.to_owned(), text, is_written: true, env, top_level, mistakes, warnings }
+    }
+
+    /// The text was made of the file, and is not what is in it: findings name no lines.
+    pub(super) fn made(self) -> Self {
+        Self { is_written: false, ..self }
     }
 
     /// The document, or `None` with its first syntax error recorded: the ones behind it are mostly its echo.
@@ -116,7 +122,7 @@ impl<'a> Source<'a> {
 
     /// The place for whoever judges its value after the file was read.
     pub(super) fn origin(&self, place: &Place) -> Origin {
-        Origin::new(&self.file, place.at, &place.key)
+        Origin::new(&self.file, self.is_written.then_some(place.at), &place.key)
     }
 
     /// The text with its variables put in.

@@ -92,7 +92,8 @@ pub struct Sandbox {
     shared: Arc<SandboxShared>,
 }
 
-struct SandboxShared {
+/// What all clones of a sandbox share.
+pub(crate) struct SandboxShared {
     config: EngineConfig,
     plain: Arc<Home>,
     /// Made for the first code that needs it.
@@ -163,7 +164,9 @@ impl Sandbox {
             warm: Mutex::default(),
             config,
         };
-        Ok(Self { shared: Arc::new(shared) })
+        let shared = Arc::new(shared);
+        shared.metrics.watch(Arc::downgrade(&shared));
+        Ok(Self { shared })
     }
 
     /// Loads a function: reads its code, compiles it or takes it from the cache, checks what it exports and imports.
@@ -246,6 +249,24 @@ impl Sandbox {
         for resting in warm.iter().filter_map(|function| function.resting.as_ref()) {
             resting.clear();
         }
+    }
+}
+
+impl SandboxShared {
+    /// Each function that keeps instances warm, and how many of them rest.
+    pub(crate) fn resting(&self) -> Vec<(String, usize)> {
+        let functions: Vec<_> = {
+            let warm = self.warm.lock().unwrap_or_else(PoisonError::into_inner);
+            warm.iter().filter_map(Weak::upgrade).collect()
+        };
+        functions.iter().filter_map(|one| Some((one.spec.name.clone(), one.resting.as_ref()?.count()))).collect()
+    }
+
+    /// Each engine with its free places, and all that it has.
+    pub(crate) fn places_by_engine(&self) -> Vec<(&'static str, usize, usize)> {
+        let roomy = self.roomy.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let engines = std::iter::once(("plain", Arc::clone(&self.plain))).chain(roomy.map(|home| ("roomy", home)));
+        engines.map(|(name, home)| (name, home.places.available_permits(), home.places_max as usize)).collect()
     }
 }
 

@@ -7,10 +7,12 @@
 //! functions as resources: every other operation of Lambda's is refused by its name.
 
 mod checks;
+mod clock;
 mod configuration;
 mod engine;
 mod error;
 mod function_engine;
+mod functions;
 mod mapping;
 mod members;
 mod names;
@@ -20,6 +22,7 @@ mod request;
 mod response;
 mod service;
 mod state_file;
+mod store;
 mod stored;
 
 #[cfg(test)]
@@ -36,8 +39,9 @@ pub use function_engine::{
     Build, BuildFacts, Call, FunctionEngine, FunctionFailure, FunctionSettings, NotInvoked, Outcome, Route, Routes,
     Target,
 };
+pub use functions::{FunctionOverride, FunctionOwnership, Functions, OwnedFunction};
 pub use mapping::{Mapping, MappingState, Origin};
 pub use names::{FunctionRef, Identity};
-pub use registry::{Override, Ownership, Registry, StartTrouble};
+pub use registry::{Override, Ownership, Registry, RegistryOptions, StartTrouble, VERSIONS_KEPT};
 pub use service::{LambdaService, claims};
 pub use state_file::StateError;

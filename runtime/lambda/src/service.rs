@@ -85,17 +85,17 @@ impl LambdaService {
             "CreateEventSourceMapping" => self.create(body).await,
             "ListEventSourceMappings" => self.list(query),
             "GetEventSourceMapping" => {
-                let mapping = self.registry.get(mapping_uuid(&asked.resource)?).ok_or(ApiError::NoSuchMapping)?;
+                let mapping = self.registry.get(mapping_uuid(asked.resource())?).ok_or(ApiError::NoSuchMapping)?;
                 Ok((StatusCode::OK, Some(response::mapping(&mapping, &self.identity, Detail::Whole))))
             }
             "UpdateEventSourceMapping" => {
-                let uuid = mapping_uuid(&asked.resource)?;
+                let uuid = mapping_uuid(asked.resource())?;
                 let changes = request::update(&members::body(body)?, &self.identity)?;
                 let mapping = self.registry.update(uuid, changes).await?;
                 Ok((StatusCode::ACCEPTED, Some(response::mapping(&mapping, &self.identity, Detail::Whole))))
             }
             "DeleteEventSourceMapping" => {
-                let mapping = self.registry.delete(mapping_uuid(&asked.resource)?).await?;
+                let mapping = self.registry.delete(mapping_uuid(asked.resource())?).await?;
                 Ok((StatusCode::ACCEPTED, Some(response::mapping(&mapping, &self.identity, Detail::Whole))))
             }
             "ListTags" => {
@@ -135,7 +135,7 @@ impl LambdaService {
                     request::listed_source(&value)?;
                     wanted.event_source_arn = Some(value.into_owned());
                 }
-                "FunctionName" => wanted.function = Some(request::listed_function(&value, &self.identity)?),
+                "FunctionName" => wanted.function = Some(request::named_function(&value, &self.identity)?),
                 "Marker" => {
                     let marker = Uuid::try_parse(&value);
                     let invalid = |_| ApiError::InvalidParameter(format!("Invalid Marker: {value}"));
@@ -158,7 +158,7 @@ impl LambdaService {
 
     /// The mapping whose tags are meant.
     fn tagged(&self, asked: &Asked) -> Result<Uuid, ApiError> {
-        let arn = &asked.resource;
+        let arn = asked.resource();
         let parts: Vec<&str> = arn.split(':').collect();
         match parts[..] {
             ["arn", _, "lambda", region, account, "event-source-mapping", uuid] => {

@@ -236,6 +236,18 @@ impl Sibling for Lambda {
         wasmill_lambda::claims(path)
     }
 
+    fn body_max_bytes(&self, method: &Method, path: &str) -> usize {
+        self.0.body_max_bytes(method, path)
+    }
+
+    fn refuse_body(&self, method: &Method, path: &str) -> Response<Bytes> {
+        self.0.refuse_body(method, path)
+    }
+
+    fn is_open(&self, method: &Method, path: &str) -> bool {
+        self.0.is_open(method, path)
+    }
+
     async fn handle(&self, method: &Method, path_and_query: &str, headers: &HeaderMap, body: Bytes) -> Response<Bytes> {
         self.0.handle(method, path_and_query, headers, body).await
     }

@@ -4,15 +4,23 @@
 //! settings are a new build: it is made ready beside what runs (`loading.rs`), and routes are changed when it is. Until
 //! then, and if it cannot run, everything goes on as it was.
 
+mod aliases;
 mod changes;
 mod code_store;
+pub(crate) mod downloads;
 mod entry;
+mod events;
+pub(crate) mod invoke;
 mod loading;
 mod own;
+mod pages;
+mod policies;
 mod record;
 mod request;
+mod service;
+mod shown;
 mod stored;
-mod upload;
+pub(crate) mod upload;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -22,9 +30,13 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::checks::TAGS_MAX;
 use crate::engine::FunctionFacts;
+use crate::error::ApiError;
 use crate::function_engine::FunctionEngine;
+use crate::functions::downloads::Downloads;
 use crate::functions::entry::{Entry, Readiness};
+use crate::functions::events::Events;
 use crate::names::{FunctionRef, Identity, LATEST};
 use crate::state_file::StateError;
 use crate::store::{State, Store};
@@ -32,10 +44,17 @@ use crate::store::{State, Store};
 pub(crate) use self::code_store::CodeStore;
 pub use self::own::{FunctionOverride, FunctionOwnership, OwnedFunction};
 pub(crate) use self::record::FunctionRecord;
+pub(crate) use self::service::Request;
 pub(crate) use self::stored::{read, write};
 
 #[cfg(test)]
 pub(crate) use self::stored::tests::example;
+
+/// What `CodeSha256` is of a blob.
+#[cfg(test)]
+pub(crate) fn code_sha256(blob: &[u8]) -> String {
+    record::Sha256::of(blob).base64()
+}
 
 /// How many are made ready at once: it takes a core or more each.
 const LOADS_AT_ONCE: usize = 2;
@@ -59,6 +78,8 @@ struct Inner {
     settled: watch::Sender<u64>,
     mappings: OnceLock<Weak<dyn Mapped>>,
     stopping: CancellationToken,
+    downloads: Downloads,
+    events: Events,
 }
 
 /// The mappings, as the functions know them.
@@ -103,6 +124,8 @@ impl Functions {
             settled: watch::Sender::new(0),
             mappings: OnceLock::new(),
             stopping: CancellationToken::new(),
+            downloads: Downloads::new(),
+            events: Events::new(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -129,6 +152,41 @@ impl Functions {
         Some(FunctionFacts { timeout_seconds })
     }
 
+    /// A function's tags.
+    pub(crate) fn tags(&self, name: &str) -> Result<BTreeMap<String, String>, ApiError> {
+        Ok(self.inner.entry(name)?.record.tags.clone())
+    }
+
+    /// Adds tags to a function, and removes others.
+    pub(crate) async fn tag(
+        &self,
+        name: String,
+        add: BTreeMap<String, String>,
+        remove: Vec<String>,
+    ) -> Result<(), ApiError> {
+        self.to_the_end(move |inner| async move {
+            let change = |record: &mut FunctionRecord| {
+                record.tags.extend(add);
+                record.tags.retain(|key, _| !remove.contains(key));
+                if record.tags.len() > TAGS_MAX { Err(ApiError::TooManyTags) } else { Ok(()) }
+            };
+            inner.amend(&name, change).await
+        })
+        .await
+    }
+
+    /// Says how many invocations of a function may run at once; none: the worker's default.
+    pub(crate) async fn reserve(&self, name: String, concurrent_executions: Option<u32>) -> Result<(), ApiError> {
+        self.to_the_end(move |inner| async move {
+            let change = |record: &mut FunctionRecord| {
+                record.reserved_concurrent_executions = concurrent_executions;
+                Ok(())
+            };
+            inner.amend(&name, change).await
+        })
+        .await
+    }
+
     /// Why a function cannot be invoked now; none when it can.
     pub(crate) fn problem(&self, function: &FunctionRef) -> Option<String> {
         const GONE: &str = "Function does not exist";
@@ -153,6 +211,21 @@ impl Inner {
 
     fn mappings(&self) -> Option<Arc<dyn Mapped>> {
         self.mappings.get().and_then(Weak::upgrade)
+    }
+
+    /// The qualifiers under which mappings need a function.
+    fn pinned(&self, name: &str) -> BTreeSet<String> {
+        self.mappings().map(|mappings| mappings.qualifiers(name)).unwrap_or_default()
+    }
+
+    /// Refuses a version or an alias that is not there.
+    fn check_qualifier(&self, name: &str, qualifier: Option<&str>) -> Result<(), ApiError> {
+        let record = self.entry(name)?.record;
+        let is_there = |qualifier: &str| record.aliases.contains_key(qualifier) || record.version(qualifier).is_some();
+        match qualifier {
+            Some(qualifier) if !is_there(qualifier) => Err(self.not_found(name, Some(qualifier))),
+            _ => Ok(()),
+        }
     }
 
     /// Lets the engine follow what the function's routes are now, and forgets builds that nothing leads to. Called by

@@ -26,9 +26,13 @@ mod store;
 mod stored;
 
 #[cfg(test)]
+mod functions_tests;
+#[cfg(test)]
 mod registry_tests;
 #[cfg(test)]
 mod scripted;
+#[cfg(test)]
+mod scripted_functions;
 #[cfg(test)]
 mod service_tests;
 

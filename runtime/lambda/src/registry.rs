@@ -124,6 +124,7 @@ impl Registry {
     ///
     /// # Errors
     /// When the state file cannot be had, read or understood. It is left as it is.
+    #[expect(clippy::needless_pass_by_value, reason = "as with_functions takes it")]
     pub fn open(state_file: Option<PathBuf>, engine: Arc<dyn Engine>) -> Result<Self, StateError> {
         let (store, state) = Store::open(state_file.as_deref())?;
         Ok(Self::over(Arc::new(store), state.mappings, engine, None))

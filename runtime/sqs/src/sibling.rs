@@ -16,6 +16,15 @@ pub trait Sibling: Send + Sync + 'static {
     /// Whether a path is this API's.
     fn claims(&self, path: &str) -> bool;
 
+    /// How long the body of a request may be, counted before it is read.
+    fn body_max_bytes(&self, method: &Method, path: &str) -> usize;
+
+    /// The answer to a request whose body is longer.
+    fn refuse_body(&self, method: &Method, path: &str) -> Response<Bytes>;
+
+    /// Whether a request needs no signature, since what it asks for is secret in itself.
+    fn is_open(&self, method: &Method, path: &str) -> bool;
+
     /// Answers one request.
     async fn handle(&self, method: &Method, path_and_query: &str, headers: &HeaderMap, body: Bytes) -> Response<Bytes>;
 }

@@ -12,7 +12,7 @@ use crate::error::ApiError;
 use crate::function_engine::FunctionSettings;
 use crate::functions::code_store::{Held, NotStored};
 use crate::functions::entry::{Entry, Readiness};
-use crate::functions::record::{About, Code, CodePlace, FunctionRecord, Version};
+use crate::functions::record::{self, About, Code, CodePlace, FunctionRecord, Version};
 use crate::functions::request::{Changes, Create, UpdateCode};
 use crate::functions::{Functions, Inner, new_revision};
 use crate::mapping::Origin;
@@ -387,7 +387,7 @@ impl Inner {
         let mut turn = self.store.turn().await;
         self.refuse_if_stopping()?;
         let entry = self.entry(name)?;
-        let Ok(number) = qualifier.parse::<u64>() else {
+        let Some(number) = record::number(qualifier) else {
             return refuse("Deletion of aliases is not currently supported: use DeleteAlias.".to_owned());
         };
         let mut record = FunctionRecord::clone(&entry.record);
@@ -424,12 +424,12 @@ impl Inner {
         if record == *entry.record {
             return Ok(outcome);
         }
-        let (aliases, reserved) = (&entry.record.aliases, entry.record.reserved_concurrent_executions);
+        let before = entry.record;
         let record = self.keep(&mut turn, name, record).await?;
-        if record.reserved_concurrent_executions != reserved {
+        if record.reserved_concurrent_executions != before.reserved_concurrent_executions {
             self.engine.reserve(name, record.reserved_concurrent_executions);
         }
-        if record.aliases != *aliases {
+        if record.aliases != before.aliases || record.versions.len() != before.versions.len() {
             self.reroute(name);
         }
         Ok(outcome)
@@ -488,7 +488,7 @@ fn add_version(record: &mut FunctionRecord, latest: &Version, description: Optio
 fn dry(name: &str, mut entry: Entry, code: &[u8]) -> Shown {
     let mut record = FunctionRecord::clone(&entry.record);
     record.latest.code =
-        Code { sha256: super::record::Sha256::of(code), size_bytes: code.len() as u64, place: CodePlace::Uploaded };
+        Code { sha256: record::Sha256::of(code), size_bytes: code.len() as u64, place: CodePlace::Uploaded };
     entry.record = Arc::new(record);
     Shown { name: name.to_owned(), entry, version: LATEST.to_owned() }
 }

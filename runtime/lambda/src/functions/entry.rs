@@ -28,6 +28,10 @@ pub(crate) struct VersionState<'a> {
     pub(crate) reason_code: Option<&'static str>,
 }
 
+/// What every version says of its last update once it runs.
+pub(crate) const SUCCESSFUL: VersionState<'static> =
+    VersionState { state: "Successful", reason: None, reason_code: None };
+
 /// One function.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
@@ -79,7 +83,7 @@ impl Entry {
         match (&self.record.next, &self.record.update_failure) {
             (Some(_), _) => shown("InProgress", Some(CREATING), Some("Creating")),
             (None, Some(failure)) => shown("Failed", Some(failure.as_str()), Some("InvalidConfiguration")),
-            (None, None) if self.is_loaded(&self.record.latest) => shown("Successful", None, None),
+            (None, None) if self.is_loaded(&self.record.latest) => Some(SUCCESSFUL),
             (None, None) => None,
         }
     }

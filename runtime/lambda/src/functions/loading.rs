@@ -116,7 +116,7 @@ impl Inner {
     /// A build is ready, or never will be: what that means for its function.
     async fn settle(self: &Arc<Self>, name: &str, build: &str, loaded: Result<(), String>) {
         let mut turn = self.store.turn().await;
-        let pinned = self.mappings().map(|mappings| mappings.qualifiers(name)).unwrap_or_default();
+        let pinned = self.pinned(name);
         let record = {
             let mut entries = self.entries();
             let entry = entries.get_mut(name).filter(|entry| entry.builds.contains_key(build));

@@ -155,11 +155,6 @@ impl About {
 }
 
 impl Version {
-    /// Whether both run the same and say the same of themselves: then there is nothing to publish.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.runs_same(other) && self.about == other.about
-    }
-
     /// Whether both run the same.
     pub(crate) fn runs_same(&self, other: &Self) -> bool {
         self.code == other.code && self.settings == other.settings
@@ -171,7 +166,7 @@ impl FunctionRecord {
     pub(crate) fn version(&self, name: &str) -> Option<&Version> {
         match name {
             LATEST => Some(&self.latest),
-            number => self.versions.get(&number.parse().ok()?),
+            text => self.versions.get(&number(text)?),
         }
     }
 
@@ -194,6 +189,11 @@ impl FunctionRecord {
         };
         self.aliases.iter().filter(|(_, alias)| leads(alias)).map(|(name, _)| name.as_str()).collect()
     }
+}
+
+/// The number of a version; `01` is none.
+pub(crate) fn number(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|number: &u64| number.to_string() == text)
 }
 
 #[cfg(test)]

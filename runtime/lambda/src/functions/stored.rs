@@ -257,9 +257,13 @@ pub(crate) mod tests {
 
     fn records() -> impl Strategy<Value = FunctionRecord> {
         let text = "\\PC{0,9}";
-        let alias = (text, option::of((text, 0.0..1.0)), text, text).prop_map(|(version, additional, about, id)| {
-            Alias { function_version: version, additional, description: about, revision_id: id }
-        });
+        let alias = (text, option::of((text, (0..=1000u32).prop_map(|share| f64::from(share) / 1000.0))), text, text)
+            .prop_map(|(version, additional, about, id)| Alias {
+                function_version: version,
+                additional,
+                description: about,
+                revision_id: id,
+            });
         let policy = (text, vec((text, text), 0..3)).prop_map(|(revision_id, statements)| Policy {
             revision_id,
             statements: statements.into_iter().map(|(id, effect)| (id, json!({"Effect": effect}))).collect(),

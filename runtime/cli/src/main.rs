@@ -8,8 +8,9 @@ mod commands;
 mod config;
 mod error;
 mod event_file;
+mod functions;
 mod interpreters;
-mod live;
+mod package;
 mod shutdown;
 mod telemetry;
 

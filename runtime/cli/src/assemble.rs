@@ -314,6 +314,10 @@ impl Sibling for Lambda {
         self.0.is_open(method, path)
     }
 
+    fn answer_form(&self, action: &str) -> Option<(&'static str, Response<Bytes>)> {
+        self.0.answer_form(action).map(|answer| ("sts", answer))
+    }
+
     async fn handle(&self, method: &Method, path_and_query: &str, headers: &HeaderMap, body: Bytes) -> Response<Bytes> {
         self.0.handle(method, path_and_query, headers, body).await
     }

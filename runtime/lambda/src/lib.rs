@@ -1,10 +1,11 @@
-//! Lambda's REST API for event source mappings, the resources behind it and their state on disk.
+//! Lambda's REST API for functions and event source mappings, the resources behind it and their state on disk.
 //!
 //! The way of a call: `service` routes it by `operations`, `request` reads it, [`Registry`] checks it (`checks`),
 //! writes it to the state file, changes the resource and lets the [`Engine`] follow in the background; `response`
-//! frames what there is to say, or the row of the error table. Deliberately absent: queues, handlers and how messages
-//! move (all that is behind the `Engine`), connections, signatures and what a browser may do (the listener's), and
-//! functions as resources: every other operation of Lambda's is refused by its name.
+//! frames what there is to say, or the row of the error table. What concerns functions is in `functions`, over a
+//! [`FunctionEngine`]. Deliberately absent: queues, handlers and how messages move (all that is behind the engines),
+//! connections, signatures and what a browser may do (the listener's), and the rest of Lambda: every other operation is
+//! refused by its name.
 
 mod checks;
 mod clock;

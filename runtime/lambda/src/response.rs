@@ -14,6 +14,7 @@ use crate::request::{EVENT_COUNT, REPORT_BATCH_ITEM_FAILURES};
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const XML: HeaderValue = HeaderValue::from_static("text/xml");
 /// Seconds.
 const SOON: HeaderValue = HeaderValue::from_static("1");
 /// What AWS says of every transition of a mapping for SQS.
@@ -108,6 +109,19 @@ pub(crate) fn success(reply: Reply, request_id: Uuid) -> Response<Bytes> {
     response.headers_mut().extend(reply.headers);
     stamp(&mut response, request_id);
     response
+}
+
+/// STS's answer: whoever asks is the account itself.
+pub(crate) fn caller_identity(identity: &Identity, request_id: Uuid) -> Response<Bytes> {
+    let account = &identity.account;
+    let body = format!(
+        "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
+         <Arn>arn:aws:iam::{account}:root</Arn><UserId>{account}</UserId><Account>{account}</Account>\
+         </GetCallerIdentityResult><ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>\
+         </GetCallerIdentityResponse>"
+    );
+    let headers = vec![(CONTENT_TYPE, XML)];
+    success(Reply { status: StatusCode::OK, body: Some(body.into()), headers }, request_id)
 }
 
 /// An error.

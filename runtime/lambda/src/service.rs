@@ -75,6 +75,12 @@ impl LambdaService {
         method == Method::GET && path.starts_with(downloads::PATH)
     }
 
+    /// Who a caller is, as STS says it: tools ask that before they ask anything else.
+    #[must_use]
+    pub fn answer_form(&self, action: &str) -> Option<Response<Bytes>> {
+        (action == "GetCallerIdentity").then(|| response::caller_identity(&self.identity, Uuid::new_v4()))
+    }
+
     /// Answers one request. It may be dropped: a change that has begun is made all the same.
     pub async fn handle(
         &self,

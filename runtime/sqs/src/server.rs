@@ -153,6 +153,9 @@ async fn handle(State(service): State<Arc<SqsService>>, request: Request) -> Res
             // The body is read before anything is said: an answer to a request that is still being sent ends the
             // connection, and the client may never see it.
             let body = read_body(&service, &parts.headers, body, BODY_MAX_BYTES).await;
+            if let Some(answer) = answer_form_beside(&service, &parts, protocol, body.as_ref().ok(), request_id) {
+                return answer;
+            }
             let outcome = answer(&service, &parts, protocol, body).await;
             encode(&parts, protocol, outcome, request_id)
         }
@@ -247,6 +250,23 @@ async fn answer_beside(
         }
         Err(error) => json::encode_error(&error, request_id),
     }
+}
+
+/// A form whose action is no queue's but one that clients of the other API send along.
+fn answer_form_beside(
+    service: &SqsService,
+    parts: &Parts,
+    protocol: Protocol<'_>,
+    body: Option<&ReadBody<'_>>,
+    request_id: RequestId,
+) -> Option<Response> {
+    let (Protocol::Query, Some(sibling), Some(body)) = (protocol, &service.sibling, body) else { return None };
+    let (of_service, answer) = sibling.answer_form(&query::action(parts, &body.bytes)?)?;
+    let checked = service.guard.as_ref().map_or(Ok(()), |guard| guard.check_for(of_service, parts, &body.bytes));
+    Some(match checked {
+        Ok(()) => sibling::framed(answer),
+        Err(refused) => encode(parts, protocol, Err(refused.into()), request_id),
+    })
 }
 
 fn encode(parts: &Parts, protocol: Protocol<'_>, outcome: Outcome, request_id: RequestId) -> Response {

@@ -143,6 +143,8 @@ impl Inner {
             }
             (record != *entry.record).then(|| Arc::new(record))
         };
+        // Old code is looked for when something may need it no more: not for each that is loaded again at a start.
+        let has_changed = record.is_some();
         if let Some(record) = record {
             let mut records = self.records();
             records.insert(name.to_owned(), Arc::clone(&record));
@@ -156,7 +158,9 @@ impl Inner {
         self.reroute(name);
         drop(turn);
         self.settled.send_modify(|count| *count += 1);
-        self.collect_code();
+        if has_changed {
+            self.collect_code();
+        }
     }
 }
 

@@ -237,3 +237,13 @@ async fn terraform_gets_what_it_asks_of_every_function() {
         assert_refused(&get(&format!("/{path}")).await, 404, NOT_FOUND, "Function not found");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_is_the_account() {
+    let worker = Worker::empty().await;
+    assert!(worker.service.answer_form("AssumeRole").is_none());
+    let answer = worker.service.answer_form("GetCallerIdentity").unwrap();
+    assert_eq!(answer.headers()["content-type"], "text/xml");
+    let body = String::from_utf8_lossy(answer.body()).into_owned();
+    assert!(body.contains("<Account>000000000000</Account>") && !body.contains("> <"), "{body}");
+}

@@ -39,6 +39,10 @@ impl Sibling for Beside {
         method == Method::GET && path.ends_with("/open")
     }
 
+    fn answer_form(&self, action: &str) -> Option<(&'static str, Response<Bytes>)> {
+        (action == "GetCallerIdentity").then(|| ("sts", Response::new("you".into())))
+    }
+
     async fn handle(&self, _: &Method, _: &str, _: &HeaderMap, body: Bytes) -> Response<Bytes> {
         Response::new(body.len().to_string().into())
     }
@@ -91,6 +95,25 @@ async fn two_long_bodies_are_taken_at_once_and_short_ones_pass_them_by() {
     let mut last = slow.remove(0);
     last.send(&"x".repeat(LONG - 1)).await;
     assert_eq!(last.read().await.body, length);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn forms_of_the_other_api_are_answered_beside_those_of_sqs() {
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let send = async |server: &Server, action: &str| {
+        let body = format!("Action={action}&Version=2011-06-15");
+        Connection::open(server).await.exchange("POST", "/", &[form], &body).await
+    };
+    let server = start(&SqsOptions::default()).await;
+    let answer = send(&server, "GetCallerIdentity").await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "you"));
+    assert_eq!(send(&server, "ListQueues").await.status, 200);
+    assert!(send(&server, "AssumeRole").await.body.contains("InvalidAction"));
+    server.stop().await;
+    let access_keys = vec![AccessKey::new("AKIAWASMILLTEST", "secret").unwrap()];
+    let server = start(&SqsOptions { access_keys, ..SqsOptions::default() }).await;
+    assert_eq!(send(&server, "GetCallerIdentity").await.status, 403);
     server.stop().await;
 }
 

@@ -16,7 +16,7 @@ use crate::commands::print_line;
 use crate::config;
 use crate::error::CliError;
 use crate::event_file;
-use crate::interpreters::{self, Places};
+use crate::interpreters::{self, Places, UserCode};
 use crate::telemetry;
 
 /// One instance is called; with several memories or many tables it takes several of the engine's places.
@@ -33,7 +33,10 @@ pub(crate) async fn invoke(args: InvokeArgs) -> Result<ExitCode, CliError> {
     let cache_dir = config::default_cache_dir(&crate::process_env);
     let places = Places::new(config::runtimes_dirs(None, &crate::process_env), cache_dir.as_deref());
     let made = interpreters::check_storage(runtime, args.tmp)
-        .and_then(|()| interpreters::prepare(runtime, &args.handler, &usual, args.env, &places))
+        .and_then(|()| {
+            let code = UserCode { runtime, path: &args.handler, handler: &usual, is_sent: false };
+            interpreters::prepare(code, args.env, &places)
+        })
         .map_err(|unfit| CliError::config(unfit.what).with_mend(unfit.mend))?;
     let spec = FunctionSpec {
         timeout: Duration::from_secs(u64::from(args.timeout)),

@@ -8,9 +8,10 @@ mod commands;
 mod config;
 mod error;
 mod event_file;
+mod functions;
 mod import;
 mod interpreters;
-mod live;
+mod package;
 mod shutdown;
 mod telemetry;
 

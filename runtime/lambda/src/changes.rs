@@ -1,9 +1,17 @@
 //! What a request of Lambda's API would change: for the audit log, which the listener writes.
 
 use hyper::Method;
-use serde_json::Value;
+use serde::Deserialize;
 
 use crate::operations;
+
+/// What a body says of what is created. Code, which may be most of it, is passed over.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Names {
+    event_source_arn: Option<String>,
+    function_name: Option<String>,
+}
 
 /// The operation and what it is about; none of one that only reads or that invokes a function.
 #[must_use]
@@ -13,13 +21,13 @@ pub fn change(method: &Method, path_and_query: &str, body: &[u8]) -> Option<(&'s
     if *method == Method::GET || asked.operation.starts_with("Invoke") {
         return None;
     }
-    if !asked.resource.is_empty() {
-        return Some((asked.operation, asked.resource));
+    if !asked.segments.is_empty() {
+        return Some((asked.operation, asked.segments.join(" ")));
     }
     // What is created has no path yet: its names are in the body.
-    let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let names = ["EventSourceArn", "FunctionName", "Name"].iter().filter_map(|member| body.get(member)?.as_str());
-    Some((asked.operation, names.collect::<Vec<_>>().join(" ")))
+    let names: Names = serde_json::from_slice(body).unwrap_or_default();
+    let names: Vec<String> = names.event_source_arn.into_iter().chain(names.function_name).collect();
+    Some((asked.operation, names.join(" ")))
 }
 
 #[cfg(test)]
@@ -34,6 +42,10 @@ mod tests {
         let mappings = "/2015-03-31/event-source-mappings";
         let body = r#"{"EventSourceArn":"arn:q","FunctionName":"f","BatchSize":1}"#;
         assert_eq!(found(Method::POST, mappings, body).as_deref(), Some("CreateEventSourceMapping arn:q f"));
+        let function = r#"{"Code":{"ZipFile":"UEs="},"FunctionName":"f"}"#;
+        assert_eq!(found(Method::POST, "/2015-03-31/functions", function).as_deref(), Some("CreateFunction f"));
+        let alias = found(Method::PUT, "/2015-03-31/functions/f/aliases/live", "{}");
+        assert_eq!(alias.as_deref(), Some("UpdateAlias f live"));
         assert_eq!(found(Method::POST, mappings, "torn").as_deref(), Some("CreateEventSourceMapping "));
         let one = format!("{mappings}/5f1c");
         assert_eq!(found(Method::DELETE, &one, "").as_deref(), Some("DeleteEventSourceMapping 5f1c"));

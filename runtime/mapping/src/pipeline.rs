@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wasmill_event::{FaultKind, Invocation, Payload, Record, Verdict};
@@ -18,13 +17,16 @@ use crate::metrics::MappingMetrics;
 use crate::permits::{MappingPermits, Permit};
 use crate::remember::Remembered;
 use crate::report::{BatchReport, Observer, RecordReport};
-use crate::settle::{self, Manner, Settler};
+use crate::retry::RetryPolicy;
+use crate::route::{Callee, Copy, Route};
+use crate::settle::{self, Manner, Settler, Settling};
 use crate::witness::Witness;
 
 /// What every trip of a mapping shares.
 pub(crate) struct Line {
     pub(crate) name: String,
-    pub(crate) manner: Manner,
+    pub(crate) route: Route,
+    pub(crate) retry_policy: RetryPolicy,
     pub(crate) judge: Judge,
     pub(crate) windowed: bool,
     /// Without partial responses a failing function backs off.
@@ -34,8 +36,7 @@ pub(crate) struct Line {
     pub(crate) fifo_order: FifoOrder,
     pub(crate) is_fifo: bool,
     pub(crate) permits: MappingPermits,
-    /// Batches that may be settled at once without a permit: as many as may run.
-    pub(crate) settling: Semaphore,
+    pub(crate) settling: Settling,
     pub(crate) remembered: Arc<Remembered>,
     pub(crate) witness: Witness,
     pub(crate) metrics: MappingMetrics,
@@ -50,48 +51,61 @@ impl Line {
         let _in_flight = self.metrics.batch_began(batch.len());
         let started = Instant::now();
         let permit = self.permit(turn).await;
+        // Here it begins, and here is decided in which version.
+        let callee = permit.as_ref().and_then(|_| self.route.draw());
         let being_handled =
-            permit.as_ref().map(|_| self.witness.enter(batch.records.iter().map(|record| &*record.message_id)));
-        let judged = match permit {
-            Some(_) => tokio::select! {
+            callee.as_ref().map(|_| self.witness.enter(batch.records.iter().map(|record| &*record.message_id)));
+        let judged = match &callee {
+            Some(callee) => tokio::select! {
                 biased;
-                judged = self.judged(&batch, started) => Some(judged),
+                judged = self.judged(callee, &batch, started) => Some((callee, judged)),
                 () = self.abandon.cancelled() => None,
             },
             None => None,
         };
         drop(being_handled);
-        // The function's concurrency is its invocations': while this batch is settled the next may run. Only as many as that,
-        // so that a queue that is slow to delete is not handed ever more to delete.
+        // The function's concurrency is its invocations': while this batch is settled the next may run.
         let settling = tokio::select! {
             biased;
-            settling = self.settling.acquire() => settling.ok(),
+            settling = self.settling.enter(self.permits.most()) => settling,
             () = self.abandon.cancelled() => None,
         };
         drop(permit);
         let (plan, report) = match judged {
-            Some((judgement, report)) => {
+            Some((callee, (judgement, report))) => {
                 // First no renewal may come any more: the plan goes by which messages had one.
                 let goes = |verdict: &Verdict| matches!(verdict, Verdict::Done | Verdict::DeadLetter { .. });
                 batch.lease.settle(|index| judgement.verdicts.get(index).is_some_and(goes)).await;
-                (settle::plan(&batch, judgement.verdicts, &self.manner), report)
+                let manner = Manner { function_version: &callee.version, retry_policy: self.retry_policy };
+                (settle::plan(&batch, judgement.verdicts, manner), report)
             }
             None => {
                 self.metrics.judged(&vec![Verdict::Release; batch.len()]);
                 (settle::plan_release(&batch), None)
             }
         };
+        let ended = plan.ended();
         self.settler(&*queue).apply(plan, &batch, &self.remembered).await;
         drop(settling);
-        self.metrics.settled(started.elapsed());
+        self.count_settled(&batch, &ended);
         if let Some(report) = report {
             self.observer.tell(&report);
         }
     }
 
+    /// How long it took: since each message was received, and since it was sent where this was its end.
+    fn count_settled(&self, batch: &Batch, ended: &[usize]) {
+        let now = Instant::now();
+        for index in 0..batch.len() {
+            if let Some(terms) = batch.lease.terms(index) {
+                self.metrics.settled(now.saturating_duration_since(terms.received_at));
+            }
+        }
+        self.metrics.ended(ended.iter().map(|index| batch.held[*index].system.sent_unix_ms));
+    }
+
     pub(crate) fn settler<'a>(&'a self, queue: &'a dyn Queue) -> Settler<'a> {
-        let retry_policy = self.manner.retry_policy;
-        Settler { queue, retry_policy, metrics: &self.metrics, hurry: &self.abandon }
+        Settler { queue, retry_policy: self.retry_policy, metrics: &self.metrics, hurry: &self.abandon }
     }
 
     /// The batch's permit; its lease is kept while it waits for one. None: it goes back.
@@ -109,19 +123,27 @@ impl Line {
     }
 
     /// Runs the handler, and once more for parts of the batch when it crashed.
-    async fn judged(&self, batch: &Batch, started: Instant) -> (Judgement, Option<BatchReport>) {
+    async fn judged(&self, callee: &Callee, batch: &Batch, started: Instant) -> (Judgement, Option<BatchReport>) {
         let invocation = self.invocation(Arc::clone(&batch.records), batch.held.first());
         let request_id = invocation.request_id.clone();
-        let mut judgement = self.judge.invoke(invocation).await;
+        let copy = Copy::begin(callee.shadow.as_ref(), &invocation);
+        let mut judgement = self.judge.invoke(callee, invocation).await;
+        if let Some(copy) = copy {
+            let ids = batch.records.iter().map(|record| Arc::clone(&record.message_id)).collect();
+            copy.compare(&self.name, &request_id, ids, self.reports_item_failures, &judgement);
+        }
         self.adjust_concurrency(&judgement);
         let crashed = judgement.fault.as_ref().is_some_and(bisect::is_crash);
         if crashed && batch.len() > 1 && self.bisect_max_invocations > 0 {
-            judgement.verdicts = self.isolate(batch, &request_id).await;
+            judgement.verdicts = self.isolate(callee, batch, &request_id).await;
         }
         if self.is_fifo && self.fifo_order == FifoOrder::Enforce && (judgement.fault.is_none() || crashed) {
             fifo::enforce(&batch.groups(), &mut judgement.verdicts);
         }
-        let report = self.note(request_id, started, batch, &judgement);
+        if let Some(tally) = &callee.tally {
+            tally.judged(judgement.fault.as_ref(), &judgement.verdicts);
+        }
+        let report = self.note(callee, request_id, started, batch, &judgement);
         (judgement, report)
     }
 
@@ -132,18 +154,17 @@ impl Line {
             Some(_) => {}
             None => self.permits.grow(),
         }
-        self.metrics.allowed(self.permits.allowed());
     }
 
     /// Finds what the handler crashes on; the verdicts of all.
-    async fn isolate(&self, batch: &Batch, request_id: &str) -> Vec<Verdict> {
+    async fn isolate(&self, callee: &Callee, batch: &Batch, request_id: &str) -> Vec<Verdict> {
         let groups = batch.groups();
         let groups = (self.is_fifo && self.fifo_order == FifoOrder::Enforce).then_some(groups.as_slice());
         let most = self.bisect_max_invocations;
         let found = bisect::isolate(batch.len(), groups, most, |indexes| {
             let records = indexes.iter().map(|index| batch.records[*index].clone()).collect();
             let first = indexes.first().map(|index| &batch.held[*index]);
-            self.judge.invoke(self.invocation(Arc::new(records), first))
+            self.judge.invoke(callee, self.invocation(Arc::new(records), first))
         })
         .await;
         self.metrics.bisected(found.invocations, found.culprits.len());
@@ -176,7 +197,15 @@ impl Line {
     }
 
     /// Counts and logs what was judged; a report of it for whoever is told.
-    fn note(&self, request_id: String, started: Instant, batch: &Batch, judgement: &Judgement) -> Option<BatchReport> {
+    fn note(
+        &self,
+        callee: &Callee,
+        request_id: String,
+        started: Instant,
+        batch: &Batch,
+        judgement: &Judgement,
+    ) -> Option<BatchReport> {
+        let version = &*callee.version;
         self.metrics.judged(&judgement.verdicts);
         if let Some(suspicion) = &judgement.suspicion {
             self.metrics.suspicious();
@@ -201,15 +230,16 @@ impl Line {
             Some(fault) => tracing::warn!(
                 mapping = self.name,
                 request_id,
+                version,
                 records = batch.len(),
                 fault = fault.kind.as_str(),
                 reason = fault.message,
                 "batch failed"
             ),
             None if failed > 0 => {
-                tracing::info!(mapping = self.name, request_id, done, failed, "batch partly failed");
+                tracing::info!(mapping = self.name, request_id, version, done, failed, "batch partly failed");
             }
-            None => tracing::debug!(mapping = self.name, request_id, done, "batch done"),
+            None => tracing::debug!(mapping = self.name, request_id, version, done, "batch done"),
         }
         self.observer.listens().then(|| BatchReport {
             mapping: self.name.clone(),

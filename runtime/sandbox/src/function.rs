@@ -173,6 +173,18 @@ impl Function {
         &self.shared.spec.version
     }
 
+    /// How long an invocation may take.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.shared.spec.timeout
+    }
+
+    /// How much linear memory an invocation may have, in MiB.
+    #[must_use]
+    pub fn memory_mib(&self) -> u32 {
+        self.shared.spec.memory_mib
+    }
+
     /// Which of the ways in its code has.
     #[must_use]
     pub fn kind(&self) -> FunctionKind {

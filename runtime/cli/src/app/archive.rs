@@ -14,9 +14,9 @@ const SCRIPT: &str = "script.js";
 /// The folder of a Python app.
 const APP: &str = "app/";
 /// Lambda's limit of an unzipped deployment package.
-const UNPACKED_BYTES_MAX: u64 = 250 << 20;
+pub(crate) const UNPACKED_BYTES_MAX: u64 = 250 << 20;
 /// As many as a package with its dependencies ever has.
-const FILES_MAX: usize = 50_000;
+pub(crate) const FILES_MAX: usize = 50_000;
 
 /// What an app consists of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,12 +101,21 @@ fn text(archive: &mut ZipArchive<Cursor<&[u8]>>, name: &str) -> Result<Option<St
     Ok(Some(text))
 }
 
-/// Unpacks the app's folder to `folder`, beside which it is built up: who looks meanwhile finds it whole or not at all.
+/// Unpacks the app's folder to `folder`, below `beside`.
 pub(super) fn unpack(archive: &[u8], beside: &Path, folder: &Path) -> Result<(), String> {
+    make_whole(beside, folder, |unfinished| unpack_into(archive, unfinished))
+}
+
+/// Makes a folder below `beside`, where it is built up under another name: who looks meanwhile finds it whole or not at all.
+pub(crate) fn make_whole(
+    beside: &Path,
+    folder: &Path,
+    fill: impl FnOnce(&Path) -> Result<(), String>,
+) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{}: {error}", beside.display());
     fs::create_dir_all(beside).map_err(failed)?;
     let unfinished = beside.join(format!(".unfinished-{}", uuid::Uuid::new_v4()));
-    let outcome = unpack_into(archive, &unfinished).and_then(|()| match fs::rename(&unfinished, folder) {
+    let outcome = fill(&unfinished).and_then(|()| match fs::rename(&unfinished, folder) {
         // Another process was quicker.
         Err(_) if folder.is_dir() => fs::remove_dir_all(&unfinished).map_err(failed),
         renamed => renamed.map_err(failed),

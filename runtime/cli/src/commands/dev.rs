@@ -54,8 +54,8 @@ pub(crate) async fn dev(args: DevArgs) -> Result<ExitCode, CliError> {
     let show = Observer::new(move |report| drop(print_line(frame.render(report))));
     let worker = assemble::start(prepared, &show).await?;
     for function in &config.functions {
-        if let (Some(folder), Some(live)) = (&args.save_events, worker.live(&function.name)) {
-            live.save_events(folder);
+        if let Some(folder) = &args.save_events {
+            worker.functions().save_events(&function.name, folder);
         }
     }
     introduce(&config, &worker)?;

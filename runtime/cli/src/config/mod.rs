@@ -9,6 +9,7 @@ mod address;
 mod auth;
 mod aws;
 mod code;
+mod deployed;
 mod document;
 mod expand;
 mod finding;
@@ -37,6 +38,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use wasmill_sandbox::Outbound;
 use wasmill_sqs::AccessKey;
 
 pub(crate) use self::aws::Aws;
@@ -60,7 +62,7 @@ pub(crate) use self::settling::BISECT_MAX_INVOCATIONS;
 pub(crate) use self::show::Setting;
 pub(crate) use self::source::Env;
 pub(crate) use self::suggest::nearest;
-pub(crate) use self::world::{EPHEMERAL_STORAGE_MIB_MAX, check_variable_name};
+pub(crate) use self::world::{EPHEMERAL_STORAGE_MIB_MAX, Environment, check_variable_name};
 
 use self::document::Text;
 use self::listener::Listeners;
@@ -93,6 +95,8 @@ pub(crate) struct Config {
     pub(crate) functions: Vec<FunctionSpec>,
     /// What feeds what, in the order of the file.
     pub(crate) mappings: Vec<MappingSpec>,
+    /// What functions may ask of the network that the config does not name.
+    pub(crate) deployed: Outbound,
     /// What clients of the AWS listener must sign with; empty: nothing is asked of them.
     pub(crate) access_keys: Vec<AccessKey>,
     /// How Amazon SQS is reached.
@@ -113,6 +117,8 @@ pub(crate) struct Config {
     pub(crate) sandbox: Sandbox,
     /// Whether what Lambda refuses is refused here, too.
     pub(crate) strict_lambda: bool,
+    /// Only a queue: no function runs here, whoever asks.
+    pub(crate) is_queue_only: bool,
     /// What works, but probably not as meant: `check` prints them, `run` logs them.
     pub(crate) warnings: Vec<Finding>,
 }
@@ -127,6 +133,7 @@ impl Config {
             queues: Vec::new(),
             functions: Vec::new(),
             mappings: Vec::new(),
+            deployed: Outbound::default(),
             access_keys: Vec::new(),
             aws: Aws::default(),
             cache_dir: None,
@@ -137,14 +144,15 @@ impl Config {
             drain_grace: DEFAULT_DRAIN_GRACE,
             sandbox: Sandbox::for_permits(0),
             strict_lambda: false,
+            is_queue_only: false,
             warnings: Vec::new(),
         }
     }
 
-    /// The file of what is changed at run time. None: it is kept in memory, as the queues are. A process without functions
+    /// The file of what is changed at run time. None: it is kept in memory, as the queues are. A process that is only a queue
     /// (`queue serve`) has nothing to map, and leaves what another keeps there alone.
     pub(crate) fn state_file(&self) -> Option<PathBuf> {
-        if self.functions.is_empty() {
+        if self.is_queue_only {
             return None;
         }
         let data_dir = self.local_queue.as_ref().and_then(|local| local.data_dir.clone());
@@ -244,6 +252,7 @@ fn read(source: &Source<'_>, document: &toml::de::DeTable<'_>, folder: &Path, en
         let what = "has no folder to keep what Lambda's API makes: it is forgotten when the worker ends";
         source.warning(&root.place_of("control"), what, "add state_dir = \"data\" above every section");
     }
+    let deployed = deployed::read_deployed(&mut root);
     let access_keys = auth::read_auth(&mut root);
     let aws = aws::read_aws(&mut root);
     let queues = queue::read_queues(&mut root);
@@ -270,6 +279,7 @@ fn read(source: &Source<'_>, document: &toml::de::DeTable<'_>, folder: &Path, en
         queues,
         functions,
         mappings,
+        deployed,
         access_keys,
         aws,
         cache_dir,
@@ -280,6 +290,7 @@ fn read(source: &Source<'_>, document: &toml::de::DeTable<'_>, folder: &Path, en
         drain_grace: Duration::from_secs(u64::from(drain_grace_seconds)),
         sandbox,
         strict_lambda,
+        is_queue_only: false,
         warnings: Vec::new(),
     }
 }

@@ -198,6 +198,10 @@ pub(crate) struct CheckArgs {
     /// The configuration: a TOML file, or a folder of them.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
+    /// Also look for what will hurt although it is no mistake, each with its mend: queues are asked for their attributes, and
+    /// what a mapping may do with them is tried on a delivery that does not exist. Exit code 1 when something is found.
+    #[arg(long)]
+    pub(crate) live: bool,
     /// Also run the filters of the mappings from this queue (a name, an ARN or a URL) over messages that are in it, and tell
     /// what would become of them. Nothing is received from the built-in queue, which must be running.
     #[arg(long, value_name = "QUEUE")]
@@ -222,7 +226,8 @@ pub(crate) struct CheckArgs {
     /// With --receive: an SQS-compatible endpoint; credentials and region come from the standard AWS chain.
     #[arg(long, value_name = "URL", default_value = DEFAULT_ENDPOINT_URL, requires = "receive")]
     pub(crate) endpoint_url: String,
-    /// Print mistakes and warnings as one JSON object on stdout; with --against one more for each mapping.
+    /// Print mistakes and warnings as one JSON object on stdout; with --against one more for each mapping, with --live one with
+    /// what was found.
     #[arg(long)]
     pub(crate) json: bool,
 }

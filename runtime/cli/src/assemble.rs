@@ -34,6 +34,7 @@ use wasmill_sqs::{Change, Sibling, SqsOptions, SqsService};
 use crate::admin::{self, AdminState, Component, Readiness};
 use crate::assemble::deploying::Deployer;
 use crate::assemble::engine::LazyEngine;
+pub(crate) use crate::assemble::feeds::open as open_remote;
 use crate::assemble::handlers::{Handlers, Loaded};
 pub(crate) use crate::assemble::mappings::Fleet;
 use crate::assemble::mappings::Parts;

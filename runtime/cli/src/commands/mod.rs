@@ -6,6 +6,7 @@ pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod dev;
+mod doctor;
 mod dry_run;
 pub(crate) mod import;
 pub(crate) mod invoke;

@@ -44,7 +44,12 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
     let default_filter = match cli.command {
         Command::Queue(args::QueueCommand::Serve(_)) => None,
         // These talk to a person on the same terminal: only what went wrong may come in between.
-        Command::Demo | Command::Queue(_) | Command::New(_) | Command::Build(_) => Some("error"),
+        Command::Demo
+        | Command::Queue(_)
+        | Command::New(_)
+        | Command::Build(_)
+        | Command::Deploy(_)
+        | Command::Rollback(_) => Some("error"),
         // The batches are shown by themselves; of the log only what the handler says is wanted beside them.
         Command::Dev(_) => Some("warn,wasmill::handler=info,wasmill::report=debug"),
         Command::Invoke(_) => Some("info,wasmill::report=debug"),
@@ -61,6 +66,8 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Invoke(args) => commands::invoke::invoke(args).await,
         Command::New(args) => commands::new::new(&args),
         Command::Build(args) => commands::build::build(args).await,
+        Command::Deploy(args) => commands::deploy::deploy(*args).await,
+        Command::Rollback(args) => commands::rollback::rollback(args).await,
         Command::Queue(command) => commands::queue::queue(command).await,
         Command::Demo => commands::demo::demo().await,
     }

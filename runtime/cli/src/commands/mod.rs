@@ -4,13 +4,16 @@ mod admin_client;
 pub(crate) mod build;
 pub(crate) mod check;
 pub(crate) mod demo;
+pub(crate) mod deploy;
 pub(crate) mod dev;
 mod dry_run;
 pub(crate) mod invoke;
+mod lambda_client;
 pub(crate) mod new;
 mod peek;
 pub(crate) mod queue;
 mod redrive;
+pub(crate) mod rollback;
 pub(crate) mod run;
 pub(crate) mod serve;
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod check;
+mod config;
 mod demo;
 mod examples;
 mod handlers;

@@ -55,6 +55,9 @@ pub(crate) enum Command {
     /// Binds no port, locks no directory, receives no message.
     #[command(after_help = help("wasmill check --config config/minimal.toml"))]
     Check(CheckArgs),
+    /// Look at a config: what it is set to and by what, and which keys there are.
+    #[command(subcommand, after_help = help("wasmill config show --config config/minimal.toml"))]
+    Config(ConfigCommand),
     /// A queue, a mapping and a handler in one process: the handler is loaded anew whenever its files change.
     ///
     /// The queue is kept in .wasmill, and is SQS to any client. Each batch is shown with its messages and what became of
@@ -93,7 +96,8 @@ pub(crate) enum Command {
 /// `wasmill run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// The configuration, a TOML file.
+    /// The configuration: a TOML file, or a folder whose *.toml files are read in the order of their names. Variables such as
+    /// WASMILL__LOCAL_QUEUE__LISTEN override it.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
 }
@@ -149,10 +153,34 @@ pub(crate) struct DevArgs {
     pub(crate) save_events: Option<PathBuf>,
 }
 
+/// `wasmill config …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print every key with its value, and where that is from: a file's line, a variable, or the default.
+    ///
+    /// Secrets do not print: access keys, handlers' variables, and what comes from a variable that is called like one.
+    #[command(after_help = help("wasmill config show --config config/minimal.toml --json"))]
+    Show(ConfigShowArgs),
+    /// Print a JSON schema of the config, for editors that complete and check TOML.
+    #[command(after_help = help("wasmill config schema"))]
+    Schema,
+}
+
+/// `wasmill config show`.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigShowArgs {
+    /// The configuration, a TOML file or a folder of them.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) config: PathBuf,
+    /// Print JSON for scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// `wasmill check`.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// The configuration, a TOML file.
+    /// The configuration: a TOML file, or a folder of them.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
     /// Also run the filters of the mappings from this queue (a name, an ARN or a URL) over messages that are in it, and tell
@@ -520,7 +548,7 @@ mod tests {
         }
         let mut examples = Vec::new();
         visit(&Cli::command(), &mut examples);
-        assert_eq!(examples.len(), 16);
+        assert_eq!(examples.len(), 19);
         for example in examples {
             parse(&format!("wasmill {}", example.replace('\'', ""))).unwrap();
         }

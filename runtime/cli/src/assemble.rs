@@ -52,7 +52,7 @@ pub(crate) struct Prepared {
 /// Reads the config at `path` and loads its handlers. The mistakes are all there are, in the file and in the handlers
 /// that could be looked at.
 pub(crate) async fn prepare_file(path: &Path) -> Result<Result<Prepared, Mistakes>, CliError> {
-    match config::load(path, &crate::process_env) {
+    match config::load_here(path) {
         Ok(draft) => prepare_draft(draft).await,
         Err(mistakes) => Ok(Err(mistakes)),
     }

@@ -3,6 +3,7 @@
 mod admin_client;
 pub(crate) mod build;
 pub(crate) mod check;
+pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod dev;
 mod dry_run;

@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-/// A place in the config file. Both numbers start at 1; columns count characters, not bytes.
+/// A place in the config. Both numbers start at 1; columns count characters, not bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Position {
+    /// Which of the texts that the config is read from, counted from 0.
+    pub(crate) text: u32,
     /// Line, from 1.
     pub(crate) line: usize,
     /// Character within the line, from 1.
-    pub(crate) column: usize,
+    pub(crate) column: u32,
 }
 
 /// What a finding points at, kept beside a value that is judged only after the file was read.
@@ -141,7 +143,7 @@ mod tests {
     fn finding(line: usize, key: &str) -> Finding {
         Finding {
             file: PathBuf::from("wasmill.toml"),
-            at: Some(Position { line, column: 9 }),
+            at: Some(Position { text: 0, line, column: 9 }),
             key: key.to_owned(),
             what: "0 is not in 1–10".to_owned(),
             mend: "write a whole number from 1 to 10".to_owned(),

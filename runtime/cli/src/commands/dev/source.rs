@@ -57,7 +57,7 @@ impl Source {
     /// Reads it. What of a template was not taken is told as far as it matters, when `tells`.
     pub(super) fn read(&self, tells: bool) -> Result<Draft, CliError> {
         let (path, parameters, target) = match self {
-            Self::File(path) => return Ok(config::load(path, &crate::process_env)?),
+            Self::File(path) => return Ok(config::load_here(path)?),
             Self::Template { path, parameters, target } => (path, parameters, target),
         };
         let imported = import::import(path, parameters, target)?;

@@ -24,6 +24,7 @@ mod partial_failure;
 mod peers;
 mod poison;
 mod projects;
+mod prometheus;
 mod remote;
 mod rust_handlers;
 mod sdks;

@@ -1,15 +1,15 @@
 //! The command line as clap types: what may be written, with ranges, examples and exit codes. Nothing is resolved or
 //! opened here.
 
-use std::fmt;
+mod deploy;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use wasmill_sandbox::Origin;
 
+pub(crate) use self::deploy::{DeployArgs, RollbackArgs};
 use crate::commands::build::Language;
 use crate::config::{
     DEFAULT_ADMIN_LISTEN, DEFAULT_AWS_LISTEN, DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_SECONDS, EPHEMERAL_STORAGE_MIB_MAX,
@@ -58,6 +58,9 @@ pub(crate) enum Command {
     /// Binds no port, locks no directory, receives no message.
     #[command(after_help = help("wasmill check --config config/minimal.toml"))]
     Check(CheckArgs),
+    /// Look at a config: what it is set to and by what, and which keys there are.
+    #[command(subcommand, after_help = help("wasmill config show --config config/minimal.toml"))]
+    Config(ConfigCommand),
     /// A queue, a mapping and a handler in one process: the handler is loaded anew whenever its files change.
     ///
     /// The queue is kept in .wasmill, and is SQS to any client. Each batch is shown with its messages and what became of
@@ -92,6 +95,13 @@ pub(crate) enum Command {
     /// and settings become $LATEST again.
     #[command(after_help = help("wasmill rollback orders --to 3"))]
     Rollback(RollbackArgs),
+    /// Make a config of a SAM, CloudFormation or CDK template, and list what of it was not taken.
+    ///
+    /// Taken are queues with their policies, functions in Python, JavaScript and WebAssembly, and the mappings between them.
+    /// Parameters have their defaults unless --parameter gives another value; AWS::Region, AWS::AccountId and
+    /// AWS::StackName may be given, too. `wasmill dev TEMPLATE` runs a template without writing a config.
+    #[command(after_help = help("wasmill import template.yaml --out wasmill.toml"))]
+    Import(ImportArgs),
     /// Serve the built-in queue, or talk to any SQS-compatible endpoint.
     #[command(subcommand, after_help = help("wasmill queue serve --in-memory"))]
     Queue(QueueCommand),
@@ -103,7 +113,8 @@ pub(crate) enum Command {
 /// `wasmill run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// The configuration, a TOML file.
+    /// The configuration: a TOML file, or a folder whose *.toml files are read in the order of their names. Variables such as
+    /// WASMILL__LOCAL_QUEUE__LISTEN override it.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
 }
@@ -111,7 +122,8 @@ pub(crate) struct RunArgs {
 /// `wasmill dev`.
 #[derive(Debug, Args)]
 pub(crate) struct DevArgs {
-    /// The handler: a .py, .mjs, .js, .cjs, .ts, .mts or .cts file, or a compiled module.
+    /// The handler: a .py, .mjs, .js, .cjs, .ts, .mts or .cts file, or a compiled module; or a template of SAM, CloudFormation
+    /// or CDK (.yaml, .yml, .json, .template) with its queues, functions and mappings.
     #[arg(value_name = "HANDLER", conflicts_with = "config")]
     pub(crate) handler: Option<PathBuf>,
     /// A config to run instead of one handler.
@@ -132,14 +144,14 @@ pub(crate) struct DevArgs {
     /// Where the queue is kept.
     #[arg(long, value_name = "DIR", requires = "handler", conflicts_with = "config", default_value = ".wasmill")]
     pub(crate) data_dir: PathBuf,
-    /// How long the handler may take, in seconds.
-    #[arg(long, value_name = "SECONDS", requires = "handler", conflicts_with = "config", default_value_t = DEFAULT_TIMEOUT_SECONDS,
+    /// How long the handler may take, in seconds; 3 by default.
+    #[arg(long, value_name = "SECONDS", requires = "handler", conflicts_with = "config",
           value_parser = clap::value_parser!(u32).range(1..=900))]
-    pub(crate) timeout: u32,
-    /// How much memory the handler may have, in MiB.
-    #[arg(long, value_name = "MIB", requires = "handler", conflicts_with = "config", default_value_t = DEFAULT_MEMORY_MIB,
+    pub(crate) timeout: Option<u32>,
+    /// How much memory the handler may have, in MiB; 128 by default.
+    #[arg(long, value_name = "MIB", requires = "handler", conflicts_with = "config",
           value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub(crate) memory: u32,
+    pub(crate) memory: Option<u32>,
     /// How much the handler may keep in /tmp, in MiB; without it there is no such folder.
     #[arg(long, value_name = "MIB", requires = "handler", conflicts_with = "config",
           value_parser = clap::value_parser!(u32).range(1..=i64::from(EPHEMERAL_STORAGE_MIB_MAX)))]
@@ -150,15 +162,42 @@ pub(crate) struct DevArgs {
     /// A host that the handler may reach, such as `https://api.example.com`; may be given more than once.
     #[arg(long, value_name = "ORIGIN", requires = "handler", conflicts_with = "config", value_parser = parse_origin)]
     pub(crate) allow_host: Vec<Origin>,
+    /// Of a template: a value for one of its parameters; may be given more than once.
+    #[arg(long, value_name = "NAME=VALUE", requires = "handler", conflicts_with = "config", value_parser = split_pair)]
+    pub(crate) parameter: Vec<(String, String)>,
     /// Write the event of each batch to a file of this folder; `wasmill invoke` replays it.
     #[arg(long, value_name = "DIR")]
     pub(crate) save_events: Option<PathBuf>,
 }
 
+/// `wasmill config …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print every key with its value, and where that is from: a file's line, a variable, or the default.
+    ///
+    /// Secrets do not print: access keys, handlers' variables, and what comes from a variable that is called like one.
+    #[command(after_help = help("wasmill config show --config config/minimal.toml --json"))]
+    Show(ConfigShowArgs),
+    /// Print a JSON schema of the config, for editors that complete and check TOML.
+    #[command(after_help = help("wasmill config schema"))]
+    Schema,
+}
+
+/// `wasmill config show`.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigShowArgs {
+    /// The configuration, a TOML file or a folder of them.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) config: PathBuf,
+    /// Print JSON for scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// `wasmill check`.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// The configuration, a TOML file.
+    /// The configuration: a TOML file, or a folder of them.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
     /// Also run the filters of the mappings from this queue (a name, an ARN or a URL) over messages that are in it, and tell
@@ -242,136 +281,18 @@ pub(crate) struct BuildArgs {
     pub(crate) out: Option<PathBuf>,
 }
 
-/// Whose functions are meant.
+/// `wasmill import`.
 #[derive(Debug, Args)]
-pub(crate) struct TargetArgs {
-    /// Where a worker serves Lambda's API; credentials and region come from the standard AWS chain.
-    #[arg(long, value_name = "URL", default_value = DEFAULT_ENDPOINT_URL)]
-    pub(crate) endpoint_url: String,
-    /// Print JSON for scripts.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// `wasmill deploy`.
-#[derive(Debug, Args)]
-pub(crate) struct DeployArgs {
-    /// The function's name.
-    #[arg(value_name = "FUNCTION")]
-    pub(crate) function: String,
-    /// The code: a source file or a folder as `wasmill build` takes them, a module, or a zip archive as Lambda takes it.
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
-    /// Which function of which file, for Python, JavaScript and archives; of a source by default as `wasmill build` finds it.
-    #[arg(long, value_name = "FILE.FUNCTION")]
-    pub(crate) handler: Option<String>,
-    /// What an archive is written in, in Lambda's words: python3.14, nodejs24.x, provided.al2023.
-    #[arg(long, value_name = "RUNTIME")]
-    pub(crate) runtime: Option<String>,
-    /// How long the handler may take, in seconds; of a new function 3.
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=900))]
-    pub(crate) timeout: Option<u32>,
-    /// How much memory the handler may have, in MiB; of a new function 128.
-    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(128..=4096))]
-    pub(crate) memory: Option<u32>,
-    /// A variable for the handler; may be given more than once, and then these are all it has.
-    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_variable)]
-    pub(crate) env: Vec<(String, String)>,
-    /// The alias that leads to what is live; made when it is not there. Default: live, where the function has it or needs it.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) alias: Option<String>,
-    /// Give this share of the batches, in percent, to the new version first, and judge it by what comes of them.
-    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(1..=99), conflicts_with = "shadow")]
-    pub(crate) canary: Option<u32>,
-    /// With --canary: how long it is watched before all batches go to it, such as 90s, 5m, 1h.
-    #[arg(long, value_name = "TIME", default_value = "5m", requires = "canary")]
-    pub(crate) promote_after: Span,
-    /// With --canary: by how much more of its records may fail than of the old version's, in points of a percentage.
-    #[arg(long, value_name = "PERCENT", default_value = "2%", requires = "canary")]
-    pub(crate) max_error_delta: Percentage,
-    /// Let the new version run copies of batches, with every host denied, and show where it judges otherwise. The exit code is 1
-    /// if it does, or if no batch came.
-    #[arg(long)]
-    pub(crate) shadow: bool,
-    /// With --shadow: how long.
-    #[arg(long, value_name = "TIME", default_value = "1m", requires = "shadow")]
-    pub(crate) watch: Span,
-    /// With --canary and --shadow: the worker's admin listener, which has the numbers.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9325")]
-    pub(crate) admin_url: String,
-    #[command(flatten)]
-    pub(crate) target: TargetArgs,
-}
-
-/// `wasmill rollback`.
-#[derive(Debug, Args)]
-pub(crate) struct RollbackArgs {
-    /// The function's name.
-    #[arg(value_name = "FUNCTION")]
-    pub(crate) function: String,
-    /// The version to go back to; by default the one before what is live.
-    #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) to: Option<u64>,
-    /// The alias to move. Default: live, where the function has it.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) alias: Option<String>,
-    #[command(flatten)]
-    pub(crate) target: TargetArgs,
-}
-
-/// A time as people write it: `90s`, `5m`, `1h`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span(pub(crate) Duration);
-
-/// Nobody watches for longer.
-const SPAN_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
-
-impl FromStr for Span {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, &'static str> {
-        const FORM: &str = "expected a number and s, m or h, such as 90s, 5m or 1h";
-        let split = text.find(|c: char| !c.is_ascii_digit()).ok_or(FORM)?;
-        let number: u64 = text[..split].parse().map_err(|_| FORM)?;
-        let unit = match &text[split..] {
-            "s" => 1,
-            "m" => 60,
-            "h" => 3600,
-            _ => return Err(FORM),
-        };
-        let span =
-            number.checked_mul(unit).map(Duration::from_secs).filter(|span| !span.is_zero() && *span <= SPAN_MAX);
-        span.map(Self).ok_or("expected between 1s and 168h")
-    }
-}
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.as_secs() {
-            seconds if seconds % 3600 == 0 => write!(f, "{}h", seconds / 3600),
-            seconds if seconds % 60 == 0 => write!(f, "{}m", seconds / 60),
-            seconds => write!(f, "{seconds}s"),
-        }
-    }
-}
-
-/// `2%`, or `2`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Percentage(pub(crate) f32);
-
-impl FromStr for Percentage {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, &'static str> {
-        let number = text.strip_suffix('%').unwrap_or(text).parse().ok();
-        number.filter(|number| (0.0..=100.0).contains(number)).map(Self).ok_or("expected a percentage, such as 2%")
-    }
-}
-
-impl fmt::Display for Percentage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}%", self.0)
-    }
+pub(crate) struct ImportArgs {
+    /// The template: YAML or JSON, such as template.yaml or cdk.out/Stack.template.json.
+    #[arg(value_name = "TEMPLATE")]
+    pub(crate) template: PathBuf,
+    /// A value for a parameter of the template; may be given more than once.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = split_pair)]
+    pub(crate) parameter: Vec<(String, String)>,
+    /// The config to write, where nothing is yet; by default it goes to stdout.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// `wasmill queue …`.
@@ -644,7 +565,7 @@ mod tests {
         }
         let mut examples = Vec::new();
         visit(&Cli::command(), &mut examples);
-        assert_eq!(examples.len(), 17);
+        assert_eq!(examples.len(), 21);
         for example in examples {
             parse(&format!("wasmill {}", example.replace('\'', ""))).unwrap();
         }
@@ -698,6 +619,9 @@ mod tests {
             ("wasmill deploy f x.py --shadow --watch 0s", ErrorKind::ValueValidation, "between 1s and 168h"),
             ("wasmill deploy f x.py --canary 5 --max-error-delta x", ErrorKind::ValueValidation, "such as 2%"),
             ("wasmill rollback f --to 0", ErrorKind::ValueValidation, "0"),
+            ("wasmill dev --parameter A=b", ErrorKind::MissingRequiredArgument, "HANDLER"),
+            ("wasmill import", ErrorKind::MissingRequiredArgument, "TEMPLATE"),
+            ("wasmill import t.yaml --parameter A", ErrorKind::ValueValidation, "NAME=VALUE"),
             ("wasmill new greeter", ErrorKind::MissingRequiredArgument, "--lang"),
             ("wasmill new --lang cobol greeter", ErrorKind::InvalidValue, "python"),
             ("wasmill invoke h.wasm --event - --timeout 0", ErrorKind::ValueValidation, "0"),

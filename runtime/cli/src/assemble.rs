@@ -37,7 +37,7 @@ use crate::assemble::engine::LazyEngine;
 use crate::assemble::handlers::{Handlers, Loaded};
 pub(crate) use crate::assemble::mappings::Fleet;
 use crate::assemble::mappings::Parts;
-use crate::config::{self, Config, Mistakes};
+use crate::config::{self, Config, Draft, Mistakes};
 use crate::error::CliError;
 use crate::functions::{Functions, SHADOW_PLACES, Shadows};
 use crate::telemetry;
@@ -52,10 +52,14 @@ pub(crate) struct Prepared {
 /// Reads the config at `path` and loads its handlers. The mistakes are all there are, in the file and in the handlers
 /// that could be looked at.
 pub(crate) async fn prepare_file(path: &Path) -> Result<Result<Prepared, Mistakes>, CliError> {
-    let draft = match config::load(path, &crate::process_env) {
-        Ok(draft) => draft,
-        Err(mistakes) => return Ok(Err(mistakes)),
-    };
+    match config::load_here(path) {
+        Ok(draft) => prepare_draft(draft).await,
+        Err(mistakes) => Ok(Err(mistakes)),
+    }
+}
+
+/// The same for a config that was read already.
+pub(crate) async fn prepare_draft(draft: Draft) -> Result<Result<Prepared, Mistakes>, CliError> {
     let is_whole = draft.mistakes.is_empty();
     let registry = telemetry::registry()?;
     let loaded = match &draft.config {
@@ -288,6 +292,7 @@ impl Worker {
         if let Some(broker) = &self.broker {
             broker.close().await;
         }
+        self.engine.close();
     }
 }
 

@@ -11,6 +11,7 @@ mod dry_run;
 pub(crate) mod import;
 pub(crate) mod invoke;
 mod lambda_client;
+pub(crate) mod manual;
 pub(crate) mod new;
 mod peek;
 pub(crate) mod queue;

@@ -9,6 +9,7 @@ mod command_handlers;
 mod crash;
 mod crash_queue;
 mod credentials;
+mod deploy;
 mod dev;
 mod drain;
 mod fairness;

@@ -1,6 +1,8 @@
 //! The command line as clap types: what may be written, with ranges, examples and exit codes. Nothing is resolved or
 //! opened here.
 
+mod deploy;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -8,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use wasmill_sandbox::Origin;
 
+pub(crate) use self::deploy::{DeployArgs, RollbackArgs};
 use crate::commands::build::Language;
 use crate::config::{
     DEFAULT_ADMIN_LISTEN, DEFAULT_AWS_LISTEN, DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_SECONDS, EPHEMERAL_STORAGE_MIB_MAX,
@@ -79,6 +82,20 @@ pub(crate) enum Command {
     /// the handler's own files do when they are loaded happens in the sandbox, never at build time.
     #[command(after_help = help("wasmill build greeter"))]
     Build(BuildArgs),
+    /// Ship code to a running worker: what runs goes on until the new code is compiled and checked, and then batches go to it.
+    ///
+    /// The function is made when it is not there. Code that cannot run changes nothing, and the reason is shown. Each deploy is a
+    /// version of its own, which `wasmill rollback` can go back to. Where the function has an alias `live`, the alias moves.
+    /// With --canary only a share of the batches goes to the new version, until it has shown that it fails no more than the old
+    /// one. With --shadow none does: it runs copies of batches, reaches nothing, and what it would do otherwise is shown.
+    #[command(after_help = help("wasmill deploy orders handlers/python/orders.py"))]
+    Deploy(Box<DeployArgs>),
+    /// Make a function what it was one version ago, or at a version that is named.
+    ///
+    /// Where the function has an alias `live`, the alias moves back; a canary that is under way is ended. Else the version's code
+    /// and settings become $LATEST again.
+    #[command(after_help = help("wasmill rollback orders --to 3"))]
+    Rollback(RollbackArgs),
     /// Make a config of a SAM, CloudFormation or CDK template, and list what of it was not taken.
     ///
     /// Taken are queues with their policies, functions in Python, JavaScript and WebAssembly, and the mappings between them.
@@ -616,6 +633,14 @@ mod tests {
             ("wasmill dev --config w.toml --timeout 9", ErrorKind::ArgumentConflict, "--config"),
             ("wasmill dev --timeout 9", ErrorKind::MissingRequiredArgument, "HANDLER"),
             ("wasmill dev --tmp 9", ErrorKind::MissingRequiredArgument, "HANDLER"),
+            ("wasmill deploy orders", ErrorKind::MissingRequiredArgument, "FILE"),
+            ("wasmill deploy f x.py --canary 10 --shadow", ErrorKind::ArgumentConflict, "--shadow"),
+            ("wasmill deploy f x.py --canary 100", ErrorKind::ValueValidation, "100"),
+            ("wasmill deploy f x.py --promote-after 5m", ErrorKind::MissingRequiredArgument, "--canary"),
+            ("wasmill deploy f x.py --shadow --watch 5", ErrorKind::ValueValidation, "90s, 5m or 1h"),
+            ("wasmill deploy f x.py --shadow --watch 0s", ErrorKind::ValueValidation, "between 1s and 168h"),
+            ("wasmill deploy f x.py --canary 5 --max-error-delta x", ErrorKind::ValueValidation, "such as 2%"),
+            ("wasmill rollback f --to 0", ErrorKind::ValueValidation, "0"),
             ("wasmill dev --parameter A=b", ErrorKind::MissingRequiredArgument, "HANDLER"),
             ("wasmill completions ksh", ErrorKind::InvalidValue, "fish"),
             ("wasmill import", ErrorKind::MissingRequiredArgument, "TEMPLATE"),

@@ -52,6 +52,8 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         | Command::Queue(_)
         | Command::New(_)
         | Command::Build(_)
+        | Command::Deploy(_)
+        | Command::Rollback(_)
         | Command::Import(_) => Some("error"),
         // The batches are shown by themselves; of the log only what the handler says is wanted beside them.
         Command::Dev(_) => Some("warn,wasmill::handler=info,wasmill::report=debug"),
@@ -70,6 +72,8 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Invoke(args) => commands::invoke::invoke(args).await,
         Command::New(args) => commands::new::new(&args),
         Command::Build(args) => commands::build::build(args).await,
+        Command::Deploy(args) => commands::deploy::deploy(*args).await,
+        Command::Rollback(args) => commands::rollback::rollback(args).await,
         Command::Import(args) => commands::import::import(&args),
         Command::Queue(command) => commands::queue::queue(command).await,
         Command::Demo => commands::demo::demo().await,

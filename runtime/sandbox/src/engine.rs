@@ -139,6 +139,10 @@ impl Home {
         &self.linkers
     }
 
+    pub(crate) fn free_places(&self) -> usize {
+        self.places.available_permits()
+    }
+
     pub(crate) fn places_max(&self) -> u32 {
         self.places_max
     }

@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod check;
+mod config;
 mod demo;
 mod examples;
 mod handlers;
+mod import;
 mod invoke;
 mod mistakes;
 mod peek;

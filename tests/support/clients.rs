@@ -26,6 +26,10 @@ pub enum Client {
     Moto,
     /// A Node.js that fauxqs runs on; what to run is in its modules.
     Fauxqs,
+    /// Prometheus's server, ready for its arguments.
+    Prometheus,
+    /// What checks Prometheus's files, ready for its arguments.
+    Promtool,
 }
 
 impl Client {
@@ -38,6 +42,8 @@ impl Client {
             Self::AwsCli => "WASMILL_TEST_AWS",
             Self::Moto => "WASMILL_TEST_MOTO",
             Self::Fauxqs => "WASMILL_TEST_FAUXQS_NODE",
+            Self::Prometheus => "WASMILL_TEST_PROMETHEUS",
+            Self::Promtool => "WASMILL_TEST_PROMTOOL",
         }
     }
 

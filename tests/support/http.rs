@@ -85,12 +85,33 @@ pub async fn get(address: SocketAddr, path: &str) -> Result<Answer, String> {
 }
 
 fn parse(answer: &[u8]) -> Result<Answer, String> {
-    let text = String::from_utf8_lossy(answer);
-    let (head, body) = text.split_once("\r\n\r\n").ok_or_else(|| format!("not an HTTP answer: {text:?}"))?;
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
+    let (head, body) = match end {
+        Some(end) => (String::from_utf8_lossy(&answer[..end]), &answer[end + 4..]),
+        None => return Err(format!("not an HTTP answer: {:?}", String::from_utf8_lossy(answer))),
+    };
     let mut lines = head.lines();
     let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|status| status.parse().ok());
     let status = status.ok_or_else(|| format!("no status in {head:?}"))?;
     let pairs = lines.filter_map(|line| line.split_once(": "));
-    let headers = pairs.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
-    Ok(Answer { status, headers, body: body.to_owned() })
+    let headers: BTreeMap<String, String> =
+        pairs.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
+    let is_chunked = headers.get("transfer-encoding").is_some_and(|encoding| encoding == "chunked");
+    let body = if is_chunked { joined(body).ok_or("the answer ended within a chunk")? } else { body.to_vec() };
+    Ok(Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
+}
+
+/// A body that was sent in chunks; none if its end is missing.
+fn joined(mut chunks: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let line = chunks.windows(2).position(|two| two == b"\r\n")?;
+        let length = usize::from_str_radix(std::str::from_utf8(&chunks[..line]).ok()?, 16).ok()?;
+        if length == 0 {
+            return Some(body);
+        }
+        let chunk = chunks.get(line + 2..line + 2 + length)?;
+        body.extend_from_slice(chunk);
+        chunks = chunks.get(line + 2 + length + 2..)?;
+    }
 }

@@ -1,9 +1,11 @@
-//! The listener for people and monitors: `/metrics`, `/healthz`, `/readyz`, and the queues under `/api`. It only reads.
+//! The listener for people and monitors: `/metrics`, `/healthz`, `/readyz`, and queues and functions under `/api`. It only
+//! reads.
 //!
 //! A browser must not be tricked into reading it for someone else: a `Host` that is not ours (a name an attacker points
 //! at loopback) and any foreign `Origin` are refused with 403. Deliberately absent: anything that changes something,
 //! TLS, and credentials.
 
+mod functions;
 mod queues;
 
 pub(crate) use queues::attributes_json;
@@ -32,6 +34,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wasmill_queue::Broker;
+
+use crate::functions::Functions;
 
 const CONNECTIONS_MAX: usize = 64;
 /// Also how long a connection may idle between two requests.
@@ -112,6 +116,8 @@ pub(crate) struct AdminState {
     pub(crate) readiness: Readiness,
     /// For `/api/queues`; `None` without a built-in queue, and then there are none.
     pub(crate) broker: Option<Broker>,
+    /// For `/api/functions`.
+    pub(crate) functions: Functions,
 }
 
 /// The routes. `listen` is the address that was really bound: a `Host` may name it.
@@ -120,6 +126,7 @@ pub(crate) fn router(state: AdminState, listen: SocketAddr) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
+        .merge(functions::routes())
         .merge(queues::routes())
         .fallback(not_found)
         .with_state(state)
@@ -222,7 +229,8 @@ async fn readyz(State(state): State<AdminState>) -> Response {
 }
 
 async fn not_found() -> Response {
-    (StatusCode::NOT_FOUND, "there are /metrics, /healthz, /readyz and /api/queues here\n").into_response()
+    (StatusCode::NOT_FOUND, "there are /metrics, /healthz, /readyz, /api/queues and /api/functions here\n")
+        .into_response()
 }
 
 async fn refuse_foreign(State(listen): State<SocketAddr>, request: Request, next: Next) -> Response {
@@ -290,9 +298,10 @@ mod tests {
 
     fn admin_over(broker: Option<Broker>, listen: &str, health: Status) -> Admin {
         let registry = crate::telemetry::registry().unwrap();
+        let functions = crate::functions::empty(&registry);
         let readiness = Readiness::default();
         let health: Health = Arc::new(move || health.clone());
-        let state = AdminState { registry, health, readiness: readiness.clone(), broker };
+        let state = AdminState { registry, health, readiness: readiness.clone(), broker, functions };
         Admin { readiness, router: router(state, listen.parse().unwrap()) }
     }
 

@@ -37,9 +37,9 @@ use crate::assemble::engine::LazyEngine;
 use crate::assemble::handlers::{Handlers, Loaded};
 pub(crate) use crate::assemble::mappings::Fleet;
 use crate::assemble::mappings::Parts;
-use crate::config::{self, Config, Mistakes};
+use crate::config::{self, Config, Draft, Mistakes};
 use crate::error::CliError;
-use crate::functions::Functions;
+use crate::functions::{Functions, SHADOW_PLACES, Shadows};
 use crate::telemetry;
 
 /// A config and its handlers, loaded: everything that takes nothing from the machine.
@@ -52,10 +52,14 @@ pub(crate) struct Prepared {
 /// Reads the config at `path` and loads its handlers. The mistakes are all there are, in the file and in the handlers
 /// that could be looked at.
 pub(crate) async fn prepare_file(path: &Path) -> Result<Result<Prepared, Mistakes>, CliError> {
-    let draft = match config::load(path, &crate::process_env) {
-        Ok(draft) => draft,
-        Err(mistakes) => return Ok(Err(mistakes)),
-    };
+    match config::load_here(path) {
+        Ok(draft) => prepare_draft(draft).await,
+        Err(mistakes) => Ok(Err(mistakes)),
+    }
+}
+
+/// The same for a config that was read already.
+pub(crate) async fn prepare_draft(draft: Draft) -> Result<Result<Prepared, Mistakes>, CliError> {
     let is_whole = draft.mistakes.is_empty();
     let registry = telemetry::registry()?;
     let loaded = match &draft.config {
@@ -115,7 +119,8 @@ pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Wor
     let admin_listener = bind(config.admin.listen, "[admin] listen").await?;
     let admin_address = local_address(&admin_listener)?;
     let metrics = wasmill_mapping::Metrics::register(&registry).map_err(metrics_twice)?;
-    let functions = Functions::new(engine.places(), metrics.clone());
+    let shadows = Shadows::register(&registry, SHADOW_PLACES).map_err(metrics_twice)?;
+    let functions = Functions::new(engine.places(), metrics.clone(), shadows);
     let mut owned = BTreeMap::new();
     for (Loaded { function, .. }, spec) in loaded.into_iter().zip(&config.functions) {
         take_in(&functions, function, spec, &mut owned).await?;
@@ -158,7 +163,8 @@ pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Wor
     for trouble in resources.start_all().await {
         tracing::error!(uuid = %trouble.uuid, problem = trouble.problem, "a mapping does not run; it is tried again");
     }
-    listeners.push(serve_admin(admin_listener, registry, readiness, broker.clone(), &stop)?);
+    let admin = AdminListener { registry, readiness, broker: broker.clone(), functions: functions.clone() };
+    listeners.push(serve_admin(admin_listener, admin, &stop)?);
     Ok(Worker {
         broker,
         fleet,
@@ -285,6 +291,7 @@ impl Worker {
         if let Some(broker) = &self.broker {
             broker.close().await;
         }
+        self.engine.close();
     }
 }
 
@@ -391,13 +398,20 @@ fn serve_aws(
     }))
 }
 
-fn serve_admin(
-    listener: TcpListener,
+/// What the listener for people and monitors shows.
+struct AdminListener {
     registry: Registry,
     readiness: Readiness,
     broker: Option<Broker>,
+    functions: Functions,
+}
+
+fn serve_admin(
+    listener: TcpListener,
+    shown: AdminListener,
     stop: &CancellationToken,
 ) -> Result<tokio::task::JoinHandle<()>, CliError> {
+    let AdminListener { registry, readiness, broker, functions } = shown;
     let address = local_address(&listener)?;
     let asked = broker.clone();
     let health: admin::Health = Arc::new(move || match asked.as_ref().and_then(Broker::failure) {
@@ -405,7 +419,7 @@ fn serve_admin(
         None => Ok(()),
     });
     tracing::info!(address = address.to_string(), "metrics and health listening");
-    let router = admin::router(AdminState { registry, health, readiness, broker }, address);
+    let router = admin::router(AdminState { registry, health, readiness, broker, functions }, address);
     Ok(tokio::spawn(admin::serve(listener, router, stop.clone().cancelled_owned())))
 }
 

@@ -6,6 +6,7 @@
 
 mod call;
 mod invoke;
+mod shadow;
 mod share;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -15,12 +16,15 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tower::util::BoxCloneSyncService;
-use wasmill_lambda::{Route, Routes, Target};
+use wasmill_lambda::{Route, Routes, SHADOW, Target};
 use wasmill_mapping::{Callee, Metrics, Permits, Tally};
 use wasmill_sandbox::Function;
 
 pub(crate) use self::invoke::RESPONSE_BYTES_MAX;
 use crate::functions::call::Called;
+use crate::functions::shadow::Shadowing;
+pub(crate) use crate::functions::shadow::{Found, Shadows};
+pub(crate) use crate::functions::share::SHADOW_PLACES;
 use crate::functions::share::{Part, share_out};
 
 /// The qualifier of what is not published.
@@ -36,6 +40,7 @@ struct Shared {
     /// Instances that the engine has places for.
     places: u32,
     metrics: Metrics,
+    shadows: Shadows,
     entries: RwLock<BTreeMap<String, Entry>>,
 }
 
@@ -48,6 +53,8 @@ struct Entry {
     routes: Routes,
     /// By the versions that `$LATEST` and aliases lead to.
     tallies: BTreeMap<String, Tally>,
+    /// What runs copies, and its build.
+    shadow: Option<(String, Arc<Shadowing>)>,
     /// Where each event is written before the handler gets it.
     events: Option<Arc<Path>>,
 }
@@ -60,6 +67,7 @@ impl Entry {
             builds: HashMap::new(),
             routes: Routes::new(),
             tallies: BTreeMap::new(),
+            shadow: None,
             events: None,
         }
     }
@@ -75,6 +83,7 @@ pub(crate) struct Drawn {
     pub(crate) function: Function,
     pub(crate) version: String,
     tally: Option<Tally>,
+    shadow: Option<Arc<Shadowing>>,
     events: Option<Arc<Path>>,
 }
 
@@ -82,14 +91,15 @@ impl Drawn {
     fn callee(self) -> Callee {
         let (timeout, version) = (self.function.timeout(), self.version);
         let called = Called { function: self.function, events: self.events };
-        Callee { tally: self.tally, ..Callee::new(BoxCloneSyncService::new(called), version, timeout) }
+        let shadow = self.shadow.map(|shadow| shadow as Arc<dyn wasmill_mapping::Shadow>);
+        Callee { tally: self.tally, shadow, ..Callee::new(BoxCloneSyncService::new(called), version, timeout) }
     }
 }
 
 impl Functions {
     /// An empty table for an engine with so many places.
-    pub(crate) fn new(places: u32, metrics: Metrics) -> Self {
-        Self { shared: Arc::new(Shared { places, metrics, entries: RwLock::default() }) }
+    pub(crate) fn new(places: u32, metrics: Metrics, shadows: Shadows) -> Self {
+        Self { shared: Arc::new(Shared { places, metrics, shadows, entries: RwLock::default() }) }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, BTreeMap<String, Entry>> {
@@ -116,6 +126,8 @@ impl Functions {
             function: entry.builds.get(&target.build)?.clone(),
             version: target.version.clone(),
             tally: entry.tallies.get(&target.version).cloned(),
+            // A version is no shadow of its own.
+            shadow: entry.shadow.as_ref().filter(|(build, _)| *build != target.build).map(|(_, one)| Arc::clone(one)),
             events: entry.events.clone(),
         })
     }
@@ -158,6 +170,14 @@ impl Functions {
     pub(crate) fn set_routes(&self, name: &str, routes: &Routes) {
         if let Some(entry) = self.write().get_mut(name) {
             entry.routes.clone_from(routes);
+            let target = entry.routes.remove(SHADOW).map(|route| route.to);
+            let is_same = |(build, _): &(String, _)| target.as_ref().is_some_and(|target| target.build == *build);
+            if !entry.shadow.as_ref().is_some_and(is_same) {
+                entry.shadow = target.and_then(|Target { version, build }| {
+                    let shadowing = Shadowing::new(entry.builds.get(&build)?, &version, self.shared.shadows.clone());
+                    Some((build, Arc::new(shadowing)))
+                });
+            }
         }
         self.count_by_version(name);
     }
@@ -175,6 +195,7 @@ impl Functions {
             for version in entry.tallies.keys() {
                 self.shared.metrics.forget_version(name, version);
             }
+            self.shared.shadows.forget(name);
         }
         self.share_out();
     }
@@ -228,6 +249,16 @@ impl Functions {
         self.shared.places
     }
 
+    /// The names of all functions.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.read().keys().cloned().collect()
+    }
+
+    /// What the version found that runs copies of the function's batches, if one does.
+    pub(crate) fn shadow(&self, name: &str) -> Option<Found> {
+        self.read().get(name)?.shadow.as_ref().map(|(_, shadowing)| shadowing.found())
+    }
+
     /// What was counted of each version that `$LATEST` or an alias leads to; none when there is no such function.
     pub(crate) fn counted(&self, name: &str) -> Option<Vec<(String, wasmill_mapping::Counted)>> {
         let entries = self.read();
@@ -240,6 +271,14 @@ impl fmt::Debug for Functions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.read().keys()).finish()
     }
+}
+
+/// A table without a function, for what only shows one.
+#[cfg(test)]
+pub(crate) fn empty(registry: &prometheus::Registry) -> Functions {
+    let metrics = Metrics::register(registry).expect("a registry of its own");
+    let shadows = Shadows::register(registry, SHADOW_PLACES).expect("a registry of its own");
+    Functions::new(64, metrics, shadows)
 }
 
 /// Whose turn it is; `share` is from 0 to 1.

@@ -6,6 +6,7 @@
 //! files and rotation, which are the supervisor's, and exporters.
 
 mod lines;
+mod process;
 
 use std::io::{IsTerminal, stderr};
 
@@ -19,6 +20,7 @@ use crate::args::LogFormat;
 use crate::config::Env;
 use crate::error::CliError;
 use crate::telemetry::lines::{ForMachines, ForPeople};
+use crate::telemetry::process::ProcessMetrics;
 
 /// The target under which the sandbox logs what handlers print.
 pub(crate) const HANDLER_TARGET: &str = "wasmill::handler";
@@ -56,6 +58,7 @@ pub(crate) fn registry() -> Result<Registry, CliError> {
     let build_info = IntGauge::with_opts(options).map_err(refused)?;
     build_info.set(1);
     registry.register(Box::new(build_info)).map_err(refused)?;
+    registry.register(Box::new(ProcessMetrics::new().map_err(refused)?)).map_err(refused)?;
     Ok(registry)
 }
 

@@ -59,6 +59,10 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    /// Every class.
+    pub const ALL: [Self; 7] =
+        [Self::Handler, Self::Trap, Self::Timeout, Self::OutOfMemory, Self::ReplyTooLarge, Self::BadReply, Self::Host];
+
     /// A stable snake_case word: the metric label and the log field.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

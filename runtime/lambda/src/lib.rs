@@ -42,7 +42,7 @@ pub use engine::{Engine, QueueFacts, QueueTrouble};
 pub use error::ApiError;
 pub use function_engine::{
     Build, BuildFacts, Call, FunctionEngine, FunctionFailure, FunctionSettings, NotInvoked, Outcome, Route, Routes,
-    Target,
+    SHADOW, Target,
 };
 pub use functions::{FunctionOverride, FunctionOwnership, Functions, OwnedFunction};
 pub use mapping::{Mapping, MappingState, Origin};

@@ -125,7 +125,7 @@ pub fn start(options: MappingOptions) -> Mapping {
         leases: leases.clone(),
     };
     let permits = options.permits.of_mapping(options.maximum_concurrency, options.weight);
-    metrics.allowed(permits.allowed());
+    metrics.watch(permits.watcher(), mapping.status.clone());
     let remembered = Arc::new(Remembered::default());
     let line = Line {
         name: options.name,

@@ -1,17 +1,33 @@
 //! A mapping's metrics, as methods named for what happened. Labels: mapping, queue and function, never a message id; and the
-//! versions of a function that batches may go to now, by function.
+//! versions of a function that batches may go to now, by function. What stands at a moment is read when it is asked for
+//! (`metrics/standing.rs`).
 
+mod standing;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
-use wasmill_event::{Fault, Verdict};
+use tokio::sync::watch;
+use wasmill_event::{Fault, FaultKind, Verdict};
+use wasmill_queue::Clock;
+
+pub(crate) use self::standing::Backoff;
+use self::standing::Standings;
+use crate::mapping::MappingStatus;
+use crate::permits::Watcher;
 
 const LABELS: [&str; 3] = ["mapping", "queue", "function"];
 const BATCH_BUCKETS: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 1000.0, 10_000.0];
 const SECONDS_BUCKETS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0];
+/// The outcome of an invocation without a fault.
+const OK: &str = "ok";
+/// That of a batch or a record that failed.
+const FAILED: &str = "failed";
+const VERDICTS: [&str; 4] = ["done", "retry", "dead_letter", "release"];
 
 /// All mappings' metrics on one registry. A cheap handle.
 #[derive(Debug, Clone)]
@@ -24,6 +40,7 @@ pub struct Metrics {
     invocation_seconds: HistogramVec,
     verdicts: IntCounterVec,
     settled_after_seconds: HistogramVec,
+    done_after_seconds: HistogramVec,
     leases_renewed: IntCounterVec,
     leases_lost: IntCounterVec,
     settle_failures: IntCounterVec,
@@ -33,9 +50,11 @@ pub struct Metrics {
     windows_closed: IntCounterVec,
     bisect_invocations: IntCounterVec,
     poison: IntCounterVec,
-    permits: IntGaugeVec,
     version_batches: IntCounterVec,
     version_records: IntCounterVec,
+    standings: Standings,
+    /// To compare with when messages were sent.
+    clock: Arc<Clock>,
 }
 
 /// One mapping's metrics, looked up once.
@@ -49,10 +68,11 @@ pub(crate) struct MappingMetrics {
     batch_records: Histogram,
     invocation_seconds: Histogram,
     settled_after_seconds: Histogram,
+    done_after_seconds: Histogram,
     leases_renewed: IntCounter,
     leases_lost: IntCounter,
     in_flight: IntGauge,
-    permits: IntGauge,
+    backoff: Backoff,
 }
 
 /// What could not be done for a judged message.
@@ -62,6 +82,19 @@ pub(crate) enum SettleStep {
     GiveBack,
     DeadLetter,
     Forward,
+}
+
+impl SettleStep {
+    const ALL: [Self; 4] = [Self::Delete, Self::GiveBack, Self::DeadLetter, Self::Forward];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delete => "delete",
+            Self::GiveBack => "give_back",
+            Self::DeadLetter => "dead_letter",
+            Self::Forward => "forward",
+        }
+    }
 }
 
 /// Why a batch left its window.
@@ -75,6 +108,19 @@ pub(crate) enum Closed {
     Bytes,
     /// The mapping stops, or its queue failed.
     Early,
+}
+
+impl Closed {
+    const ALL: [Self; 4] = [Self::Size, Self::Window, Self::Bytes, Self::Early];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Size => "size",
+            Self::Window => "window",
+            Self::Bytes => "bytes",
+            Self::Early => "early",
+        }
+    }
 }
 
 impl Metrics {
@@ -99,11 +145,8 @@ impl Metrics {
             &LABELS,
         )?;
         registry.register(Box::new(in_flight.clone()))?;
-        let permits = IntGaugeVec::new(
-            Opts::new("wasmill_mapping_concurrency_allowed", "Invocations at a time that the mapping may have now."),
-            &LABELS,
-        )?;
-        registry.register(Box::new(permits.clone()))?;
+        let standings = Standings::new()?;
+        registry.register(Box::new(standings.clone()))?;
         let by_version = |name: &str, help: &str| {
             let vector = IntCounterVec::new(Opts::new(name, help), &["function", "version", "outcome"])?;
             registry.register(Box::new(vector.clone()))?;
@@ -137,7 +180,12 @@ impl Metrics {
             verdicts: counter("wasmill_mapping_verdicts_total", "Records by verdict.", &["verdict"])?,
             settled_after_seconds: histogram(
                 "wasmill_mapping_receive_to_settle_seconds",
-                "From the receive to the end of settling.",
+                "From the receive of a message to the end of settling it, whatever its verdict.",
+                &SECONDS_BUCKETS,
+            )?,
+            done_after_seconds: histogram(
+                "wasmill_mapping_send_to_settle_seconds",
+                "From the send of a message to its end: it was done, or dead-lettered by verdict.",
                 &SECONDS_BUCKETS,
             )?,
             leases_renewed: counter("wasmill_mapping_leases_renewed_total", "Visibility renewals, by message.", &[])?,
@@ -153,7 +201,8 @@ impl Metrics {
                 &[],
             )?,
             in_flight,
-            permits,
+            standings,
+            clock: Arc::new(Clock::system(None)),
             filtered: counter(
                 "wasmill_mapping_filter_matches_total",
                 "Messages by the first filter that matched, or none.",
@@ -201,6 +250,17 @@ impl Metrics {
 
     pub(crate) fn of_mapping(&self, mapping: &str, queue: &str, function: &str) -> MappingMetrics {
         let labels = [mapping, queue, function];
+        // What has not happened yet stands at 0: else its first time would be no increase.
+        let begin = |counter: &IntCounterVec, values: &mut dyn Iterator<Item = &'static str>| {
+            values.for_each(|value| drop(counter.with_label_values(&[mapping, queue, function, value])));
+        };
+        begin(&self.verdicts, &mut VERDICTS.into_iter());
+        begin(&self.invocations, &mut std::iter::once(OK).chain(FaultKind::ALL.map(FaultKind::as_str)));
+        begin(&self.settle_failures, &mut SettleStep::ALL.map(SettleStep::as_str).into_iter());
+        begin(&self.windows_closed, &mut Closed::ALL.map(Closed::as_str).into_iter());
+        for counter in [&self.suspicions, &self.bisect_invocations, &self.poison] {
+            drop(counter.with_label_values(&labels));
+        }
         MappingMetrics {
             all: self.clone(),
             labels: labels.map(str::to_owned),
@@ -210,16 +270,14 @@ impl Metrics {
             batch_records: self.batch_records.with_label_values(&labels),
             invocation_seconds: self.invocation_seconds.with_label_values(&labels),
             settled_after_seconds: self.settled_after_seconds.with_label_values(&labels),
+            done_after_seconds: self.done_after_seconds.with_label_values(&labels),
             leases_renewed: self.leases_renewed.with_label_values(&labels),
             leases_lost: self.leases_lost.with_label_values(&labels),
             in_flight: self.in_flight.with_label_values(&labels),
-            permits: self.permits.with_label_values(&labels),
+            backoff: Backoff::default(),
         }
     }
 }
-
-const OK: &str = "ok";
-const FAILED: &str = "failed";
 
 /// Counts what one version of a function made of its batches. Clones count together.
 #[derive(Debug, Clone)]
@@ -258,9 +316,9 @@ impl Tally {
     /// Counts a batch that was judged.
     pub(crate) fn judged(&self, fault: Option<&Fault>, verdicts: &[Verdict]) {
         if fault.is_some() {
-            self.batches_failed.inc()
+            self.batches_failed.inc();
         } else {
-            self.batches_ok.inc()
+            self.batches_ok.inc();
         }
         // What is only given back, as it comes after a failed record of its group, says nothing of the version.
         let failed =
@@ -301,7 +359,7 @@ impl MappingMetrics {
     }
 
     pub(crate) fn invoked(&self, duration: Duration, fault: Option<&Fault>) {
-        let outcome = fault.map_or("ok", |fault| fault.kind.as_str());
+        let outcome = fault.map_or(OK, |fault| fault.kind.as_str());
         self.all.invocations.with_label_values(&self.with(outcome)).inc();
         self.invocation_seconds.observe(duration.as_secs_f64());
     }
@@ -313,28 +371,32 @@ impl MappingMetrics {
                 self.all.verdicts.with_label_values(&self.with(word)).inc_by(records as u64);
             }
         };
-        count("done", |verdict| matches!(verdict, Verdict::Done));
-        count("retry", |verdict| matches!(verdict, Verdict::Retry { .. }));
-        count("dead_letter", |verdict| matches!(verdict, Verdict::DeadLetter { .. }));
-        count("release", |verdict| matches!(verdict, Verdict::Release));
+        let [done, retry, dead_letter, release] = VERDICTS;
+        count(done, |verdict| matches!(verdict, Verdict::Done));
+        count(retry, |verdict| matches!(verdict, Verdict::Retry { .. }));
+        count(dead_letter, |verdict| matches!(verdict, Verdict::DeadLetter { .. }));
+        count(release, |verdict| matches!(verdict, Verdict::Release));
     }
 
     pub(crate) fn suspicious(&self) {
         self.all.suspicions.with_label_values(&self.labels.each_ref().map(String::as_str)).inc();
     }
 
+    /// A message was settled.
     pub(crate) fn settled(&self, since_receive: Duration) {
         self.settled_after_seconds.observe(since_receive.as_secs_f64());
     }
 
+    /// Messages have come to their end. A service's clock may be ahead of ours: then it took no time.
+    pub(crate) fn ended(&self, sent_unix_ms: impl Iterator<Item = u64>) {
+        let unix_ms = self.all.clock.now().unix_ms;
+        for sent in sent_unix_ms {
+            self.done_after_seconds.observe(unix_ms.saturating_sub(sent) as f64 / 1000.0);
+        }
+    }
+
     pub(crate) fn settle_failed(&self, step: SettleStep, messages: usize) {
-        let word = match step {
-            SettleStep::Delete => "delete",
-            SettleStep::GiveBack => "give_back",
-            SettleStep::DeadLetter => "dead_letter",
-            SettleStep::Forward => "forward",
-        };
-        self.all.settle_failures.with_label_values(&self.with(word)).inc_by(messages as u64);
+        self.all.settle_failures.with_label_values(&self.with(step.as_str())).inc_by(messages as u64);
     }
 
     /// Counts which filter each message matched first.
@@ -346,13 +408,7 @@ impl MappingMetrics {
     }
 
     pub(crate) fn window_closed(&self, why: Closed) {
-        let word = match why {
-            Closed::Size => "size",
-            Closed::Window => "window",
-            Closed::Bytes => "bytes",
-            Closed::Early => "early",
-        };
-        self.all.windows_closed.with_label_values(&self.with(word)).inc();
+        self.all.windows_closed.with_label_values(&self.with(why.as_str())).inc();
     }
 
     pub(crate) fn bisected(&self, invocations: u32, culprits: usize) {
@@ -361,8 +417,14 @@ impl MappingMetrics {
         self.all.poison.with_label_values(&labels).inc_by(culprits as u64);
     }
 
-    pub(crate) fn allowed(&self, permits: usize) {
-        self.permits.set(signed(permits));
+    /// Shows how a mapping stands for as long as it runs.
+    pub(crate) fn watch(&self, permits: Watcher, status: watch::Receiver<MappingStatus>) {
+        self.all.standings.watch(self.labels.clone(), permits, status, self.backoff.clone());
+    }
+
+    /// The queue is asked again after the pause; zero: it answers.
+    pub(crate) fn backs_off(&self, pause: Duration) {
+        self.backoff.set(pause);
     }
 
     pub(crate) fn lease_renewed(&self) {

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -337,8 +337,48 @@ impl MappingPermits {
     }
 
     /// How many this mapping may hold now.
+    #[cfg(test)]
     pub(crate) fn allowed(&self) -> usize {
         self.membership.pool.lock().members.get(&self.membership.id).map_or(0, |member| member.allowed)
+    }
+
+    /// For looking at them without keeping them.
+    pub(crate) fn watcher(&self) -> Watcher {
+        Watcher(Arc::downgrade(&self.membership))
+    }
+}
+
+/// Looks at a mapping's permits for as long as the mapping is there.
+#[derive(Debug)]
+pub(crate) struct Watcher(Weak<Membership>);
+
+/// How a mapping's permits stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// The most it may ever hold at a time.
+    pub(crate) limit: usize,
+    /// What it may hold now.
+    pub(crate) allowed: usize,
+    pub(crate) in_use: usize,
+    /// Set aside for a poll.
+    pub(crate) reserved: usize,
+    /// Who waits for one.
+    pub(crate) waiting: usize,
+}
+
+impl Watcher {
+    /// None: the mapping has ended.
+    pub(crate) fn read(&self) -> Option<Standing> {
+        let membership = self.0.upgrade()?;
+        let state = membership.pool.lock();
+        let member = state.members.get(&membership.id)?;
+        Some(Standing {
+            limit: member.most,
+            allowed: member.allowed,
+            in_use: member.held.saturating_sub(member.reserved.len()),
+            reserved: member.reserved.len(),
+            waiting: member.waiting.iter().filter(|waiting| !waiting.grant.is_closed()).count(),
+        })
     }
 }
 
@@ -478,7 +518,11 @@ mod tests {
         let function = Permits::new(1);
         let mapping = function.of_mapping(None, 1);
         let reservation = mapping.acquire().await.reserve();
-        assert!(mapping.acquire().now_or_never().is_none());
+        let mut waits = Box::pin(mapping.acquire());
+        assert!(waits.as_mut().now_or_never().is_none());
+        let standing = Standing { limit: 1, allowed: 1, in_use: 0, reserved: 1, waiting: 1 };
+        assert_eq!(mapping.watcher().read(), Some(standing));
+        drop(waits);
         let permit = mapping.acquire_in_hand().now_or_never();
         assert!(permit.is_some());
         assert!(reservation.claim().is_none());

@@ -84,12 +84,24 @@ impl Line {
                 (settle::plan_release(&batch), None)
             }
         };
+        let ended = plan.ended();
         self.settler(&*queue).apply(plan, &batch, &self.remembered).await;
         drop(settling);
-        self.metrics.settled(started.elapsed());
+        self.count_settled(&batch, &ended);
         if let Some(report) = report {
             self.observer.tell(&report);
         }
+    }
+
+    /// How long it took: since each message was received, and since it was sent where this was its end.
+    fn count_settled(&self, batch: &Batch, ended: &[usize]) {
+        let now = Instant::now();
+        for index in 0..batch.len() {
+            if let Some(terms) = batch.lease.terms(index) {
+                self.metrics.settled(now.saturating_duration_since(terms.received_at));
+            }
+        }
+        self.metrics.ended(ended.iter().map(|index| batch.held[*index].system.sent_unix_ms));
     }
 
     pub(crate) fn settler<'a>(&'a self, queue: &'a dyn Queue) -> Settler<'a> {
@@ -142,7 +154,6 @@ impl Line {
             Some(_) => {}
             None => self.permits.grow(),
         }
-        self.metrics.allowed(self.permits.allowed());
     }
 
     /// Finds what the handler crashes on; the verdicts of all.

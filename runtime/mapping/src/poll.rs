@@ -137,7 +137,9 @@ impl Source {
         let received = queue.receive(request).await;
         self.known().receive_failed = received.as_ref().is_err_and(|error| *error != QueueError::NoSuchQueue);
         let messages = received?;
-        self.known().failures = 0;
+        if std::mem::take(&mut self.known().failures) > 0 {
+            self.metrics.backs_off(Duration::ZERO);
+        }
         self.is(MappingStatus::Polling);
         if messages.is_empty() {
             self.metrics.received_nothing();
@@ -162,6 +164,7 @@ impl Source {
             known.failures = known.failures.saturating_add(1);
             pause
         };
+        self.metrics.backs_off(pause);
         let reason = error.to_string();
         // Said once per reason: a queue that is away for an hour is one line, not a thousand.
         if self.is(MappingStatus::Failing { reason: reason.clone() }) {

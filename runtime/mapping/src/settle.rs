@@ -36,6 +36,11 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// The records that this is the end of, by index.
+    pub(crate) fn ended(&self) -> Vec<usize> {
+        self.delete.iter().copied().chain(self.dead_letter.iter().map(|(index, _)| *index)).collect()
+    }
+
     fn len(&self) -> usize {
         self.delete.len() + self.untouched + self.give_back.len() + self.release.len() + self.dead_letter.len()
     }

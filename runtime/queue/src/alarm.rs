@@ -12,6 +12,7 @@ use tokio::sync::futures::Notified;
 use tokio::time::{Instant, sleep_until};
 
 use crate::clock::Clock;
+use crate::effect::removals;
 use crate::error::QueueError;
 use crate::seam::{Seam, Wait};
 
@@ -123,9 +124,10 @@ fn ring(inner: &Seam, everything: bool) {
         let id = queue.id;
         let swept = inner.plan(Wait::Lazy, |state, now, effects| {
             state.sweep(id, now, effects);
-            Ok::<_, QueueError>((state.is_ready(id), state.next_visible_tick_ms(id)))
+            Ok::<_, QueueError>((state.is_ready(id), state.next_visible_tick_ms(id), removals(effects)))
         });
-        let Ok(((ready, upcoming), _lazy)) = swept else { continue };
+        let Ok(((ready, upcoming, expired), _lazy)) = swept else { continue };
+        queue.metrics.expired(expired);
         if ready {
             queue.signal.wake_one();
         }

@@ -91,7 +91,7 @@ impl Broker {
 
         let mut start_error = None;
         let inner = Arc::new_cyclic(|weak: &Weak<Seam>| {
-            let storage = match Committer::start(writer, Reporter(weak.clone())) {
+            let storage = match Committer::start(writer, Reporter(weak.clone()), metrics.of_store()) {
                 Ok(committer) => Storage::Disk { committer, reader: Arc::new(Mutex::new(opened.reader)) },
                 Err(error) => {
                     start_error = Some(error);

@@ -5,6 +5,7 @@
 //! again or leaves meanwhile. Decisions are absent; the outcome is reported to an `Observer`.
 
 use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -16,6 +17,7 @@ use crate::clock::ClockMark;
 use crate::effect::{DeliveryState, Effect, MoveKind, Seq};
 use crate::error::StorageError;
 use crate::housekeeping::{self, Nudge};
+use crate::metrics::StoreMetrics;
 use crate::store::Store;
 
 const GROUP_MAX_OPERATIONS: usize = 4096;
@@ -83,12 +85,14 @@ struct Shared {
 /// The handle to the committing thread.
 #[derive(Debug)]
 pub(crate) struct Committer {
+    file: PathBuf,
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Committer {
-    pub(crate) fn start(store: Store, observer: impl Observer) -> std::io::Result<Self> {
+    pub(crate) fn start(store: Store, observer: impl Observer, metrics: StoreMetrics) -> std::io::Result<Self> {
+        let file = store.path().to_owned();
         let shared = Arc::new(Shared::default());
         let (nudge, nudges) = sync_channel(1);
         let keeper_path = store.path().to_owned();
@@ -99,7 +103,8 @@ impl Committer {
         let loop_shared = Arc::clone(&shared);
         let thread = thread::Builder::new().name("queue-commit".into()).spawn(move || {
             let _last_will = LastWill(Arc::clone(&loop_shared));
-            let mut writer = Writer { store, observer, nudge: Some(nudge), nudged_at_pages: 0, marked_tick_ms: 0 };
+            let mut writer =
+                Writer { store, observer, metrics, nudge: Some(nudge), nudged_at_pages: 0, marked_tick_ms: 0 };
             while let Some(operations) = loop_shared.next_group() {
                 writer.commit(operations, &loop_shared);
             }
@@ -110,7 +115,12 @@ impl Committer {
             // Only now: with the store goes the lock on the directory, which the housekeeper works in too.
             drop(writer);
         })?;
-        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+        Ok(Self { file, shared, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// The store's file.
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
     }
 
     /// Queues an operation. The order of calls is the order on disk.
@@ -286,6 +296,7 @@ impl Drop for LastWill {
 struct Writer<O> {
     store: Store,
     observer: O,
+    metrics: StoreMetrics,
     /// Dropped at the end, which ends the housekeeper.
     nudge: Option<SyncSender<Nudge>>,
     /// How long the log was at the last nudge.
@@ -296,14 +307,17 @@ struct Writer<O> {
 impl<O: Observer> Writer<O> {
     fn commit(&mut self, operations: Vec<Operation>, shared: &Shared) {
         let (operations, without_room) = self.turn_away(operations);
+        self.metrics.refused(without_room.len());
         self.give_up(without_room, &StorageError::Full, shared);
         if operations.is_empty() {
             return;
         }
+        let begun = Instant::now();
         // After a failed sync a later one may succeed and prove nothing.
         let written = shared.failure().map_or_else(|| self.write(&operations), Err);
         match written {
             Ok(()) => {
+                self.metrics.committed(operations.len(), begun.elapsed());
                 self.observer.committed(&operations);
                 for operation in operations {
                     answer(operation, &Ok(()));

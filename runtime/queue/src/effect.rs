@@ -178,6 +178,11 @@ pub(crate) enum Effect {
     },
 }
 
+/// How many messages leave by these effects.
+pub(crate) fn removals(effects: &[Effect]) -> usize {
+    effects.iter().filter(|effect| matches!(effect, Effect::Remove { .. })).count()
+}
+
 /// A queue as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct QueueRow {

@@ -19,7 +19,7 @@ use crate::contract::{
     Capabilities, DeadLetter, EntryResults, Queue, QueueAttributes, ReceiveRequest, VisibilityChange,
 };
 use crate::duplicates::{self, DuplicateKey};
-use crate::effect::{Content, DeliveryState, Effect, QueueId, Seq};
+use crate::effect::{Content, DeliveryState, Effect, QueueId, Seq, removals};
 use crate::error::{QueueError, StorageError};
 use crate::ids::random_uuid;
 use crate::limits::{self, VISIBILITY_MAX_SECONDS};
@@ -83,11 +83,15 @@ impl LocalQueue {
         };
         // A group has one holder, across crashes too: a FIFO delivery is on disk before anybody hears of it.
         let wait = if self.shared.is_fifo { Wait::Durable } else { Wait::Lazy };
+        let mut expired = 0;
         let ((handed_out, more, upcoming, gave_up), ack) = self.inner.plan(wait, |state, now, effects| {
             let handed_out = state.receive(id, receiving, now, effects)?;
+            // A receive removes only what is past the retention period.
+            expired = removals(effects);
             let gave_up = effects.iter().any(|effect| matches!(effect, Effect::Move(_)));
             Ok::<_, QueueError>((handed_out, state.is_ready(id), state.next_visible_tick_ms(id), gave_up))
         })?;
+        self.shared.metrics.expired(expired);
         self.inner.alarm.set_if_awaited(&self.shared.signal, upcoming);
         if more && !handed_out.is_empty() {
             self.shared.signal.wake_one();

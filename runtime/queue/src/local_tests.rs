@@ -567,18 +567,61 @@ async fn metrics_count_what_happened_and_forget_a_deleted_queue() {
         text
     };
     let expected = [
+        "wasmill_queue_dead_lettered_total receive_count q 0",
+        "wasmill_queue_dead_lettered_total verdict q 0",
         "wasmill_queue_deleted_total q 1",
+        "wasmill_queue_expired_total q 0",
         "wasmill_queue_message_groups q 0",
         "wasmill_queue_messages q delayed 1",
         "wasmill_queue_messages q in_flight 1",
         "wasmill_queue_messages q visible 1",
         "wasmill_queue_oldest_message_age_seconds q 2.5",
+        "wasmill_queue_purged_total q 0",
         "wasmill_queue_received_total q 2",
+        "wasmill_queue_redriven_total q 0",
+        "wasmill_queue_retention_seconds q 345600",
         "wasmill_queue_sent_total q 4",
     ];
     assert_eq!(shown(), expected);
     broker.delete_queue("q").await.unwrap();
     assert!(shown().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_leaves_without_a_delete_is_counted_by_how() {
+    let registry = Registry::new();
+    let broker = in_memory_counted(&registry).await;
+    let dead = create(&broker, "dead", &[]).await;
+    let policy = format!(r#"{{"deadLetterTargetArn":"{}","maxReceiveCount":1}}"#, dead.arn());
+    let attributes = [("RedrivePolicy", policy.as_str()), ("VisibilityTimeout", "0"), ("MessageRetentionPeriod", "60")];
+    let queue = create(&broker, "q", &attributes).await;
+    let count = |name: &str, label: &str| {
+        let families = registry.gather();
+        let metrics = families.iter().filter(|family| family.name() == name).flat_map(|family| family.get_metric());
+        let wanted = metrics.filter(|metric| metric.get_label().iter().any(|pair| pair.value() == label));
+        wanted.map(|metric| metric.get_counter().get_value() as u64).sum::<u64>()
+    };
+
+    send(&queue, vec![text("a"), text("b")]).await;
+    let held = take(&queue, 1).await;
+    bury(&queue, &held[0], "not wanted").await.unwrap();
+    take(&queue, 1).await;
+    assert!(take(&queue, 1).await.is_empty(), "the second receive is one too many");
+    assert_eq!(count("wasmill_queue_dead_lettered_total", "verdict"), 1);
+    assert_eq!(count("wasmill_queue_dead_lettered_total", "receive_count"), 1);
+
+    send(&queue, vec![text("c")]).await;
+    advance(ms(61_000)).await;
+    assert!(take(&queue, 1).await.is_empty());
+    assert_eq!(count("wasmill_queue_expired_total", "q"), 1);
+
+    send(&queue, vec![text("d"), text("e")]).await;
+    queue.purge().await.unwrap();
+    assert_eq!((count("wasmill_queue_purged_total", "q"), count("wasmill_queue_deleted_total", "q")), (2, 0));
+
+    broker.start_move_task(dead.arn(), None, None).await.unwrap();
+    advance(ms(1000)).await;
+    assert_eq!(count("wasmill_queue_redriven_total", "dead"), 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -35,6 +35,26 @@ impl Room {
     }
 }
 
+/// What a store takes of its disk, and what is left there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Usage {
+    pub(crate) file_bytes: u64,
+    pub(crate) log_bytes: u64,
+    /// None when the disk cannot be asked.
+    pub(crate) free_bytes: Option<u64>,
+}
+
+impl Usage {
+    pub(crate) fn of(file: &Path) -> Self {
+        let disk = rustix::fs::statvfs(file);
+        Self {
+            file_bytes: std::fs::metadata(file).map_or(0, |metadata| metadata.len()),
+            log_bytes: log_bytes(file),
+            free_bytes: disk.ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
+        }
+    }
+}
+
 /// The length of the log beside a store's file; 0 where there is none.
 pub(crate) fn log_bytes(file: &Path) -> u64 {
     let mut log = file.as_os_str().to_owned();

@@ -332,12 +332,18 @@ impl Seam {
     /// What is durable takes effect: contents are kept or forgotten, messages appear or vanish, waiters are woken.
     fn settle<'a>(&self, mut state: MutexGuard<'_, State>, now: Now, effects: impl IntoIterator<Item = &'a Effect>) {
         let mut settled = Settled::default();
+        let mut moved = Vec::new();
         let mut contents = self.contents();
         for effect in effects {
             let applied = state.committed(effect, now, &mut settled);
             match effect {
                 Effect::Insert(insert) if applied => contents.insert(insert.seq, Arc::clone(&insert.content)),
-                Effect::Move(step) if applied => contents.relocate(step),
+                Effect::Move(step) => {
+                    moved.push(step);
+                    if applied {
+                        contents.relocate(step);
+                    }
+                }
                 _ => {}
             }
         }
@@ -346,6 +352,11 @@ impl Seam {
         }
         drop(contents);
         self.wake(state, &settled.stirred);
+        for step in moved {
+            if let Some(queue) = self.find_queue(step.from) {
+                queue.metrics.moved(&step.kind);
+            }
+        }
         self.remove_orphans(settled.orphans);
     }
 

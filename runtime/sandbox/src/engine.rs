@@ -92,7 +92,8 @@ pub struct Sandbox {
     shared: Arc<SandboxShared>,
 }
 
-struct SandboxShared {
+/// What all clones of a sandbox share.
+pub(crate) struct SandboxShared {
     config: EngineConfig,
     plain: Arc<Home>,
     /// Made for the first code that needs it.
@@ -138,6 +139,10 @@ impl Home {
         &self.linkers
     }
 
+    pub(crate) fn free_places(&self) -> usize {
+        self.places.available_permits()
+    }
+
     pub(crate) fn places_max(&self) -> u32 {
         self.places_max
     }
@@ -163,7 +168,9 @@ impl Sandbox {
             warm: Mutex::default(),
             config,
         };
-        Ok(Self { shared: Arc::new(shared) })
+        let shared = Arc::new(shared);
+        shared.metrics.watch(Arc::downgrade(&shared));
+        Ok(Self { shared })
     }
 
     /// Loads a function: reads its code, compiles it or takes it from the cache, checks what it exports and imports.
@@ -174,6 +181,13 @@ impl Sandbox {
     /// When there is no handler in the code that could be called; see [`LoadError`].
     pub fn load(&self, spec: FunctionSpec) -> Result<Function, LoadError> {
         Function::load(self, spec)
+    }
+
+    /// Ends the instances that rest and removes handlers' files. For a process that is about to end, when nothing is called any
+    /// more: threads that would see to it later end with the process.
+    pub fn close(&self) {
+        self.clear_resting();
+        self.shared.scratch.close();
     }
 
     pub(crate) fn plain(&self) -> &Arc<Home> {
@@ -226,6 +240,12 @@ impl Sandbox {
         if let Ok(permit) = Arc::clone(&places).try_acquire_many_owned(count) {
             return Some(permit);
         }
+        self.clear_resting();
+        places.acquire_many_owned(count).await.ok()
+    }
+
+    /// Ends the resting instances of all functions.
+    fn clear_resting(&self) {
         let warm: Vec<_> = {
             let warm = self.shared.warm.lock().unwrap_or_else(PoisonError::into_inner);
             warm.iter().filter_map(Weak::upgrade).collect()
@@ -233,8 +253,24 @@ impl Sandbox {
         for resting in warm.iter().filter_map(|function| function.resting.as_ref()) {
             resting.clear();
         }
-        drop(warm);
-        places.acquire_many_owned(count).await.ok()
+    }
+}
+
+impl SandboxShared {
+    /// Each function that keeps instances warm, and how many of them rest.
+    pub(crate) fn resting(&self) -> Vec<(String, usize)> {
+        let functions: Vec<_> = {
+            let warm = self.warm.lock().unwrap_or_else(PoisonError::into_inner);
+            warm.iter().filter_map(Weak::upgrade).collect()
+        };
+        functions.iter().filter_map(|one| Some((one.spec.name.clone(), one.resting.as_ref()?.count()))).collect()
+    }
+
+    /// Each engine with its free places, and all that it has.
+    pub(crate) fn places_by_engine(&self) -> Vec<(&'static str, usize, usize)> {
+        let roomy = self.roomy.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let engines = std::iter::once(("plain", Arc::clone(&self.plain))).chain(roomy.map(|home| ("roomy", home)));
+        engines.map(|(name, home)| (name, home.places.available_permits(), home.places_max as usize)).collect()
     }
 }
 

@@ -1,5 +1,9 @@
-//! What the sandbox counts. Methods are named as events; labels are `function` and a bounded `kind`.
+//! What the sandbox counts. Methods are named as events; labels are `function` and a bounded `kind`. What stands at a moment is
+//! read when it is asked for (`metrics/scrape.rs`).
 
+mod scrape;
+
+use std::sync::Weak;
 use std::time::Duration;
 
 use prometheus::{
@@ -7,6 +11,13 @@ use prometheus::{
 };
 use wasmill_event::FaultKind;
 
+use self::scrape::Scrape;
+use crate::engine::SandboxShared;
+
+/// How an invocation ended that had no fault.
+const SUCCESS: &str = "success";
+/// Its caller went away.
+const CANCELLED: &str = "cancelled";
 const MIB: f64 = 1_048_576.0;
 
 /// The sandbox's metrics, registered once per process. Cheap to clone.
@@ -20,6 +31,7 @@ pub struct Metrics {
     output_dropped: IntCounterVec,
     loads: IntCounterVec,
     load_seconds: GaugeVec,
+    scrape: Scrape,
 }
 
 impl Metrics {
@@ -78,6 +90,7 @@ impl Metrics {
                 Opts::new("wasmill_function_load_seconds", "How long the latest load of the module took."),
                 &["function"],
             )?,
+            scrape: Scrape::new()?,
         };
         registry.register(Box::new(metrics.invocations.clone()))?;
         registry.register(Box::new(metrics.starts.clone()))?;
@@ -87,7 +100,13 @@ impl Metrics {
         registry.register(Box::new(metrics.output_dropped.clone()))?;
         registry.register(Box::new(metrics.loads.clone()))?;
         registry.register(Box::new(metrics.load_seconds.clone()))?;
+        registry.register(Box::new(metrics.scrape.clone()))?;
         Ok(metrics)
+    }
+
+    /// Reads what stands at a moment from this sandbox from now on.
+    pub(crate) fn watch(&self, sandbox: Weak<SandboxShared>) {
+        self.scrape.watch(sandbox);
     }
 
     pub(crate) fn module_loaded(&self, function: &str, cached: bool, took: Duration) {
@@ -98,6 +117,10 @@ impl Metrics {
 
     /// The metrics of one function, with its label looked up once.
     pub(crate) fn for_function(&self, function: &str) -> FunctionMetrics {
+        // What has not happened yet stands at 0: else its first time would be no increase.
+        for kind in FaultKind::ALL.map(FaultKind::as_str).into_iter().chain([SUCCESS, CANCELLED]) {
+            drop(self.invocations.with_label_values(&[function, kind]));
+        }
         FunctionMetrics {
             function: function.to_owned(),
             invocations: self.invocations.clone(),
@@ -174,7 +197,7 @@ pub(crate) struct Running<'a> {
 impl Running<'_> {
     pub(crate) fn ended(mut self, fault: Option<FaultKind>, usage: Usage) {
         self.counted = true;
-        self.metrics.invocation_ended(fault.map_or("success", FaultKind::as_str));
+        self.metrics.invocation_ended(fault.map_or(SUCCESS, FaultKind::as_str));
         self.metrics.duration.observe(usage.duration.as_secs_f64());
         self.metrics.memory_peak.observe(usage.memory_peak_bytes as f64);
         self.metrics.output_dropped.inc_by(usage.output_dropped_bytes);
@@ -185,7 +208,7 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.metrics.running.dec();
         if !self.counted {
-            let kind = if std::thread::panicking() { FaultKind::Host.as_str() } else { "cancelled" };
+            let kind = if std::thread::panicking() { FaultKind::Host.as_str() } else { CANCELLED };
             self.metrics.invocation_ended(kind);
         }
     }

@@ -71,6 +71,11 @@ impl Resting {
         }
     }
 
+    /// How many rest.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
     /// Ends all that rest. Says how many.
     pub(crate) fn clear(&self) -> usize {
         let ended = std::mem::take(&mut *self.lock());

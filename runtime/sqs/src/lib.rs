@@ -22,7 +22,9 @@ mod wire;
 
 pub use auth::{AccessKey, NotAnAccessKey};
 pub use browsers::{NotAnOrigin, check_origin};
-pub use client::{ConnectError, ListedQueue, QueueStats, RemoteMoveTask, RemoteOptions, RemoteQueue, RemoteSqs};
+pub use client::{
+    ConnectError, ListedQueue, QueueStats, RemoteMoveTask, RemoteOptions, RemoteQueue, RemoteSqs, Signer,
+};
 pub use connections::serve;
 pub use server::{SqsOptions, SqsService, router};
 pub use sibling::Sibling;

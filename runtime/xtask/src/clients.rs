@@ -6,6 +6,7 @@ use std::env;
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::debian;
 use crate::layout::Layout;
 use crate::node;
 use crate::python::Environment;
@@ -59,6 +60,14 @@ const KITS: &[Kit] = &[
             let pinned = include_str!("test-moto.txt");
             let bin = Environment { folder: "test-moto", pinned, module: "moto.server" }.prepare(layout, what)?;
             Ok(vec![bin.join("moto_server")])
+        },
+    },
+    Kit {
+        what: "Prometheus",
+        variables: &["WASMILL_TEST_PROMETHEUS", "WASMILL_TEST_PROMTOOL"],
+        prepare: |layout, _| {
+            let bin = debian::programs(&layout.target.join("test-prometheus"), &["prometheus"])?.join("bin");
+            Ok(vec![bin.join("prometheus"), bin.join("promtool")])
         },
     },
     Kit {

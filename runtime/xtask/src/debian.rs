@@ -1,7 +1,8 @@
-//! A Rust compiler and the source of its standard library from Debian's packages, unpacked into a folder of ours.
+//! Programs from Debian's packages, unpacked into a folder of ours: a Rust compiler with the source of its standard library, and
+//! what the tests drive.
 //!
 //! Nothing is installed: apt works on lists and a cache of its own below that folder, and no root is needed. The
-//! packages are `rustc-web` and `rust-web-src` (the Rust that Debian keeps new enough for its browsers), their
+//! compiler's packages are `rustc-web` and `rust-web-src` (the Rust that Debian keeps new enough for its browsers), their
 //! dependencies, and `wasi-libc`: 140 MB to fetch, 480 MB unpacked.
 
 use std::fs;
@@ -20,6 +21,23 @@ const SELF_CONTAINED: [&str; 3] = ["crt1-command.o", "crt1-reactor.o", "libc.a"]
 
 /// The toolchain's `usr` folder. Made when it is not there yet; a folder of that name is a whole one.
 pub(crate) fn private_toolchain(folder: &Path) -> Result<PathBuf, String> {
+    let what = "a compiler for guests from Debian's packages (140 MB, once)";
+    whole(folder, what, |folder| {
+        fetch(folder, &PACKAGES)?;
+        let usr = folder.join("usr");
+        link_library_source(&usr)?;
+        TARGETS.into_iter().try_for_each(|target| give_wasi_libc(&usr, target))
+    })
+}
+
+/// The `usr` folder of packages with what they depend on and the machine lacks. Made when it is not there yet.
+pub(crate) fn programs(folder: &Path, packages: &[&str]) -> Result<PathBuf, String> {
+    let what = format!("{} from Debian's packages (once)", packages.join(" and "));
+    whole(folder, &what, |folder| fetch(folder, packages))
+}
+
+/// Makes a folder whole or not at all.
+fn whole(folder: &Path, what: &str, make: impl FnOnce(&Path) -> Result<(), String>) -> Result<PathBuf, String> {
     let usr = folder.join("usr");
     if usr.is_dir() {
         return Ok(usr);
@@ -27,7 +45,7 @@ pub(crate) fn private_toolchain(folder: &Path) -> Result<PathBuf, String> {
     for tool in ["apt-get", "dpkg-deb"] {
         step::read(Command::new(tool).arg("--version"))?;
     }
-    step::step("fetching a compiler for guests from Debian's packages (140 MB, once)");
+    step::step(&format!("fetching {what}"));
     let unfinished = folder.with_extension(process::id().to_string());
     let made = make(&unfinished).and_then(|()| {
         fs::rename(&unfinished, folder).map_err(|error| format!("cannot name {}: {error}", folder.display()))
@@ -50,7 +68,7 @@ pub(crate) fn library_folder(usr: &Path) -> Result<PathBuf, String> {
     found.ok_or_else(|| format!("no compiler library below {}; remove the folder and try again", lib.display()))
 }
 
-fn make(folder: &Path) -> Result<(), String> {
+fn fetch(folder: &Path, packages: &[&str]) -> Result<(), String> {
     let apt = folder.join("apt");
     for subfolder in ["lists/partial", "cache/archives/partial"] {
         let path = apt.join(subfolder);
@@ -59,20 +77,14 @@ fn make(folder: &Path) -> Result<(), String> {
     // A machine may know package sources that do not answer. What counts is whether the packages can be had.
     let update = step::read(apt_get(&apt).arg("update"));
     let download = ["install", "--download-only", "--reinstall", "--yes", "--no-install-recommends"];
-    step::read(apt_get(&apt).args(download).args(PACKAGES)).map_err(|error| match update {
+    step::read(apt_get(&apt).args(download).args(packages)).map_err(|error| match update {
         Ok(_) => error,
         Err(update_error) => format!("{error}; before that, {update_error}"),
     })?;
     for archive in folder_entries(&apt.join("cache/archives"))?.iter().filter(|path| path.is_file()) {
         unpack(archive, folder)?;
     }
-    remove(&apt)?;
-    let usr = folder.join("usr");
-    link_library_source(&usr)?;
-    for target in TARGETS {
-        give_wasi_libc(&usr, target)?;
-    }
-    Ok(())
+    remove(&apt)
 }
 
 fn apt_get(apt: &Path) -> Command {

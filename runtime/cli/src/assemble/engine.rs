@@ -48,6 +48,13 @@ impl LazyEngine {
         Ok(sandbox)
     }
 
+    /// Ends what rests and removes handlers' files; for a process that is about to end.
+    pub(super) fn close(&self) {
+        if let Some(sandbox) = &*self.shared.made.lock().unwrap_or_else(PoisonError::into_inner) {
+            sandbox.close();
+        }
+    }
+
     /// Instances that it has places for.
     pub(super) fn places(&self) -> u32 {
         self.shared.config.max_instances

@@ -50,14 +50,17 @@ pub(crate) async fn invoke(args: InvokeArgs) -> Result<ExitCode, CliError> {
     let engine = EngineConfig { max_instances: INSTANCES, cache_dir, ..EngineConfig::default() };
     let metrics = Metrics::new(&telemetry::registry()?).map_err(|error| CliError::internal(error.to_string()))?;
     let sandbox = Sandbox::new(engine, metrics).map_err(|error| CliError::unavailable(error.to_string()))?;
-    let function = tokio::task::spawn_blocking(move || sandbox.load(spec))
+    let loading = sandbox.clone();
+    let function = tokio::task::spawn_blocking(move || loading.load(spec))
         .await
         .map_err(|error| CliError::internal(error.to_string()))?
         .map_err(|error| CliError::config(error.to_string()))?;
     let payload = payload_of(event, function.kind(), &args.event)?;
     let request_id = uuid::Uuid::new_v4().to_string();
     let invocation = Invocation { request_id, payload, trace_id: None };
-    match function.oneshot(invocation).await {
+    let answer = function.oneshot(invocation).await;
+    sandbox.close();
+    match answer {
         Ok(Reply::Json(response)) => print_line(response).map(|()| ExitCode::SUCCESS),
         Ok(Reply::Verdicts(verdicts)) => print_line(as_json(&verdicts)).map(|()| ExitCode::SUCCESS),
         Err(fault) => Err(CliError::failure(format!("the invocation failed: {fault}"))),

@@ -3,7 +3,7 @@
 /// The permits of a function that was given none, where there is room for it.
 const PERMITS_DEFAULT: u32 = 32;
 /// Places that are left for copies of batches, so that these never take one from a batch.
-pub(super) const SHADOW_PLACES: u32 = 4;
+pub(crate) const SHADOW_PLACES: u32 = 4;
 
 /// One function's part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::clock::now_ms;
 use crate::error::ApiError;
-use crate::function_engine::FunctionSettings;
+use crate::function_engine::{FunctionSettings, SHADOW};
 use crate::functions::code_store::{Held, NotStored};
 use crate::functions::entry::{Entry, Readiness};
 use crate::functions::record::{self, About, Code, CodePlace, FunctionRecord, Version};
@@ -429,7 +429,8 @@ impl Inner {
         if record.reserved_concurrent_executions != before.reserved_concurrent_executions {
             self.engine.reserve(name, record.reserved_concurrent_executions);
         }
-        if record.aliases != before.aliases || record.versions.len() != before.versions.len() {
+        let is_shadowed_alike = record.tags.get(SHADOW) == before.tags.get(SHADOW);
+        if record.aliases != before.aliases || record.versions.len() != before.versions.len() || !is_shadowed_alike {
             self.reroute(name);
         }
         Ok(outcome)

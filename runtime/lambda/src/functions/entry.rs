@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::function_engine::{Route, Routes, Target};
+use crate::function_engine::{Route, Routes, SHADOW, Target};
 use crate::functions::record::{FunctionRecord, Version};
 use crate::names::LATEST;
 
@@ -104,6 +104,9 @@ impl Entry {
             let Some(to) = target(&alias.function_version) else { continue };
             let also = alias.additional.as_ref().and_then(|(version, weight)| Some((target(version)?, *weight)));
             routes.insert(name.clone(), Route { to, also });
+        }
+        if let Some(to) = self.record.tags.get(SHADOW).and_then(|version| target(version)) {
+            routes.insert(SHADOW.to_owned(), Route { to, also: None });
         }
         routes
     }

@@ -142,3 +142,23 @@ async fn an_alias_waits_for_its_version_and_never_leads_to_one_that_cannot_run()
     assert_refused(&refused, 400, INVALID, text);
     assert!(worker.functions.routes("orders").contains(&"live -> 1".to_owned()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_tag_leads_copies_of_batches_to_a_version_that_is_there() {
+    let worker = with_versions().await;
+    let path = format!("/2017-03-31/tags/{}", ARN.replace(':', "%3A"));
+    let shadows = || worker.functions.routes("orders").into_iter().find(|route| route.starts_with("wasmill:shadow"));
+    for (version, route) in [("2", Some("wasmill:shadow -> 2".to_owned())), ("9", None), ("x", None)] {
+        let tags = json!({"Tags": {"wasmill:shadow": version}}).to_string();
+        assert_eq!(worker.call(Method::POST, &path, &tags).await.status, 204);
+        assert_eq!(shadows(), route, "{version}");
+    }
+    let tags = json!({"Tags": {"wasmill:shadow": "1"}}).to_string();
+    worker.call(Method::POST, &path, &tags).await;
+    for text in ["v3", "v4", "v5"] {
+        worker.publish(text).await;
+    }
+    assert_eq!(shadows().as_deref(), Some("wasmill:shadow -> 1"), "it is kept");
+    assert_eq!(worker.call(Method::DELETE, &format!("{path}?tagKeys=wasmill:shadow"), "").await.status, 204);
+    assert_eq!(shadows(), None);
+}

@@ -7,7 +7,7 @@ use crate::arn::QueueArn;
 use crate::bodies::Ahead;
 use crate::broker::to_its_end;
 use crate::checksum::to_hex;
-use crate::effect::{QueueRow, Seq};
+use crate::effect::{QueueRow, Seq, removals};
 use crate::error::{PermissionError, PurgeError, QueueError, SettingError};
 use crate::peek::{PeekRequest, Peeked};
 use crate::policy;
@@ -219,8 +219,13 @@ impl LocalQueue {
         begun.durable().await?;
         let (mut from, mut ack) = (0, Ack::Done);
         loop {
-            let (next, step) =
-                self.inner.plan(Wait::Durable, |state, _, effects| state.purge_some(id, from, below, effects))?;
+            let mut purged = 0;
+            let (next, step) = self.inner.plan(Wait::Durable, |state, _, effects| {
+                let next = state.purge_some(id, from, below, effects)?;
+                purged = removals(effects);
+                Ok::<_, PurgeError>(next)
+            })?;
+            self.shared.metrics.purged(purged);
             // One step is written while the next is planned.
             ack.durable().await?;
             ack = step;

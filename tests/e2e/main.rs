@@ -8,6 +8,7 @@ mod command_handlers;
 mod crash;
 mod crash_queue;
 mod credentials;
+mod dead_letters;
 mod dev;
 mod drain;
 mod fairness;

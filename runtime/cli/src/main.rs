@@ -12,6 +12,7 @@ mod interpreters;
 mod live;
 mod shutdown;
 mod telemetry;
+mod utc;
 
 use std::process::ExitCode;
 

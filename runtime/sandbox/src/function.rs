@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::info;
+use wasmill_event::CodeName;
 use wasmtime::ResourcesRequired;
 
 use crate::cache::hex;
@@ -107,8 +108,9 @@ pub(crate) struct FunctionShared {
     /// Instances between two invocations, if the function keeps any.
     pub(crate) resting: Option<Resting>,
     pub(crate) metrics: FunctionMetrics,
-    code_name: String,
-    sha256: String,
+    code_path: String,
+    /// What an invocation says of its code.
+    pub(crate) code: Arc<CodeName>,
 }
 
 impl Function {
@@ -150,8 +152,8 @@ impl Function {
             scratch,
             resting: reuse.map(Resting::new),
             metrics: sandbox.metrics().for_function(&spec.name),
-            code_name: source.name,
-            sha256,
+            code: Arc::new(CodeName { version: spec.version.clone(), sha256 }),
+            code_path: source.name,
             spec,
         });
         if let Some(terms) = reuse {
@@ -188,7 +190,7 @@ impl Function {
     /// SHA-256 of the code, 64 lower-case hex digits.
     #[must_use]
     pub fn sha256(&self) -> &str {
-        &self.shared.sha256
+        &self.shared.code.sha256
     }
 }
 
@@ -198,7 +200,7 @@ impl fmt::Debug for Function {
             .field("name", &self.name())
             .field("version", &self.version())
             .field("kind", &self.kind())
-            .field("code", &self.shared.code_name)
+            .field("code", &self.shared.code_path)
             .field("sha256", &self.sha256())
             .finish()
     }

@@ -199,6 +199,7 @@ impl Fleet {
             on_filtered,
             retry_policy: spec.as_ref().map_or(RetryPolicy::Visibility, |spec| spec.retry_policy),
             bisect_max_invocations: spec.as_ref().map_or(BISECT_MAX_INVOCATIONS, |spec| spec.bisect_max_invocations),
+            dead_letters_last_attempts: spec.as_ref().is_some_and(|spec| spec.dead_letter_last_attempts),
             fifo_order: spec.as_ref().map_or(FifoOrder::Enforce, |spec| spec.fifo_order),
             per_group: spec.as_ref().is_some_and(|spec| spec.per_group),
             weight: spec.as_ref().map_or(1, |spec| spec.weight),
@@ -246,6 +247,7 @@ fn own_settings(spec: &MappingSpec) -> impl PartialEq + use<> {
         spec.on_filtered.clone(),
         spec.retry_policy,
         (spec.bisect_max_invocations, spec.fifo_order, spec.per_group, spec.weight, spec.max_messages_per_second),
+        spec.dead_letter_last_attempts,
     )
 }
 

@@ -5,6 +5,7 @@
 mod capacity;
 mod clients;
 mod command_handlers;
+mod console;
 mod crash;
 mod crash_queue;
 mod credentials;

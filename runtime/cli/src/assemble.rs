@@ -8,6 +8,7 @@ mod feeds;
 mod handlers;
 mod mappings;
 mod queues;
+mod shown;
 #[cfg(test)]
 pub(crate) use queues::tests::broker as test_broker;
 
@@ -28,7 +29,7 @@ use wasmill_queue::Broker;
 use wasmill_sandbox::Sandbox;
 use wasmill_sqs::{Sibling, SqsOptions, SqsService};
 
-use crate::admin::{self, AdminState, Component, Readiness};
+use crate::admin::{self, AdminState, Component, Console, Readiness};
 use crate::assemble::handlers::Handlers;
 pub(crate) use crate::assemble::mappings::Fleet;
 use crate::assemble::mappings::Parts;
@@ -119,6 +120,7 @@ pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Wor
         .map_err(|error| CliError::unavailable(error.to_string()))?;
     let mut listeners = Vec::new();
     let mut sqs_address = None;
+    let mut api = None;
     if let Some(front) = Front::of(&config) {
         let listener = bind(front.listen, front.key).await?;
         sqs_address = Some(local_address(&listener)?);
@@ -130,6 +132,8 @@ pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Wor
             None => SqsService::without_queues(&config.region, &front.options),
         };
         let service = service.map_err(|error| CliError::internal(error.to_string()))?.with_sibling(Arc::new(lambda));
+        let service = Arc::new(service);
+        api = Some(wasmill_sqs::router(Arc::clone(&service)));
         listeners.push(serve_aws(&front, service, listener, &stop, component.clone())?);
         components.push(component);
     }
@@ -137,7 +141,12 @@ pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Wor
     for trouble in resources.start_all().await {
         tracing::error!(uuid = %trouble.uuid, problem = trouble.problem, "a mapping does not run; it is tried again");
     }
-    listeners.push(serve_admin(admin_listener, registry, readiness, broker.clone(), &stop)?);
+    let console = Console::new(api, admin_address, !config.access_keys.is_empty());
+    let functions = shown::functions(&config, &fleet);
+    let mappings = shown::mappings(&resources, &fleet);
+    let health = health(broker.clone());
+    let state = AdminState { registry, health, readiness, broker: broker.clone(), mappings, functions, console };
+    listeners.push(serve_admin(admin_listener, state, &stop)?);
     Ok(Worker { broker, fleet, sqs_address, admin_address, resources, readiness: components, stop, listeners, sandbox })
 }
 
@@ -287,7 +296,7 @@ impl Front {
 
 fn serve_aws(
     front: &Front,
-    service: SqsService,
+    service: Arc<SqsService>,
     listener: TcpListener,
     stop: &CancellationToken,
     component: Component,
@@ -295,7 +304,7 @@ fn serve_aws(
     let address = local_address(&listener)?.to_string();
     let (name, serves) = (front.name, front.serves);
     tracing::info!(address, asks_for_signatures = !front.options.access_keys.is_empty(), "{serves} listening");
-    let serving = tokio::spawn(wasmill_sqs::serve(listener, Arc::new(service), stop.clone().cancelled_owned()));
+    let serving = tokio::spawn(wasmill_sqs::serve(listener, service, stop.clone().cancelled_owned()));
     component.ready();
     let stop = stop.clone();
     Ok(tokio::spawn(async move {
@@ -310,21 +319,22 @@ fn serve_aws(
     }))
 }
 
+/// The process is sound as long as its store is.
+fn health(broker: Option<Broker>) -> admin::Health {
+    Arc::new(move || match broker.as_ref().and_then(Broker::failure) {
+        Some(failure) => Err(failure.to_string()),
+        None => Ok(()),
+    })
+}
+
 fn serve_admin(
     listener: TcpListener,
-    registry: Registry,
-    readiness: Readiness,
-    broker: Option<Broker>,
+    state: AdminState,
     stop: &CancellationToken,
 ) -> Result<tokio::task::JoinHandle<()>, CliError> {
     let address = local_address(&listener)?;
-    let asked = broker.clone();
-    let health: admin::Health = Arc::new(move || match asked.as_ref().and_then(Broker::failure) {
-        Some(failure) => Err(failure.to_string()),
-        None => Ok(()),
-    });
     tracing::info!(address = address.to_string(), "metrics and health listening");
-    let router = admin::router(AdminState { registry, health, readiness, broker }, address);
+    let router = admin::router(state, address);
     Ok(tokio::spawn(admin::serve(listener, router, stop.clone().cancelled_owned())))
 }
 

@@ -122,7 +122,7 @@ async fn histories_survive_restarts_and_moves_and_leave_the_file_with_their_mess
 
     // What is redriven begins anew; what is purged leaves nothing.
     broker.start_move_task(dead.arn(), None, None).await.unwrap();
-    while told(&dead).await.len() > 0 {
+    while !told(&dead).await.is_empty() {
         sleep(Duration::from_millis(5)).await;
     }
     assert_eq!((rows(), told(&queue).await), (0, vec![Vec::<String>::new(), Vec::new()]));

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use tower::util::BoxCloneSyncService;
 use wasmill_lambda::{Configuration, Engine, FunctionFacts, FunctionRef, QueueFacts, QueueTrouble};
 use wasmill_mapping::{
-    FifoOrder, Filters, Mapping, MappingOptions, Metrics, Observer, OnFiltered, RetryPolicy, Witness,
+    FifoOrder, Filters, Mapping, MappingOptions, MappingStatus, Metrics, Observer, OnFiltered, RetryPolicy, Witness,
 };
 use wasmill_queue::{Broker, Queue, QueueArn, QueueError};
 
@@ -89,6 +89,11 @@ impl Fleet {
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a mapping runs as, and how it is doing; none when it does not run.
+    pub(super) fn status(&self, uuid: &str) -> Option<(String, MappingStatus)> {
+        self.running().get(uuid).map(|running| (running.mapping.name().to_owned(), running.mapping.status()))
     }
 
     /// How many mappings run.

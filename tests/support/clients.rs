@@ -30,6 +30,10 @@ pub enum Client {
     Prometheus,
     /// What checks Prometheus's files, ready for its arguments.
     Promtool,
+    /// The browser.
+    Chromium,
+    /// What drives it, ready for its arguments.
+    Chromedriver,
 }
 
 impl Client {
@@ -44,6 +48,8 @@ impl Client {
             Self::Fauxqs => "WASMILL_TEST_FAUXQS_NODE",
             Self::Prometheus => "WASMILL_TEST_PROMETHEUS",
             Self::Promtool => "WASMILL_TEST_PROMTOOL",
+            Self::Chromium => "WASMILL_TEST_CHROMIUM",
+            Self::Chromedriver => "WASMILL_TEST_CHROMEDRIVER",
         }
     }
 

@@ -60,7 +60,11 @@ pub async fn exchange(
             writer.write_all(body).await
         };
         let mut answer = Vec::new();
-        let read = reader.read_to_end(&mut answer);
+        let read = async {
+            // Some servers keep a connection that they were asked to close.
+            while !is_whole(&answer) && reader.read_buf(&mut answer).await? > 0 {}
+            Ok::<_, std::io::Error>(())
+        };
         // A server may answer before it has read all, and close: then the answer counts, not the failed write.
         let (written, read) = tokio::join!(write, read);
         if answer.is_empty() {
@@ -82,6 +86,14 @@ pub async fn exchange(
 /// When there is no answer.
 pub async fn get(address: SocketAddr, path: &str) -> Result<Answer, String> {
     exchange(address, "GET", path, &[], b"").await
+}
+
+/// Whether an answer is here to its last byte, as far as it says how long it is.
+fn is_whole(answer: &[u8]) -> bool {
+    let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+    length.is_some_and(|length| answer.len() >= end + 4 + length)
 }
 
 fn parse(answer: &[u8]) -> Result<Answer, String> {

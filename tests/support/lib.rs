@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+pub mod browser;
 pub mod checkpoint;
 pub mod clients;
 pub mod command;

@@ -1,14 +1,17 @@
-//! The listener for people and monitors: `/metrics`, `/healthz`, `/readyz`, and queues and functions under `/api`. It only
-//! reads.
+//! The listener for people and monitors: the console at `/`, `/metrics`, `/healthz`, `/readyz`, and queues, mappings and functions
+//! under `/api`. It only reads, but for what the console's buttons hand on (`console.rs`).
 //!
 //! A browser must not be tricked into reading it for someone else: a `Host` that is not ours (a name an attacker points
-//! at loopback) and any foreign `Origin` are refused with 403. Deliberately absent: anything that changes something,
-//! TLS, and credentials.
+//! at loopback) and any foreign `Origin` are refused with 403. Deliberately absent: TLS and credentials.
 
+mod console;
 mod functions;
 mod queues;
+mod worker;
 
+pub(crate) use console::Console;
 pub(crate) use queues::attributes_json;
+pub(crate) use worker::Listing;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -116,8 +119,12 @@ pub(crate) struct AdminState {
     pub(crate) readiness: Readiness,
     /// For `/api/queues`; `None` without a built-in queue, and then there are none.
     pub(crate) broker: Option<Broker>,
+    /// For `/api/mappings`.
+    pub(crate) mappings: Listing,
     /// For `/api/functions`.
     pub(crate) functions: Functions,
+    /// For `/`.
+    pub(crate) console: Console,
 }
 
 /// The routes. `listen` is the address that was really bound: a `Host` may name it.
@@ -128,6 +135,8 @@ pub(crate) fn router(state: AdminState, listen: SocketAddr) -> Router {
         .route("/readyz", get(readyz))
         .merge(functions::routes())
         .merge(queues::routes())
+        .merge(worker::routes())
+        .merge(console::routes())
         .fallback(not_found)
         .with_state(state)
         // Outermost, so that a foreign page cannot even learn which paths exist.
@@ -229,7 +238,10 @@ async fn readyz(State(state): State<AdminState>) -> Response {
 }
 
 async fn not_found() -> Response {
-    (StatusCode::NOT_FOUND, "there are /metrics, /healthz, /readyz, /api/queues and /api/functions here\n")
+    (
+        StatusCode::NOT_FOUND,
+        "there are /, /metrics, /healthz, /readyz, /api/queues, /api/mappings and /api/functions here\n",
+    )
         .into_response()
 }
 
@@ -301,8 +313,11 @@ mod tests {
         let functions = crate::functions::empty(&registry);
         let readiness = Readiness::default();
         let health: Health = Arc::new(move || health.clone());
-        let state = AdminState { registry, health, readiness: readiness.clone(), broker, functions };
-        Admin { readiness, router: router(state, listen.parse().unwrap()) }
+        let listen = listen.parse().unwrap();
+        let console = Console::new(None, listen, false);
+        let mappings: Listing = Arc::new(Vec::new);
+        let state = AdminState { registry, health, readiness: readiness.clone(), broker, mappings, functions, console };
+        Admin { readiness, router: router(state, listen) }
     }
 
     fn admin() -> Admin {

@@ -341,8 +341,9 @@ pub(crate) enum QueueCommand {
     Peek(PeekArgs),
     /// Move the messages of a dead-letter queue back to where they came from, or to another queue.
     ///
-    /// The service does it, in a message move task; without --wait this command only starts one.
-    #[command(after_help = help("wasmill queue redrive orders-dlq --max-per-second 10 --wait"))]
+    /// The service does it, in a message move task; without --wait this command only starts one. With --where or --edit the
+    /// command itself does it, and is done when it ends; one that is killed goes on when it is run again.
+    #[command(after_help = help("wasmill queue redrive orders-dlq --where '{\"body\":{\"sku\":[\"tea\"]}}' --rate 10"))]
     Redrive(RedriveArgs),
     /// Delete every message of a queue, those in flight included.
     #[command(after_help = help("wasmill queue purge orders"))]
@@ -486,8 +487,21 @@ pub(crate) struct RedriveArgs {
     /// Where to: a queue's name or URL. Without it, each message goes back to the queue that gave it up.
     #[arg(long, value_name = "QUEUE", conflicts_with = "cancel")]
     pub(crate) to: Option<String>,
+    /// Only messages that match this filter pattern, as event source mappings have it. They are received, sent and deleted one by
+    /// one; the others are given back, each received once more.
+    #[arg(long = "where", value_name = "PATTERN", conflicts_with_all = ["cancel", "wait"])]
+    pub(crate) pattern: Option<String>,
+    /// Open each message's body in $VISUAL or $EDITOR first; one that is emptied stays.
+    #[arg(long, conflicts_with_all = ["cancel", "wait", "dry_run"])]
+    pub(crate) edit: bool,
+    /// Only say what would be moved. Nothing is received: it asks the admin listener of wasmill.
+    #[arg(long, conflicts_with_all = ["cancel", "wait"])]
+    pub(crate) dry_run: bool,
+    /// With --dry-run: the admin listener.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9325", requires = "dry_run")]
+    pub(crate) admin_url: String,
     /// How many messages a second at most; without it, as fast as the service moves them.
-    #[arg(long, value_name = "N", conflicts_with = "cancel", value_parser = clap::value_parser!(u32).range(1..=500))]
+    #[arg(long, visible_alias = "rate", value_name = "N", conflicts_with = "cancel", value_parser = clap::value_parser!(u32).range(1..=500))]
     pub(crate) max_per_second: Option<u32>,
     /// Wait until the task is over; a task that fails or is cancelled ends with exit code 1.
     #[arg(long, conflicts_with = "cancel")]

@@ -11,6 +11,7 @@ mod handlers;
 mod mappings;
 mod owned;
 mod queues;
+mod shown;
 #[cfg(test)]
 pub(crate) use queues::tests::broker as test_broker;
 
@@ -31,7 +32,7 @@ use wasmill_mapping::{MappingStatus, Observer, Witness};
 use wasmill_queue::Broker;
 use wasmill_sqs::{Change, Sibling, SqsOptions, SqsService};
 
-use crate::admin::{self, AdminState, Component, Readiness};
+use crate::admin::{self, AdminState, Component, Console, Readiness};
 use crate::assemble::deploying::Deployer;
 use crate::assemble::engine::LazyEngine;
 pub(crate) use crate::assemble::feeds::open as open_remote;
@@ -147,6 +148,7 @@ pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Wor
     own_functions(&resources, &owned).await?;
     let mut listeners = Vec::new();
     let mut sqs_address = None;
+    let mut api = None;
     if let Some(front) = Front::of(&config) {
         let listener = bind(front.listen, front.key).await?;
         sqs_address = Some(local_address(&listener)?);
@@ -157,6 +159,8 @@ pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Wor
             None => SqsService::without_queues(&config.region, &front.options),
         };
         let service = service.map_err(|error| CliError::internal(error.to_string()))?.with_sibling(Arc::new(lambda));
+        let service = Arc::new(service);
+        api = Some(wasmill_sqs::router(Arc::clone(&service)));
         listeners.push(serve_aws(&front, service, listener, &stop, component.clone())?);
         components.push(component);
     }
@@ -164,8 +168,19 @@ pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Wor
     for trouble in resources.start_all().await {
         tracing::error!(uuid = %trouble.uuid, problem = trouble.problem, "a mapping does not run; it is tried again");
     }
-    let admin = AdminListener { registry, readiness, broker: broker.clone(), functions: functions.clone() };
-    listeners.push(serve_admin(admin_listener, admin, &stop)?);
+    let console = Console::new(api, admin_address, !config.access_keys.is_empty());
+    let mappings = shown::mappings(&resources, &fleet);
+    let health = health(broker.clone());
+    let state = AdminState {
+        registry,
+        health,
+        readiness,
+        broker: broker.clone(),
+        mappings,
+        functions: functions.clone(),
+        console,
+    };
+    listeners.push(serve_admin(admin_listener, state, &stop)?);
     Ok(Worker {
         broker,
         fleet,
@@ -381,7 +396,7 @@ impl Front {
 
 fn serve_aws(
     front: &Front,
-    service: SqsService,
+    service: Arc<SqsService>,
     listener: TcpListener,
     stop: &CancellationToken,
     component: Component,
@@ -389,7 +404,7 @@ fn serve_aws(
     let address = local_address(&listener)?.to_string();
     let (name, serves) = (front.name, front.serves);
     tracing::info!(address, asks_for_signatures = !front.options.access_keys.is_empty(), "{serves} listening");
-    let serving = tokio::spawn(wasmill_sqs::serve(listener, Arc::new(service), stop.clone().cancelled_owned()));
+    let serving = tokio::spawn(wasmill_sqs::serve(listener, service, stop.clone().cancelled_owned()));
     component.ready();
     let stop = stop.clone();
     Ok(tokio::spawn(async move {
@@ -404,28 +419,22 @@ fn serve_aws(
     }))
 }
 
-/// What the listener for people and monitors shows.
-struct AdminListener {
-    registry: Registry,
-    readiness: Readiness,
-    broker: Option<Broker>,
-    functions: Functions,
+/// The process is sound as long as its store is.
+fn health(broker: Option<Broker>) -> admin::Health {
+    Arc::new(move || match broker.as_ref().and_then(Broker::failure) {
+        Some(failure) => Err(failure.to_string()),
+        None => Ok(()),
+    })
 }
 
 fn serve_admin(
     listener: TcpListener,
-    shown: AdminListener,
+    state: AdminState,
     stop: &CancellationToken,
 ) -> Result<tokio::task::JoinHandle<()>, CliError> {
-    let AdminListener { registry, readiness, broker, functions } = shown;
     let address = local_address(&listener)?;
-    let asked = broker.clone();
-    let health: admin::Health = Arc::new(move || match asked.as_ref().and_then(Broker::failure) {
-        Some(failure) => Err(failure.to_string()),
-        None => Ok(()),
-    });
     tracing::info!(address = address.to_string(), "metrics and health listening");
-    let router = admin::router(AdminState { registry, health, readiness, broker, functions }, address);
+    let router = admin::router(state, address);
     Ok(tokio::spawn(admin::serve(listener, router, stop.clone().cancelled_owned())))
 }
 

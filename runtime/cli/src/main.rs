@@ -14,6 +14,7 @@ mod interpreters;
 mod package;
 mod shutdown;
 mod telemetry;
+mod utc;
 
 use std::process::ExitCode;
 

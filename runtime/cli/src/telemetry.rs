@@ -7,6 +7,7 @@
 
 mod lines;
 mod process;
+mod recent;
 
 use std::io::{IsTerminal, stderr};
 
@@ -15,12 +16,15 @@ use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::JsonFields;
+use tracing_subscriber::layer::SubscriberExt;
 
 use crate::args::LogFormat;
 use crate::config::Env;
 use crate::error::CliError;
 use crate::telemetry::lines::{ForMachines, ForPeople};
 use crate::telemetry::process::ProcessMetrics;
+pub(crate) use crate::telemetry::recent::Line;
+use crate::telemetry::recent::Recent;
 
 /// The target under which the sandbox logs what handlers print.
 pub(crate) const HANDLER_TARGET: &str = "wasmill::handler";
@@ -62,6 +66,13 @@ pub(crate) fn registry() -> Result<Registry, CliError> {
     Ok(registry)
 }
 
+/// The last lines that a function's handlers wrote, the oldest first; none where nothing logs.
+pub(crate) fn recent_lines(function: &str, max: usize) -> Vec<Line> {
+    tracing::dispatcher::get_default(|dispatch| {
+        dispatch.downcast_ref::<Recent>().map(|recent| recent.of(function, max)).unwrap_or_default()
+    })
+}
+
 fn filter(written: Option<&str>) -> Result<EnvFilter, CliError> {
     let directives = written.filter(|text| !text.trim().is_empty()).unwrap_or(DEFAULT_FILTER);
     EnvFilter::try_new(directives).map_err(|error| {
@@ -79,9 +90,10 @@ where
 {
     let base = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(in_color).with_writer(writer);
     if as_json {
-        Box::new(base.fmt_fields(JsonFields::new()).event_format(ForMachines::new()).finish())
+        let formatted = base.fmt_fields(JsonFields::new()).event_format(ForMachines::new()).finish();
+        Box::new(formatted.with(Recent::default()))
     } else {
-        Box::new(base.event_format(ForPeople).finish())
+        Box::new(base.event_format(ForPeople).finish().with(Recent::default()))
     }
 }
 

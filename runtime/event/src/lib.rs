@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 
+mod account;
 mod json;
 mod record;
 mod reply;
 
+pub use account::{Account, CodeName, Told};
 pub use json::{LAMBDA_FRAME_BYTES, lambda_event, lambda_record_bytes};
 pub use record::{AttributeValue, MessageAttribute, Record, SystemValue};
 pub use reply::{Fault, FaultKind, Reply, Verdict};
@@ -22,6 +24,8 @@ pub struct Invocation {
     pub payload: Payload,
     /// The producer's `AWSTraceHeader`, if the first record carried one.
     pub trace_id: Option<String>,
+    /// Where what runs the handler tells of the invocation.
+    pub account: Account,
 }
 
 /// An invocation's input.

@@ -185,7 +185,12 @@ mod tests {
     /// Everything, cut into batches.
     fn cut(bodies: impl IntoIterator<Item = String>) -> Vec<Gathered> {
         let timeout = Duration::from_secs(30);
-        let terms = Terms { received_at: Instant::now(), queue_visibility: timeout, lease_visibility: timeout };
+        let terms = Terms {
+            received_at: Instant::now(),
+            queue_visibility: timeout,
+            lease_visibility: timeout,
+            max_receive_count: None,
+        };
         let messages = bodies.into_iter().map(message).collect();
         let mut rest = Some(Gathered::new(messages, &QueueArn::new("us-east-1", "0", "q"), terms, &Leases::new()));
         let mut batches = Vec::new();
@@ -232,7 +237,12 @@ mod tests {
     async fn what_is_gathered_is_too_long_when_the_event_is_and_not_before() {
         let terms = {
             let timeout = Duration::from_secs(30);
-            Terms { received_at: Instant::now(), queue_visibility: timeout, lease_visibility: timeout }
+            Terms {
+                received_at: Instant::now(),
+                queue_visibility: timeout,
+                lease_visibility: timeout,
+                max_receive_count: None,
+            }
         };
         let (leases, arn) = (Leases::new(), QueueArn::new("us-east-1", "0", "q"));
         let some = |bytes: usize| Gathered::new(vec![message("x".repeat(bytes)); 10], &arn, terms, &leases);

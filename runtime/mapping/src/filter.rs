@@ -31,7 +31,9 @@ mod text;
 use std::fmt;
 
 use wasmill_event::Record;
+use wasmill_queue::{Message, QueueArn};
 
+use crate::record::{self, Origin};
 use operators::Problem;
 use pattern::Pattern;
 use plan::Plan;
@@ -130,6 +132,13 @@ impl Filters {
     #[must_use]
     pub fn first_match(&self, record: &Record) -> Option<usize> {
         if self.is_empty() { Some(0) } else { matching::first_match(&self.plan, record) }
+    }
+
+    /// Whether a message of a queue is for the function: what a mapping would decide.
+    #[must_use]
+    pub fn match_message(&self, message: &Message, queue: &QueueArn) -> bool {
+        let (record, _, _) = record::from_message(message.clone(), &Origin::new(queue));
+        self.first_match(&record).is_some()
     }
 
     /// What is worth a warning, one line each: operators that Lambda may refuse because its documentation does not

@@ -85,7 +85,7 @@ mod tests {
     use std::sync::Arc;
 
     use tower::service_fn;
-    use wasmill_event::{Record, Verdict};
+    use wasmill_event::{Account, Record, Verdict};
 
     use super::*;
     use crate::metrics::Metrics;
@@ -104,7 +104,7 @@ mod tests {
         };
         let records = Arc::new(ids.iter().map(record).collect());
         let payload = Payload::Batch { records, windowed: false };
-        Invocation { request_id: "r".into(), payload, trace_id: None }
+        Invocation { request_id: "r".into(), payload, trace_id: None, account: Account::default() }
     }
 
     async fn judge_with<F, T>(handler: F) -> Judgement

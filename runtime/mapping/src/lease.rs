@@ -31,6 +31,8 @@ pub(crate) struct Terms {
     pub(crate) queue_visibility: Duration,
     /// The visibility that the receive asked for and that renewals ask for.
     pub(crate) lease_visibility: Duration,
+    /// After so many receives the queue gives a message up, if ever.
+    pub(crate) max_receive_count: Option<u32>,
 }
 
 impl Terms {

@@ -11,6 +11,9 @@ mod batch;
 mod bisect;
 #[cfg(test)]
 mod door;
+mod explain;
+#[cfg(test)]
+mod explain_tests;
 #[cfg(test)]
 mod fault_tests;
 mod fifo;

@@ -126,6 +126,7 @@ impl Bench {
             filters: Filters::default(),
             on_filtered: OnFiltered::Delete,
             retry_policy: RetryPolicy::Visibility,
+            dead_letters_last_attempts: false,
             bisect_max_invocations: 16,
             fifo_order: FifoOrder::Enforce,
             per_group: false,

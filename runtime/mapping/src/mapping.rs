@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use wasmill_queue::Queue;
+use wasmill_queue::{Clock, Queue};
 
 use crate::fifo::FifoOrder;
 use crate::filter::Filters;
@@ -46,6 +46,9 @@ pub struct MappingOptions {
     pub on_filtered: OnFiltered,
     /// When a failed message returns.
     pub retry_policy: RetryPolicy,
+    /// Whether a message that failed at the last receive that its queue allows is moved to the dead-letter queue by the mapping, with
+    /// the reason, instead of by the queue at the next receive, without.
+    pub dead_letters_last_attempts: bool,
     /// Most further invocations to find the record that a handler crashes on; 0: the batch fails whole.
     pub bisect_max_invocations: u32,
     /// What comes after a failed record of a message group.
@@ -131,6 +134,7 @@ pub fn start(options: MappingOptions) -> Mapping {
         name: options.name,
         route: options.route,
         retry_policy: options.retry_policy,
+        dead_letters_last_attempts: options.dead_letters_last_attempts,
         judge,
         windowed: !options.window.is_zero(),
         reports_item_failures: options.reports_item_failures,
@@ -143,6 +147,7 @@ pub fn start(options: MappingOptions) -> Mapping {
         witness: options.witness,
         metrics: metrics.clone(),
         observer: options.observer,
+        clock: Clock::system(None),
         abandon: mapping.abandon.clone(),
     };
     let source = Source::new(options.queue, metrics.clone(), status_sender.clone(), options.max_messages_per_second);

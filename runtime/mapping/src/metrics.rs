@@ -4,7 +4,6 @@
 
 mod standing;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::{
@@ -12,7 +11,6 @@ use prometheus::{
 };
 use tokio::sync::watch;
 use wasmill_event::{Fault, FaultKind, Verdict};
-use wasmill_queue::Clock;
 
 pub(crate) use self::standing::Backoff;
 use self::standing::Standings;
@@ -53,8 +51,6 @@ pub struct Metrics {
     version_batches: IntCounterVec,
     version_records: IntCounterVec,
     standings: Standings,
-    /// To compare with when messages were sent.
-    clock: Arc<Clock>,
 }
 
 /// One mapping's metrics, looked up once.
@@ -202,7 +198,6 @@ impl Metrics {
             )?,
             in_flight,
             standings,
-            clock: Arc::new(Clock::system(None)),
             filtered: counter(
                 "wasmill_mapping_filter_matches_total",
                 "Messages by the first filter that matched, or none.",
@@ -334,6 +329,11 @@ impl MappingMetrics {
         &self.labels[0]
     }
 
+    /// The function's name.
+    pub(crate) fn function(&self) -> &str {
+        &self.labels[2]
+    }
+
     fn with<'a>(&'a self, last: &'a str) -> [&'a str; 4] {
         let [mapping, queue, function] = &self.labels;
         [mapping, queue, function, last]
@@ -388,8 +388,7 @@ impl MappingMetrics {
     }
 
     /// Messages have come to their end. A service's clock may be ahead of ours: then it took no time.
-    pub(crate) fn ended(&self, sent_unix_ms: impl Iterator<Item = u64>) {
-        let unix_ms = self.all.clock.now().unix_ms;
+    pub(crate) fn ended(&self, unix_ms: u64, sent_unix_ms: impl Iterator<Item = u64>) {
         for sent in sent_unix_ms {
             self.done_after_seconds.observe(unix_ms.saturating_sub(sent) as f64 / 1000.0);
         }

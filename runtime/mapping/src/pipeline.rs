@@ -1,14 +1,15 @@
 //! The trip of one batch on one screen: invoked, judged, settled.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use wasmill_event::{FaultKind, Invocation, Payload, Record, Verdict};
-use wasmill_queue::Queue;
+use wasmill_event::{Account, FaultKind, Invocation, Payload, Record, Verdict};
+use wasmill_queue::{Clock, Queue};
 
 use crate::batch::{Batch, Held};
 use crate::bisect;
+use crate::explain::{self, Around, Failures, Run};
 use crate::fifo::{self, FifoOrder};
 use crate::invoke::Judge;
 use crate::judge::{Judgement, Suspicion};
@@ -27,6 +28,8 @@ pub(crate) struct Line {
     pub(crate) name: String,
     pub(crate) route: Route,
     pub(crate) retry_policy: RetryPolicy,
+    /// See [`MappingOptions`](crate::MappingOptions).
+    pub(crate) dead_letters_last_attempts: bool,
     pub(crate) judge: Judge,
     pub(crate) windowed: bool,
     /// Without partial responses a failing function backs off.
@@ -41,6 +44,8 @@ pub(crate) struct Line {
     pub(crate) witness: Witness,
     pub(crate) metrics: MappingMetrics,
     pub(crate) observer: Observer,
+    /// For when things ended, beside the queue's own times.
+    pub(crate) clock: Clock,
     /// Cancelled when held messages must go back at once.
     pub(crate) abandon: CancellationToken,
 }
@@ -72,12 +77,22 @@ impl Line {
         };
         drop(permit);
         let (plan, report) = match judged {
-            Some((callee, (judgement, report))) => {
+            Some((callee, (mut judgement, failures, report))) => {
+                let manner = Manner {
+                    function_version: &callee.version,
+                    retry_policy: self.retry_policy,
+                    dead_letters_last_attempts: self.dead_letters_last_attempts,
+                };
+                let attempts = failures.attempts(&judgement.verdicts, || self.around(&batch, &callee.version));
+                settle::give_up_last_attempts(&batch, &mut judgement.verdicts, &attempts, manner);
                 // First no renewal may come any more: the plan goes by which messages had one.
                 let goes = |verdict: &Verdict| matches!(verdict, Verdict::Done | Verdict::DeadLetter { .. });
                 batch.lease.settle(|index| judgement.verdicts.get(index).is_some_and(goes)).await;
-                let manner = Manner { function_version: &callee.version, retry_policy: self.retry_policy };
-                (settle::plan(&batch, judgement.verdicts, manner), report)
+                let to_keep = explain::to_keep(&batch, &attempts);
+                if !to_keep.is_empty() {
+                    queue.explain(to_keep).await;
+                }
+                (settle::plan(&batch, judgement.verdicts, attempts, manner), report)
             }
             None => {
                 self.metrics.judged(&vec![Verdict::Release; batch.len()]);
@@ -101,7 +116,10 @@ impl Line {
                 self.metrics.settled(now.saturating_duration_since(terms.received_at));
             }
         }
-        self.metrics.ended(ended.iter().map(|index| batch.held[*index].system.sent_unix_ms));
+        if !ended.is_empty() {
+            let unix_ms = self.clock.now().unix_ms;
+            self.metrics.ended(unix_ms, ended.iter().map(|index| batch.held[*index].system.sent_unix_ms));
+        }
     }
 
     pub(crate) fn settler<'a>(&'a self, queue: &'a dyn Queue) -> Settler<'a> {
@@ -123,19 +141,29 @@ impl Line {
     }
 
     /// Runs the handler, and once more for parts of the batch when it crashed.
-    async fn judged(&self, callee: &Callee, batch: &Batch, started: Instant) -> (Judgement, Option<BatchReport>) {
+    async fn judged(
+        &self,
+        callee: &Callee,
+        batch: &Batch,
+        started: Instant,
+    ) -> (Judgement, Failures, Option<BatchReport>) {
         let invocation = self.invocation(Arc::clone(&batch.records), batch.held.first());
         let request_id = invocation.request_id.clone();
+        let run = run_of(&invocation);
         let copy = Copy::begin(callee.shadow.as_ref(), &invocation);
         let mut judgement = self.judge.invoke(callee, invocation).await;
         if let Some(copy) = copy {
             let ids = batch.records.iter().map(|record| Arc::clone(&record.message_id)).collect();
             copy.compare(&self.name, &request_id, ids, self.reports_item_failures, &judgement);
         }
+        let mut failures = Failures::default();
+        failures.note(run, 0..batch.len(), &judgement);
         self.adjust_concurrency(&judgement);
         let crashed = judgement.fault.as_ref().is_some_and(bisect::is_crash);
         if crashed && batch.len() > 1 && self.bisect_max_invocations > 0 {
-            judgement.verdicts = self.isolate(callee, batch, &request_id).await;
+            let noted = Mutex::new(failures);
+            judgement.verdicts = self.isolate(callee, batch, &request_id, &noted).await;
+            failures = noted.into_inner().unwrap_or_else(PoisonError::into_inner);
         }
         if self.is_fifo && self.fifo_order == FifoOrder::Enforce && (judgement.fault.is_none() || crashed) {
             fifo::enforce(&batch.groups(), &mut judgement.verdicts);
@@ -144,7 +172,11 @@ impl Line {
             tally.judged(judgement.fault.as_ref(), &judgement.verdicts);
         }
         let report = self.note(callee, request_id, started, batch, &judgement);
-        (judgement, report)
+        (judgement, failures, report)
+    }
+
+    fn around<'a>(&'a self, batch: &'a Batch, function_version: &'a str) -> Around<'a> {
+        Around { batch, function: self.metrics.function(), function_version, ended_unix_ms: self.clock.now().unix_ms }
     }
 
     /// A failing function backs off: once per batch, however often parts of it were run.
@@ -157,14 +189,27 @@ impl Line {
     }
 
     /// Finds what the handler crashes on; the verdicts of all.
-    async fn isolate(&self, callee: &Callee, batch: &Batch, request_id: &str) -> Vec<Verdict> {
+    async fn isolate(
+        &self,
+        callee: &Callee,
+        batch: &Batch,
+        request_id: &str,
+        failures: &Mutex<Failures>,
+    ) -> Vec<Verdict> {
         let groups = batch.groups();
         let groups = (self.is_fifo && self.fifo_order == FifoOrder::Enforce).then_some(groups.as_slice());
         let most = self.bisect_max_invocations;
         let found = bisect::isolate(batch.len(), groups, most, |indexes| {
             let records = indexes.iter().map(|index| batch.records[*index].clone()).collect();
             let first = indexes.first().map(|index| &batch.held[*index]);
-            self.judge.invoke(callee, self.invocation(Arc::new(records), first))
+            let invocation = self.invocation(Arc::new(records), first);
+            let run = run_of(&invocation);
+            async move {
+                let judgement = self.judge.invoke(callee, invocation).await;
+                let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
+                failures.note(run, indexes.into_iter(), &judgement);
+                judgement
+            }
         })
         .await;
         self.metrics.bisected(found.invocations, found.culprits.len());
@@ -193,6 +238,7 @@ impl Line {
             request_id: uuid::Uuid::new_v4().to_string(),
             payload: Payload::Batch { records, windowed: self.windowed },
             trace_id: first.and_then(|held| held.system.trace_header.clone()),
+            account: Account::default(),
         }
     }
 
@@ -249,6 +295,11 @@ impl Line {
             records: record_reports(batch, &judgement.verdicts),
         })
     }
+}
+
+fn run_of(invocation: &Invocation) -> Run {
+    let (request_id, account) = (invocation.request_id.clone(), invocation.account.clone());
+    Run { request_id, account, began: Instant::now() }
 }
 
 fn record_reports(batch: &Batch, verdicts: &[Verdict]) -> Vec<RecordReport> {

@@ -122,7 +122,9 @@ impl Source {
     }
 
     async fn ask(&self, max: u32, wait: Duration) -> Result<Option<Received>, QueueError> {
-        let queue_visibility = self.attributes().await?.visibility_timeout;
+        let attributes = self.attributes().await?;
+        let queue_visibility = attributes.visibility_timeout;
+        let max_receive_count = attributes.redrive.map(|redrive| redrive.max_receive_count);
         let queue = self.queue();
         let lease_visibility = if queue_visibility.is_zero() { LEASE_OF_ZERO } else { queue_visibility };
         let capabilities = queue.capabilities();
@@ -148,7 +150,7 @@ impl Source {
         // A long poll's messages are hidden from when it found them, not from when it began to wait, and it answers as
         // soon as it has found some. Renewing at half time leaves room for what the answer took to get here.
         let received_at = if wait.is_zero() { asked_at } else { Instant::now() };
-        let terms = Terms { received_at, queue_visibility, lease_visibility };
+        let terms = Terms { received_at, queue_visibility, lease_visibility, max_receive_count };
         let is_full = messages.len() >= max as usize;
         Ok(Some(Received { queue, messages, terms, is_full }))
     }

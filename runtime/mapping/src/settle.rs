@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use wasmill_event::Verdict;
-use wasmill_queue::{DeadLetter, EntryResults, Queue, QueueError, ReceiptHandle, VisibilityChange};
+use wasmill_queue::{DeadLetter, EntryResults, FailedAttempt, Queue, QueueError, ReceiptHandle, VisibilityChange};
 
 use crate::batch::Batch;
 use crate::lease::Standing;
@@ -52,6 +52,7 @@ pub(crate) struct Manner<'a> {
     /// The version that ran.
     pub(crate) function_version: &'a str,
     pub(crate) retry_policy: RetryPolicy,
+    pub(crate) dead_letters_last_attempts: bool,
 }
 
 /// Places for batches that are settled without a permit: as many at a time as may run, so that a queue that is slow to delete
@@ -87,16 +88,22 @@ impl Settling {
     }
 }
 
-/// Plans for a judged batch. `verdicts` are one per record, in order.
+/// Plans for a judged batch. `verdicts` are one per record, in order; `attempts` as well, or none at all.
 ///
 /// A failed record returns when Lambda's would: untouched if its visibility was never renewed, else set to what is left
 /// of the queue's visibility timeout, counted from the receive; unless the mapping's retry policy says otherwise. A record
 /// that was done although its lease was lost is deleted all the same: on a standard queue the old receipt works unless
 /// somebody else received it since.
-pub(crate) fn plan(batch: &Batch, verdicts: Vec<Verdict>, manner: Manner<'_>) -> Plan {
+pub(crate) fn plan(
+    batch: &Batch,
+    verdicts: Vec<Verdict>,
+    mut attempts: Vec<Option<FailedAttempt>>,
+    manner: Manner<'_>,
+) -> Plan {
     let mut plan = Plan::default();
     let standings = batch.lease.standings();
     for (index, ((held, verdict), standing)) in batch.held.iter().zip(verdicts).zip(standings).enumerate() {
+        let attempt = attempts.get_mut(index).and_then(Option::take);
         match verdict {
             Verdict::Done => plan.delete.push(index),
             // Whoever has it now decides when it returns.
@@ -113,12 +120,33 @@ pub(crate) fn plan(batch: &Batch, verdicts: Vec<Verdict>, manner: Manner<'_>) ->
             Verdict::DeadLetter { reason } => {
                 let message = record::to_message(&batch.records[index], &held.system);
                 let function_version = manner.function_version.to_owned();
-                plan.dead_letter.push((index, DeadLetter { message, reason, function_version }));
+                plan.dead_letter.push((index, DeadLetter { message, reason, function_version, attempt }));
             }
         }
     }
     debug_assert_eq!(plan.len(), batch.len(), "every record is settled exactly once");
     plan
+}
+
+/// Turns retries into dead letters where it was the last receive that the queue allows, if the mapping is to do so.
+pub(crate) fn give_up_last_attempts(
+    batch: &Batch,
+    verdicts: &mut [Verdict],
+    attempts: &[Option<FailedAttempt>],
+    manner: Manner<'_>,
+) {
+    if !manner.dead_letters_last_attempts {
+        return;
+    }
+    for (index, (verdict, attempt)) in verdicts.iter_mut().zip(attempts).enumerate() {
+        let most = batch.lease.terms(index).and_then(|terms| terms.max_receive_count);
+        if let (Verdict::Retry { .. }, Some(attempt), Some(most)) = (&*verdict, attempt, most)
+            && attempt.receive_count >= most
+        {
+            let FailedAttempt { kind, message, receive_count, .. } = attempt;
+            *verdict = Verdict::DeadLetter { reason: format!("{kind}: {message} (attempt {receive_count} of {most})") };
+        }
+    }
 }
 
 /// When a failed message returns; none: it is left alone, and returns when the queue's own visibility timeout ends.

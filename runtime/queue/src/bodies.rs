@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 use crate::contents::Contents;
 use crate::effect::{Content, QueueId, Seq};
 use crate::error::{QueueError, StorageError};
+use crate::history::History;
 use crate::seam::Seam;
 use crate::store::Reader;
 
@@ -39,6 +40,18 @@ impl Seam {
             let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
             seam.read(&reader, queue, &seqs, ahead)
         });
+        Ok(read.await.map_err(|error| QueueError::Unavailable(error.to_string()))??)
+    }
+
+    /// Why messages failed, in the order of their numbers here.
+    pub(crate) async fn histories_of(&self, seqs: &[Seq]) -> Result<Vec<History>, QueueError> {
+        let Some(reader) = self.reader() else {
+            let contents = self.contents();
+            return Ok(seqs.iter().map(|seq| contents.history(*seq)).collect());
+        };
+        let seqs = seqs.to_vec();
+        let read =
+            tokio::task::spawn_blocking(move || reader.lock().unwrap_or_else(PoisonError::into_inner).histories(&seqs));
         Ok(read.await.map_err(|error| QueueError::Unavailable(error.to_string()))??)
     }
 

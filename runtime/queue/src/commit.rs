@@ -397,10 +397,10 @@ impl<O: Observer> Writer<O> {
     }
 }
 
-/// What brings a body: it is turned away while the disk has no room, and can be tried again.
+/// What brings text: it is turned away while the disk has no room, and can be tried again or done without.
 fn is_send(effect: &Effect) -> bool {
     match effect {
-        Effect::Insert(_) => true,
+        Effect::Insert(_) | Effect::Explain { .. } => true,
         Effect::Move(step) => matches!(step.kind, MoveKind::Redrive { .. }),
         _ => false,
     }
@@ -410,6 +410,7 @@ fn is_send(effect: &Effect) -> bool {
 fn pages(effect: &Effect) -> usize {
     match effect {
         Effect::Insert(insert) => 1 + insert.content.body.len() / PAGE_BYTES,
+        Effect::Explain { .. } => 3,
         _ => 1,
     }
 }

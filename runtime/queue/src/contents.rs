@@ -7,7 +7,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::effect::{Content, Move, Seq};
+use crate::effect::{Content, Move, MoveKind, Seq};
+use crate::history::{FailedAttempt, History};
 
 /// What a kept message costs beyond its texts: the map's slot, the strings' and the allocations' overhead.
 const OVERHEAD_BYTES: usize = 320;
@@ -18,6 +19,8 @@ const AHEAD_SHARE: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Contents {
     kept: HashMap<Seq, Arc<Content>>,
+    /// Why messages failed, where there is no store that keeps it.
+    histories: HashMap<Seq, History>,
     bytes: usize,
     max_bytes: usize,
 }
@@ -25,7 +28,7 @@ pub(crate) struct Contents {
 impl Contents {
     /// Keeps at most `max_bytes`; `usize::MAX` when there is no store to read from.
     pub(crate) fn new(max_bytes: usize) -> Self {
-        Self { kept: HashMap::new(), bytes: 0, max_bytes }
+        Self { kept: HashMap::new(), histories: HashMap::new(), bytes: 0, max_bytes }
     }
 
     /// What the kept messages cost.
@@ -65,7 +68,23 @@ impl Contents {
         }
     }
 
+    /// Keeps why an attempt at a message failed.
+    pub(crate) fn explain(&mut self, seq: Seq, attempt: FailedAttempt) {
+        let history = self.histories.entry(seq).or_default();
+        let before = if history.attempts().is_empty() { 0 } else { history.to_text().len() };
+        history.add(attempt);
+        self.bytes = self.bytes + history.to_text().len() - before;
+    }
+
+    /// Why a message failed.
+    pub(crate) fn history(&self, seq: Seq) -> History {
+        self.histories.get(&seq).cloned().unwrap_or_default()
+    }
+
     pub(crate) fn remove(&mut self, seq: Seq) {
+        if !self.histories.is_empty() {
+            self.forget_history(seq);
+        }
         if let Some(removed) = self.kept.remove(&seq) {
             self.bytes -= cost_bytes(&removed);
         }
@@ -78,9 +97,24 @@ impl Contents {
     /// A kept message changed queues: its content is what it is from there on, under its number from there on.
     pub(crate) fn relocate(&mut self, step: &Move) {
         let Some(content) = self.get(step.seq) else { return };
+        let history = self.histories.remove(&step.seq);
         self.remove(step.seq);
+        let seq = step.renewal().map_or(step.seq, |renewal| renewal.seq);
         // Without a store the memory is all there is, and its limit is endless.
-        self.insert(step.renewal().map_or(step.seq, |renewal| renewal.seq), Arc::new(step.moved(&content)));
+        self.insert(seq, Arc::new(step.moved(&content)));
+        if let Some(history) = history {
+            self.histories.insert(seq, history);
+            // What is redriven begins anew.
+            if matches!(step.kind, MoveKind::Redrive { .. }) {
+                self.forget_history(seq);
+            }
+        }
+    }
+
+    fn forget_history(&mut self, seq: Seq) {
+        if let Some(history) = self.histories.remove(&seq) {
+            self.bytes -= history.to_text().len();
+        }
     }
 }
 

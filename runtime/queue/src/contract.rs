@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 use crate::arn::QueueArn;
 use crate::error::QueueError;
+use crate::history::FailedAttempt;
 use crate::message::{Message, OutgoingMessage, ReceiptHandle, Sent};
 
 /// What a consumer must know of a queue before it polls it. Read at start and now and then: owners change them.
@@ -76,6 +77,8 @@ pub struct DeadLetter {
     pub reason: String,
     /// The function version that said so. Sent along to a remote dead-letter queue; the built-in queue keeps the reason.
     pub function_version: String,
+    /// The attempt that ended in it. Sent along to a remote dead-letter queue; the built-in queue is told by [`Queue::explain`].
+    pub attempt: Option<FailedAttempt>,
 }
 
 /// Per-entry results of a batch call, in the order of the entries, as many as the entries.
@@ -147,6 +150,11 @@ pub trait Queue: Send + Sync + 'static {
     /// As the trait says; per entry `Unsupported` when the queue has no redrive policy, or its dead-letter queue is gone.
     /// Then the delivery stays as it is.
     async fn dead_letter(&self, letters: Vec<DeadLetter>) -> Result<EntryResults<()>, QueueError>;
+
+    /// Keeps beside deliveries why their attempts failed, for whoever looks at the dead letters. To be called before they are
+    /// given back or moved. It is not waited for: a crash in the next moment may forget it, and so may a disk without room. A
+    /// queue that can keep no such thing does nothing.
+    async fn explain(&self, _failures: Vec<(ReceiptHandle, FailedAttempt)>) {}
 
     /// Another queue of the same service.
     ///

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::arn::QueueArn;
 use crate::attempts::Attempt;
 use crate::duplicates::{DuplicateKey, Original};
+use crate::history::FailedAttempt;
 use crate::message::{MessageAttribute, MessageId};
 use crate::move_task::MoveTaskStatus;
 
@@ -169,6 +170,11 @@ pub(crate) enum Effect {
     /// A move task is forgotten.
     DropTask {
         id: String,
+    },
+    /// An attempt at a message failed: it is kept beside the message.
+    Explain {
+        seq: Seq,
+        attempt: Arc<FailedAttempt>,
     },
     /// Nothing is written: whoever waits for it waits for what was queued before.
     Barrier,

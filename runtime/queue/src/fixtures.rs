@@ -111,7 +111,12 @@ pub(crate) async fn hide(queue: &LocalQueue, receipt: &ReceiptHandle, timeout_se
 }
 
 pub(crate) async fn bury(queue: &LocalQueue, message: &Message, reason: &str) -> Result<(), QueueError> {
-    let letter = DeadLetter { message: message.clone(), reason: reason.to_owned(), function_version: "1".to_owned() };
+    let letter = DeadLetter {
+        message: message.clone(),
+        reason: reason.to_owned(),
+        function_version: "1".to_owned(),
+        attempt: None,
+    };
     queue.dead_letter(vec![letter]).await?.remove(0)
 }
 

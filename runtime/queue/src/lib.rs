@@ -38,6 +38,10 @@ mod fixtures;
 #[doc(hidden)]
 pub mod fuzzing;
 mod groups;
+mod history;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod history_tests;
 mod housekeeping;
 mod ids;
 pub mod limits;
@@ -81,6 +85,7 @@ pub use error::{
     AttributeProblem, CreateQueueError, MessageProblem, MoveTaskError, PermissionError, PurgeError, QueueError,
     SettingError, StorageError,
 };
+pub use history::FailedAttempt;
 pub use local::{Description, LocalQueue};
 pub use message::{
     AttributeValue, Message, MessageAttribute, MessageId, OutgoingMessage, ReceiptHandle, Sent, SystemAttributes,

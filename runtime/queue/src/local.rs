@@ -21,6 +21,7 @@ use crate::contract::{
 use crate::duplicates::{self, DuplicateKey};
 use crate::effect::{Content, DeliveryState, Effect, QueueId, Seq, removals};
 use crate::error::{QueueError, StorageError};
+use crate::history::FailedAttempt;
 use crate::ids::random_uuid;
 use crate::limits::{self, VISIBILITY_MAX_SECONDS};
 use crate::message::{Message, MessageAttribute, MessageId, OutgoingMessage, ReceiptHandle, Sent, SystemAttributes};
@@ -345,6 +346,17 @@ impl Queue for LocalQueue {
         })?;
         ack.durable().await?;
         Ok(results)
+    }
+
+    async fn explain(&self, failures: Vec<(ReceiptHandle, FailedAttempt)>) {
+        let entries = failures.iter().map(|(receipt, attempt)| (receipt, attempt));
+        let planned = self.per_receipt(Wait::Lazy, entries, |state, now, receipt, attempt, effects| {
+            effects.extend(state.explain(receipt, attempt.clone(), now));
+            Ok(())
+        });
+        if let Err(error) = planned {
+            tracing::debug!(queue = self.name(), %error, "why messages failed is not kept");
+        }
     }
 
     async fn reach(&self, arn: &QueueArn) -> Result<Arc<dyn Queue>, QueueError> {

@@ -1,5 +1,6 @@
 //! Looking into a queue without receiving: messages with their state, nothing changed by it.
 
+use crate::history::FailedAttempt;
 use crate::message::{MessageAttribute, MessageId, SystemAttributes};
 
 /// What state a message is in.
@@ -57,4 +58,6 @@ pub struct Peeked {
     pub attributes: Vec<MessageAttribute>,
     /// Why it was dead-lettered, when a verdict did it.
     pub dead_letter_reason: Option<String>,
+    /// Why its attempts failed, the oldest first; the last ten at most.
+    pub attempts: Vec<FailedAttempt>,
 }

@@ -76,6 +76,13 @@ const STEPS: &[&str] = &[
         failure_reason TEXT
     ) WITHOUT ROWID;
 ",
+    "
+    -- Why a message's attempts failed. Few messages have one, so a delete need not look here unless it knows of one.
+    CREATE TABLE histories (
+        seq INTEGER PRIMARY KEY,
+        attempts TEXT NOT NULL              -- JSON array of objects, the oldest attempt first
+    );
+",
 ];
 
 /// The version this program writes.

@@ -18,6 +18,7 @@ use crate::commit::{Answer, Committer, Observer, Operation};
 use crate::contents::Contents;
 use crate::effect::{Effect, QueueId, QueueRow, Seq};
 use crate::error::{SettingError, StorageError};
+use crate::history::FailedAttempt;
 use crate::metrics::{Metrics, QueueMetrics};
 use crate::receipt::Receipts;
 use crate::redrive;
@@ -337,6 +338,9 @@ impl Seam {
         for effect in effects {
             let applied = state.committed(effect, now, &mut settled);
             match effect {
+                Effect::Explain { seq, attempt } if matches!(self.storage, Storage::Memory) => {
+                    contents.explain(*seq, FailedAttempt::clone(attempt));
+                }
                 Effect::Insert(insert) if applied => contents.insert(insert.seq, Arc::clone(&insert.content)),
                 Effect::Move(step) => {
                     moved.push(step);

@@ -81,6 +81,7 @@ impl State {
             }),
             Effect::DropTask { id } => self.tasks.remove(id).is_some(),
             Effect::Delivery { .. }
+            | Effect::Explain { .. }
             | Effect::PutQueue(_)
             | Effect::PutAttempt(_)
             | Effect::ForgetAttempts { .. }

@@ -19,6 +19,7 @@ use crate::effect::{
 };
 use crate::error::{PurgeError, QueueError};
 use crate::fifo::Walk;
+use crate::history::FailedAttempt;
 use crate::peek::PeekRequest;
 use crate::receipt::Receipt;
 use crate::redrive;
@@ -434,6 +435,18 @@ impl State {
         queue.shelf.set_leaving(receipt.seq, Leaving::Moved);
         let kind = dead_letter(queue.is_fifo(), source_arn, Some(reason), next_seq, now);
         Ok(Some(Effect::Move(Move { seq: receipt.seq, from: receipt.queue, to: target.queue, kind })))
+    }
+
+    /// Plans to keep why an attempt at a message failed. `None` when the message has left, or the delivery was given back.
+    pub(crate) fn explain(&mut self, receipt: Receipt, attempt: FailedAttempt, now: Now) -> Option<Effect> {
+        let queue = self.queue_mut(receipt.queue)?;
+        queue.shelf.advance(now.tick_ms);
+        match queue.shelf.standing(receipt.seq, receipt.issue) {
+            Standing::Current | Standing::Expired | Standing::Superseded => {}
+            Standing::Released | Standing::Leaving | Standing::Gone => return None,
+        }
+        let attempt = FailedAttempt { ended_unix_ms: now.unix_ms, ..attempt };
+        Some(Effect::Explain { seq: receipt.seq, attempt: Arc::new(attempt) })
     }
 
     /// Lets time pass on one queue: hidden messages appear, old ones go.

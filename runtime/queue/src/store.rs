@@ -6,6 +6,7 @@ mod forms;
 mod load;
 mod reader;
 
+use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::types::Null;
-use rusqlite::{Connection, ErrorCode, OpenFlags, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 use serde_json::json;
 
 use self::forms::{attempted_to_json, attributes_to_json, pairs_to_json};
@@ -23,6 +24,7 @@ use crate::arn::QueueArn;
 use crate::clock::ClockMark;
 use crate::effect::{Effect, Move, MoveKind, QueueId, QueueRow, Renewal, Seq};
 use crate::error::StorageError;
+use crate::history::{FailedAttempt, History};
 use crate::room::Room;
 use crate::schema;
 
@@ -99,6 +101,8 @@ pub(crate) struct Store {
     /// So much more may be stored before the disk is asked again.
     room_credit_bytes: u64,
     log_pages: Arc<AtomicU64>,
+    /// The messages that have a history, and perhaps some more: so that those without one cost nothing.
+    explained: HashSet<Seq>,
     _lock: File,
 }
 
@@ -122,7 +126,11 @@ pub(crate) fn open(directory: &Path, durability: Durability, fresh_id: [u8; 16])
     schema::migrate(&mut connection, found).map_err(in_sql)?;
     let store_id = store_id(&connection, fresh_id).map_err(in_sql)?;
     // A purge may have come between a receive and its being written.
-    connection.execute("DELETE FROM deliveries WHERE seq NOT IN (SELECT seq FROM messages)", []).map_err(in_sql)?;
+    for table in ["deliveries", "histories"] {
+        let orphans = format!("DELETE FROM {table} WHERE seq NOT IN (SELECT seq FROM messages)");
+        connection.execute(&orphans, []).map_err(in_sql)?;
+    }
+    let explained = load::read_explained(&connection).map_err(in_sql)?;
     let queues = load::read_queues(&connection).map_err(in_sql)?;
     let next_seq = load::read_next_seq(&connection).map_err(in_sql)?;
     let next_queue = load::read_next_queue(&connection).map_err(in_sql)?;
@@ -132,7 +140,8 @@ pub(crate) fn open(directory: &Path, durability: Durability, fresh_id: [u8; 16])
     // Else a statement with a range is planned anew each time that its bounds change: for the reader, at every read.
     reader.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(in_sql)?;
     let log_pages = count_log_pages(&mut connection).map_err(in_sql)?;
-    let writer = Store { connection, room: Room::of(&path), room_credit_bytes: 0, log_pages, path, _lock: lock };
+    let room = Room::of(&path);
+    let writer = Store { connection, room, room_credit_bytes: 0, log_pages, explained, path, _lock: lock };
     Ok(Opened { writer, reader: Reader::new(reader), store_id, queues, next_queue, next_seq, mark })
 }
 
@@ -220,13 +229,71 @@ impl Store {
         mark: Option<(&ClockMark, Seq)>,
     ) -> rusqlite::Result<()> {
         begin(&self.connection)?;
-        let written = apply_all(&self.connection, effects, mark)
+        let mut forgotten = Vec::new();
+        let mut histories = Histories { known: &mut self.explained, forgotten: &mut forgotten };
+        let written = apply_all(&self.connection, effects, mark, &mut histories)
             .and_then(|()| self.connection.prepare_cached("COMMIT")?.execute([]).map(drop));
         if written.is_err() && !self.connection.is_autocommit() {
             // A failure of the whole transaction has rolled it back already.
             self.connection.prepare_cached("ROLLBACK")?.execute([])?;
         }
+        if written.is_ok() {
+            for seq in &forgotten {
+                self.explained.remove(seq);
+            }
+        }
         written
+    }
+}
+
+/// What is known of the messages that have a history while a transaction is written.
+struct Histories<'a> {
+    known: &'a mut HashSet<Seq>,
+    /// Those that have none any more once it is committed.
+    forgotten: &'a mut Vec<Seq>,
+}
+
+impl Histories<'_> {
+    fn add(&mut self, connection: &Connection, seq: Seq, attempt: &FailedAttempt) -> rusqlite::Result<()> {
+        // The message may have left in the same group.
+        let is_there: Option<i64> = connection
+            .prepare_cached("SELECT 1 FROM messages WHERE seq = ?1")?
+            .query_row([seq.cast_signed()], |row| row.get(0))
+            .optional()?;
+        if is_there.is_none() {
+            return Ok(());
+        }
+        let text: Option<String> = connection
+            .prepare_cached("SELECT attempts FROM histories WHERE seq = ?1")?
+            .query_row([seq.cast_signed()], |row| row.get(0))
+            .optional()?;
+        let mut history = text.map(|text| History::from_text(&text)).unwrap_or_default();
+        history.add(attempt.clone());
+        connection
+            .prepare_cached("INSERT OR REPLACE INTO histories VALUES (?1, ?2)")?
+            .execute(params![seq.cast_signed(), history.to_text()])?;
+        self.known.insert(seq);
+        Ok(())
+    }
+
+    fn forget(&mut self, connection: &Connection, seq: Seq) -> rusqlite::Result<()> {
+        if self.known.contains(&seq) {
+            connection.prepare_cached("DELETE FROM histories WHERE seq = ?1")?.execute([seq.cast_signed()])?;
+            self.forgotten.push(seq);
+        }
+        Ok(())
+    }
+
+    /// A message goes on under another number.
+    fn renumber(&mut self, connection: &Connection, seq: Seq, new_seq: Seq) -> rusqlite::Result<()> {
+        if self.known.contains(&seq) {
+            connection
+                .prepare_cached("UPDATE histories SET seq = ?2 WHERE seq = ?1")?
+                .execute([seq.cast_signed(), new_seq.cast_signed()])?;
+            self.known.insert(new_seq);
+            self.forgotten.push(seq);
+        }
+        Ok(())
     }
 }
 
@@ -234,9 +301,10 @@ fn apply_all<'a>(
     connection: &Connection,
     effects: impl Iterator<Item = &'a Effect>,
     mark: Option<(&ClockMark, Seq)>,
+    histories: &mut Histories<'_>,
 ) -> rusqlite::Result<()> {
     for effect in effects {
-        apply(connection, effect)?;
+        apply(connection, effect, histories)?;
     }
     if let Some((mark, next_seq)) = mark {
         let clock = json!({"tick_ms": mark.tick_ms, "unix_ms": mark.unix_ms,
@@ -265,7 +333,7 @@ fn begin(connection: &Connection) -> rusqlite::Result<()> {
     }
 }
 
-fn apply(connection: &Connection, effect: &Effect) -> rusqlite::Result<()> {
+fn apply(connection: &Connection, effect: &Effect, histories: &mut Histories<'_>) -> rusqlite::Result<()> {
     match effect {
         Effect::Insert(insert) => {
             let content = &insert.content;
@@ -307,12 +375,24 @@ fn apply(connection: &Connection, effect: &Effect) -> rusqlite::Result<()> {
                 ],
             )?;
         }
+        Effect::Explain { seq, attempt } => histories.add(connection, *seq, attempt)?,
         Effect::Remove { seq, .. } => {
+            histories.forget(connection, *seq)?;
             let seq = seq.cast_signed();
             connection.prepare_cached("DELETE FROM messages WHERE seq = ?1")?.execute([seq])?;
             connection.prepare_cached("DELETE FROM deliveries WHERE seq = ?1")?.execute([seq])?;
         }
-        Effect::Move(step) => apply_move(connection, step)?,
+        Effect::Move(step) => {
+            match step.kind {
+                MoveKind::DeadLetter { renewal: None, .. } => {}
+                MoveKind::DeadLetter { renewal: Some(renewal), .. } => {
+                    histories.renumber(connection, step.seq, renewal.seq)?;
+                }
+                // What is redriven begins anew.
+                MoveKind::Redrive { .. } => histories.forget(connection, step.seq)?,
+            }
+            apply_move(connection, step)?;
+        }
         Effect::ForgetOriginals { queue, through } => {
             connection
                 .prepare_cached("DELETE FROM originals WHERE queue = ?1 AND seq <= ?2")?

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{JoinError, JoinHandle};
-use wasmill_event::{Fault, FaultKind, Invocation, Payload, Reply, lambda_event};
+use wasmill_event::{Fault, FaultKind, Invocation, Payload, Reply, Told, lambda_event};
 
-use crate::error::{Circumstances, command_failed, fault_of, handler_error, one_line};
+use crate::error::{Circumstances, backtrace_of, command_failed, fault_of, handler_error, one_line};
 use crate::function::FunctionShared;
 use crate::host::invocation_environment;
 use crate::instance::{Answer, Instance};
@@ -125,7 +125,7 @@ async fn run(
         Err(fault) => return Observed::failed(fault),
     };
     let spec = &function.spec;
-    let Invocation { request_id, payload, trace_id } = &invocation;
+    let Invocation { request_id, payload, trace_id, account } = &invocation;
     let start = if matches!(seat, Seat::Warm(_)) { Start::Warm } else { Start::Cold };
     let running = function.metrics.invocation_started(start);
     let started = Instant::now();
@@ -184,6 +184,11 @@ async fn run(
         Ok(Ok(Answer::Returned(Err(text)) | Answer::Judged(Err(text)))) if is_observed => Some(text.clone()),
         _ => None,
     };
+    account.tell(Told {
+        code: Some(Arc::clone(&function.code)),
+        log_tail: logs.last_lines(),
+        backtrace: answer.as_ref().ok().and_then(|answer| answer.as_ref().err()).map(backtrace_of).unwrap_or_default(),
+    });
     let outcome = match answer {
         Err(_elapsed) => Err(timed_out(spec.timeout)),
         Ok(answer) => judge(answer, &reply, spec.limits.reply_bytes, &circumstances),

@@ -17,6 +17,10 @@ const MESSAGE_BYTES_MAX: usize = 4 << 10;
 /// Guest functions named in a fault message.
 const FRAMES_MAX: usize = 4;
 
+/// Guest functions named in a backtrace, and how long it may be in bytes.
+const BACKTRACE_FRAMES_MAX: usize = 16;
+const BACKTRACE_BYTES_MAX: usize = 2 << 10;
+
 /// Why the sandbox itself cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -223,10 +227,25 @@ pub(crate) fn fault_of(error: &wasmtime::Error, circumstances: &Circumstances) -
     if let Some(last_words) = &circumstances.last_words {
         let _ = write!(message, "; stderr: {last_words}");
     }
-    if let Some(frames) = error.downcast_ref::<WasmBacktrace>().and_then(frames) {
-        let _ = write!(message, "; in {frames}");
+    if let Some(frames) = error.downcast_ref::<WasmBacktrace>().and_then(|trace| frames(trace, FRAMES_MAX)) {
+        let _ = write!(message, "; in {}", frames.join(" < "));
     }
     Fault::new(kind, one_line(&message, MESSAGE_BYTES_MAX))
+}
+
+/// The guest's functions when an error ended it, a line each; empty where there are none.
+pub(crate) fn backtrace_of(error: &wasmtime::Error) -> String {
+    let frames = error.downcast_ref::<WasmBacktrace>().and_then(|trace| frames(trace, BACKTRACE_FRAMES_MAX));
+    let mut text = String::new();
+    for frame in frames.unwrap_or_default() {
+        let line = one_line(&frame, BACKTRACE_BYTES_MAX / 2);
+        if text.len() + line.len() + 1 > BACKTRACE_BYTES_MAX {
+            break;
+        }
+        let separator = if text.is_empty() { "" } else { "\n" };
+        let _ = write!(text, "{separator}{line}");
+    }
+    text
 }
 
 /// The fault for a command that ended with a status other than 0.
@@ -254,18 +273,17 @@ pub(crate) fn handler_error(text: &str) -> Fault {
 
 /// The guest's innermost functions, innermost first, without a language runtime's own panic machinery; none when
 /// the module has no names.
-fn frames(backtrace: &WasmBacktrace) -> Option<String> {
+fn frames(backtrace: &WasmBacktrace, most: usize) -> Option<Vec<String>> {
     if backtrace.frames().iter().filter_map(|frame| frame.func_name()).any(is_costly) {
-        let names: Vec<&str> =
-            backtrace.frames().iter().filter_map(|frame| frame.func_name()).take(FRAMES_MAX).collect();
-        return Some(names.join(" < "));
+        let names = backtrace.frames().iter().filter_map(|frame| frame.func_name()).take(most);
+        return Some(names.map(str::to_owned).collect());
     }
     // wasmtime demangles names only where it prints them: one line `  0:  0x1f - module!function` per frame, after a
     // heading.
     let printed = backtrace.to_string();
     let names = printed.lines().skip(1).filter_map(|line| line.split_once('!')).map(|(_, name)| tidy_name(name));
-    let own: Vec<String> = names.filter(|name| !is_machinery(name)).take(FRAMES_MAX).collect();
-    if own.is_empty() { None } else { Some(own.join(" < ")) }
+    let own: Vec<String> = names.filter(|name| !is_machinery(name)).take(most).collect();
+    if own.is_empty() { None } else { Some(own) }
 }
 
 /// C++ names may stand for something exponentially longer: each reference to a part of the name, which an underscore ends, may

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::info;
+use wasmill_event::CodeName;
 use wasmtime::ResourcesRequired;
 
 use crate::cache::hex;
@@ -107,8 +108,9 @@ pub(crate) struct FunctionShared {
     /// Instances between two invocations, if the function keeps any.
     pub(crate) resting: Option<Resting>,
     pub(crate) metrics: FunctionMetrics,
-    code_name: String,
-    sha256: String,
+    code_path: String,
+    /// What an invocation says of its code.
+    pub(crate) code: Arc<CodeName>,
 }
 
 impl Function {
@@ -150,8 +152,8 @@ impl Function {
             scratch,
             resting: reuse.map(Resting::new),
             metrics: sandbox.metrics().for_function(&spec.name),
-            code_name: source.name,
-            sha256,
+            code: Arc::new(CodeName { version: spec.version.clone(), sha256 }),
+            code_path: source.name,
             spec,
         });
         if let Some(terms) = reuse {
@@ -201,7 +203,7 @@ impl Function {
     /// What it does is counted under another name.
     #[must_use]
     pub fn sealed(&self) -> Self {
-        let FunctionShared { sandbox, handler, home, environment, places, scratch, code_name, sha256, spec, .. } =
+        let FunctionShared { sandbox, handler, home, environment, places, scratch, code_path, code, spec, .. } =
             &*self.shared;
         let spec = FunctionSpec { outbound: Outbound::default(), reuse: None, ..spec.clone() };
         let shared = FunctionShared {
@@ -214,8 +216,8 @@ impl Function {
             scratch: scratch.clone(),
             resting: None,
             metrics: sandbox.metrics().for_function(&format!("{}:shadow", spec.name)),
-            code_name: code_name.clone(),
-            sha256: sha256.clone(),
+            code_path: code_path.clone(),
+            code: Arc::clone(code),
             spec,
         };
         Self { shared: Arc::new(shared) }
@@ -230,7 +232,7 @@ impl Function {
     /// SHA-256 of the code, 64 lower-case hex digits.
     #[must_use]
     pub fn sha256(&self) -> &str {
-        &self.shared.sha256
+        &self.shared.code.sha256
     }
 }
 
@@ -240,7 +242,7 @@ impl fmt::Debug for Function {
             .field("name", &self.name())
             .field("version", &self.version())
             .field("kind", &self.kind())
-            .field("code", &self.shared.code_name)
+            .field("code", &self.shared.code_path)
             .field("sha256", &self.sha256())
             .finish()
     }

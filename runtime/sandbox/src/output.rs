@@ -3,6 +3,7 @@
 //! A write never blocks the guest and, for logs, never fails: a handler must not break because it talks too much.
 //! Nothing here knows who reads the log; each line is one `tracing` event with target `wasmill::handler`.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -20,6 +21,9 @@ const WRITE_BYTES_MAX: usize = 64 << 10;
 
 /// How much of the end of stderr is kept for fault messages.
 const TAIL_BYTES: usize = 4 << 10;
+
+/// How much of the end of the log is kept for whoever asks why an invocation failed.
+const LOG_TAIL_BYTES: usize = 3 << 10;
 
 /// Which of the guest's two streams a line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +109,32 @@ fn character_boundary(bytes: &[u8]) -> usize {
     len
 }
 
+/// The last lines of a log, as many as fit.
+#[derive(Debug, Default)]
+struct LogTail {
+    lines: VecDeque<String>,
+    bytes: usize,
+}
+
+impl LogTail {
+    fn push(&mut self, line: &str) {
+        // Of a line that is too long by itself its end stays: the last words of a guest come last.
+        let from = (line.len().saturating_sub(LOG_TAIL_BYTES - 1)..=line.len()).find(|at| line.is_char_boundary(*at));
+        let line = &line[from.unwrap_or(0)..];
+        self.bytes += line.len() + 1;
+        self.lines.push_back(line.to_owned());
+        while self.bytes > LOG_TAIL_BYTES
+            && let Some(first) = self.lines.pop_front()
+        {
+            self.bytes -= first.len() + 1;
+        }
+    }
+
+    fn text(&self) -> String {
+        self.lines.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
+    }
+}
+
 /// Both streams of one invocation: splitting, the budget they share, and the end of stderr. Pure: lines go where
 /// `emit` sends them.
 #[derive(Debug)]
@@ -116,6 +146,7 @@ struct LineLog {
     line_bytes_max: usize,
     dropped_bytes: u64,
     stderr_tail: Vec<u8>,
+    tail: LogTail,
     finished: bool,
 }
 
@@ -129,6 +160,7 @@ impl LineLog {
             line_bytes_max: limits.log_line_bytes.max(1),
             dropped_bytes: 0,
             stderr_tail: Vec::new(),
+            tail: LogTail::default(),
             finished: false,
         }
     }
@@ -144,10 +176,11 @@ impl LineLog {
             Channel::Stdout => &mut self.stdout,
             Channel::Stderr => &mut self.stderr,
         };
-        let (lines_left, dropped_bytes) = (&mut self.lines_left, &mut self.dropped_bytes);
+        let (lines_left, dropped_bytes, tail) = (&mut self.lines_left, &mut self.dropped_bytes, &mut self.tail);
         splitter.push(&bytes[..kept], self.line_bytes_max, &mut |line| {
             if *lines_left > 0 {
                 *lines_left -= 1;
+                tail.push(line);
                 emit(channel, line);
             } else {
                 *dropped_bytes += line.len() as u64 + 1;
@@ -161,8 +194,13 @@ impl LineLog {
 
     /// Emits unfinished lines. Returns true the first time.
     fn finish(&mut self, emit: &mut dyn FnMut(Channel, &str)) -> bool {
-        self.stdout.finish(&mut |line| emit(Channel::Stdout, line));
-        self.stderr.finish(&mut |line| emit(Channel::Stderr, line));
+        let tail = &mut self.tail;
+        let mut last = |channel: Channel, line: &str| {
+            tail.push(line);
+            emit(channel, line);
+        };
+        self.stdout.finish(&mut |line| last(Channel::Stdout, line));
+        self.stderr.finish(&mut |line| last(Channel::Stderr, line));
         !std::mem::replace(&mut self.finished, true)
     }
 
@@ -277,6 +315,11 @@ impl Logs {
     /// Bytes of output that were dropped.
     pub(crate) fn dropped_bytes(&self) -> u64 {
         self.shared.lock().log.dropped_bytes
+    }
+
+    /// The last lines that were logged.
+    pub(crate) fn last_lines(&self) -> String {
+        self.shared.lock().log.tail.text()
     }
 
     /// What the guest said last on stderr, one line.

@@ -406,7 +406,7 @@ async fn a_verdict_moves_a_message_to_the_dead_letter_queue(backend: &Backend) {
     let [message, stays] = messages;
     let id = message.id.clone();
     let reason = "order 7 has no customer".to_owned();
-    let letter = DeadLetter { message, reason: reason.clone(), function_version: "3".into() };
+    let letter = DeadLetter { message, reason: reason.clone(), function_version: "3".into(), attempt: None };
     assert_eq!(queue.dead_letter(vec![letter]).await.unwrap(), [Ok(())]);
     change(&queue, &stays, 0).await;
     assert_eq!(receive_one(&queue).await.id, stays.id, "only the other one is left");
@@ -444,6 +444,7 @@ async fn without_a_dead_letter_queue_each_verdict_is_refused_alike(backend: &Bac
             message: message.clone(),
             reason: "r".into(),
             function_version: "1".into(),
+            attempt: None,
         };
         let refused = || Err(QueueError::Unsupported("the queue has no dead-letter queue".into()));
         let results = queue.dead_letter(messages.iter().map(letter).collect()).await;

@@ -71,6 +71,15 @@ const KITS: &[Kit] = &[
         },
     },
     Kit {
+        what: "Chromium",
+        variables: &["WASMILL_TEST_CHROMIUM", "WASMILL_TEST_CHROMEDRIVER"],
+        prepare: |layout, _| {
+            let packages = ["chromium", "chromium-driver"];
+            let usr = debian::programs(&layout.target.join("test-chromium"), &packages)?;
+            Ok(vec![usr.join("lib/chromium/chromium"), usr.join("bin/chromedriver")])
+        },
+    },
+    Kit {
         what: "fauxqs",
         variables: &["WASMILL_TEST_FAUXQS_NODE", "WASMILL_TEST_FAUXQS_MODULES"],
         prepare: |layout, what| node::FAUXQS.prepare(layout, what),

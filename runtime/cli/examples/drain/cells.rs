@@ -9,7 +9,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::watch;
 use tower::util::BoxCloneSyncService;
 use tower::{ServiceExt, service_fn};
-use wasmill_event::{Fault, Invocation, Payload, Reply, lambda_event};
+use wasmill_event::{Account, Fault, Invocation, Payload, Reply, lambda_event};
 use wasmill_mapping::{
     Callee, FifoOrder, Filters, Handler, Mapping, MappingOptions, Observer, OnFiltered, Permits, RetryPolicy, Route,
 };
@@ -118,7 +118,12 @@ impl Bench {
         let watch = Watch::start();
         for _ in 0..calls {
             let request_id = uuid::Uuid::new_v4().to_string();
-            let invocation = Invocation { request_id, payload: Payload::Json(event.to_owned()), trace_id: None };
+            let invocation = Invocation {
+                request_id,
+                payload: Payload::Json(event.to_owned()),
+                trace_id: None,
+                account: Account::default(),
+            };
             match self.function.clone().oneshot(invocation).await {
                 Ok(Reply::Json(reply)) => check_reply(&reply)?,
                 other => return Err(format!("the handler answered {other:?}").into()),
@@ -162,6 +167,7 @@ impl Bench {
             filters: Filters::default(),
             on_filtered: OnFiltered::default(),
             retry_policy: RetryPolicy::default(),
+            dead_letters_last_attempts: false,
             bisect_max_invocations: 0,
             fifo_order: FifoOrder::default(),
             per_group: false,

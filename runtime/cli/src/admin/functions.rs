@@ -1,4 +1,5 @@
-//! `/api/functions`: what each version of a function made of its batches, and what its shadow found.
+//! `/api/functions`: what a function is now, what each of its versions made of its batches, what its shadow found, and what its
+//! handlers said last.
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -9,10 +10,17 @@ use serde_json::{Value, json};
 
 use super::AdminState;
 use super::queues::answer;
-use crate::functions::{Found, Functions};
+use crate::functions::{Found, Functions, LATEST};
+use crate::telemetry;
+
+/// The most lines of a function's log that are shown.
+const LINES_MAX: usize = 200;
 
 pub(super) fn routes() -> Router<AdminState> {
-    Router::new().route("/api/functions", get(list)).route("/api/functions/{name}", get(one))
+    Router::new()
+        .route("/api/functions", get(list))
+        .route("/api/functions/{name}", get(one))
+        .route("/api/functions/{name}/logs", get(logs))
 }
 
 async fn list(State(state): State<AdminState>) -> Response {
@@ -28,6 +36,21 @@ async fn one(State(state): State<AdminState>, Path(name): Path<String>) -> Respo
     }
 }
 
+/// The last lines that a function's handlers wrote, the oldest first.
+async fn logs(State(state): State<AdminState>, Path(name): Path<String>) -> Response {
+    if !state.functions.names().contains(&name) {
+        return answer(StatusCode::NOT_FOUND, &json!({ "error": format!("there is no function {name:?}") }));
+    }
+    let lines: Vec<Value> = telemetry::recent_lines(&name, LINES_MAX)
+        .into_iter()
+        .map(|line| {
+            json!({"unix_ms": line.unix_ms, "version": line.version, "request_id": line.request_id,
+                   "stream": line.stream, "text": line.text})
+        })
+        .collect();
+    answer(StatusCode::OK, &json!({ "lines": lines }))
+}
+
 /// None when there is no such function.
 fn shown(functions: &Functions, name: &str) -> Option<Value> {
     let versions: Vec<Value> = functions
@@ -41,7 +64,22 @@ fn shown(functions: &Functions, name: &str) -> Option<Value> {
             })
         })
         .collect();
-    Some(json!({"name": name, "versions": versions, "shadow": functions.shadow(name).map(shadow)}))
+    let latest = functions.draw(name, LATEST).map(|drawn| drawn.function);
+    let latest = latest.map(|function| {
+        json!({
+            "kind": function.kind().as_str(),
+            "code_sha256": function.sha256(),
+            "timeout_seconds": function.timeout().as_secs_f64(),
+            "memory_size_mib": function.memory_mib(),
+        })
+    });
+    Some(json!({
+        "name": name,
+        "latest": latest,
+        "concurrent_executions": functions.permits(name).map(|permits| permits.limit()),
+        "versions": versions,
+        "shadow": functions.shadow(name).map(shadow),
+    }))
 }
 
 fn shadow(found: Found) -> Value {

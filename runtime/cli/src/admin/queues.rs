@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 use wasmill_queue::{
-    AttributeValue, Broker, LocalQueue, MessageAttribute, MessageState, PeekRequest, Peeked, QueueError,
+    AttributeValue, Broker, FailedAttempt, LocalQueue, MessageAttribute, MessageState, PeekRequest, Peeked, QueueError,
 };
 
 use super::AdminState;
@@ -158,6 +158,7 @@ fn message_json(message: &Peeked) -> Value {
         "trace_header": system.trace_header,
         "dead_letter_source_arn": system.dead_letter_source_arn,
         "dead_letter_reason": message.dead_letter_reason,
+        "attempts": message.attempts.iter().map(FailedAttempt::to_json).collect::<Vec<_>>(),
         "md5_of_body": message.md5_of_body,
         "attributes": attributes_json(&message.attributes),
         "body": message.body,

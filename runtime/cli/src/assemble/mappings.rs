@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use tokio_util::task::TaskTracker;
 use wasmill_lambda::{Configuration, Engine, FunctionRef, QueueFacts, QueueTrouble};
 use wasmill_mapping::{
-    FifoOrder, Filters, Mapping, MappingOptions, Metrics, Observer, OnFiltered, RetryPolicy, Witness,
+    FifoOrder, Filters, Mapping, MappingOptions, MappingStatus, Metrics, Observer, OnFiltered, RetryPolicy, Witness,
 };
 use wasmill_queue::{Broker, Queue, QueueArn, QueueError};
 
@@ -86,6 +86,11 @@ impl Fleet {
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a mapping runs as, and how it is doing; none when it does not run.
+    pub(super) fn status(&self, uuid: &str) -> Option<(String, MappingStatus)> {
+        self.running().get(uuid).map(|running| (running.mapping.name().to_owned(), running.mapping.status()))
     }
 
     /// How many mappings run.
@@ -193,6 +198,7 @@ impl Fleet {
             on_filtered,
             retry_policy: spec.as_ref().map_or(RetryPolicy::Visibility, |spec| spec.retry_policy),
             bisect_max_invocations: spec.as_ref().map_or(BISECT_MAX_INVOCATIONS, |spec| spec.bisect_max_invocations),
+            dead_letters_last_attempts: spec.as_ref().is_some_and(|spec| spec.dead_letter_last_attempts),
             fifo_order: spec.as_ref().map_or(FifoOrder::Enforce, |spec| spec.fifo_order),
             per_group: spec.as_ref().is_some_and(|spec| spec.per_group),
             weight: spec.as_ref().map_or(1, |spec| spec.weight),
@@ -250,6 +256,7 @@ fn own_settings(spec: &MappingSpec) -> impl PartialEq + use<> {
         spec.on_filtered.clone(),
         spec.retry_policy,
         (spec.bisect_max_invocations, spec.fifo_order, spec.per_group, spec.weight, spec.max_messages_per_second),
+        spec.dead_letter_last_attempts,
     )
 }
 

@@ -12,6 +12,7 @@ use crate::args::{PeekArgs, StateArg};
 use crate::commands::queue::{connect, failed, find};
 use crate::commands::{admin_client, print_line, print_note};
 use crate::error::CliError;
+use crate::utc::Utc;
 
 /// The most that one receive of SQS hands out.
 const RECEIVE_MAX: u32 = 10;
@@ -154,5 +155,34 @@ fn print_message(message: &Value) -> Result<(), CliError> {
         let shown = value["text"].as_str().or_else(|| value["base64"].as_str()).unwrap_or_default();
         print_line(format_args!("  {name} ({}): {shown}", value["data_type"].as_str().unwrap_or_default()))?;
     }
+    for attempt in message["attempts"].as_array().into_iter().flatten() {
+        print_attempt(attempt)?;
+    }
     print_line(text("body"))
+}
+
+/// One line about a failed attempt, then where it was and what it logged.
+fn print_attempt(attempt: &Value) -> Result<(), CliError> {
+    let text = |key: &str| attempt[key].as_str().unwrap_or_default();
+    let number = |key: &str| attempt[key].as_u64().unwrap_or_default();
+    let version = match text("code_sha256").get(..12) {
+        Some(digits) => format!("{} (code {digits})", text("function_version")),
+        None => text("function_version").to_owned(),
+    };
+    print_line(format_args!(
+        "  attempt {} at {}, after {} ms: {}: {}",
+        number("receive_count"),
+        Utc(number("ended_unix_ms")),
+        number("duration_ms"),
+        text("kind"),
+        text("message")
+    ))?;
+    print_line(format_args!("    {} {version}, request {}", text("function"), text("request_id")))?;
+    for frame in text("backtrace").lines() {
+        print_line(format_args!("    in {frame}"))?;
+    }
+    for line in text("log_tail").lines() {
+        print_line(format_args!("    | {line}"))?;
+    }
+    Ok(())
 }

@@ -1,4 +1,8 @@
-//! `wasmill queue redrive`: a message move task of the service, started, waited for or cancelled.
+//! `wasmill queue redrive`: a message move task of the service, started, waited for or cancelled; or one of our own, which chooses.
+
+mod journal;
+mod progress;
+mod selected;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,6 +23,9 @@ const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Starts a task, and with `--wait` stays with it; or cancels one.
 pub(super) async fn redrive(args: &RedriveArgs) -> Result<ExitCode, CliError> {
+    if args.pattern.is_some() || args.edit || args.dry_run {
+        return selected::redrive(args).await;
+    }
     let url = &args.endpoint.endpoint_url;
     let service = connect(url).await?;
     let queue = find(&service, &args.queue, url).await?;

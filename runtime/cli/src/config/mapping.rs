@@ -42,6 +42,8 @@ pub(crate) struct MappingSpec {
     pub(crate) retry_policy: RetryPolicy,
     /// 0: a batch whose handler crashed fails whole.
     pub(crate) bisect_max_invocations: u32,
+    /// Whether the mapping moves what failed at the last receive that its queue allows.
+    pub(crate) dead_letter_last_attempts: bool,
     /// What comes after a failed record of a message group.
     pub(crate) fifo_order: FifoOrder,
     /// FIFO: a batch holds one message group.
@@ -71,6 +73,7 @@ impl MappingSpec {
             on_filtered: OnFiltered::Delete,
             retry_policy: RetryPolicy::Visibility,
             bisect_max_invocations: settling::BISECT_MAX_INVOCATIONS,
+            dead_letter_last_attempts: false,
             fifo_order: FifoOrder::Enforce,
             per_group: false,
             weight: 1,

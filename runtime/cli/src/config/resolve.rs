@@ -144,6 +144,7 @@ impl Resolver<'_, '_> {
                 on_filtered,
                 retry_policy: draft.settling.retry_policy,
                 bisect_max_invocations: draft.settling.bisect_max_invocations,
+                dead_letter_last_attempts: draft.settling.dead_letter_last_attempts,
                 fifo_order: draft.settling.fifo_order.as_ref().map_or_else(Default::default, |order| order.value),
                 per_group: draft.settling.per_group.as_ref().is_some_and(|per_group| per_group.value),
                 weight: draft.weight,

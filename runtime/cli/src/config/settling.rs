@@ -1,5 +1,5 @@
 //! What a mapping does with messages that fail or that no filter matches: `retry_policy`, `on_filtered`, `fifo_order`,
-//! `fifo_batching`. wasmill's own keys: Lambda has none of them.
+//! `fifo_batching`, `dead_letter_last_attempts`. wasmill's own keys: Lambda has none of them.
 
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ pub(super) struct Settling {
     pub(super) retry_policy: RetryPolicy,
     pub(super) on_filtered: OnFilteredDraft,
     pub(super) bisect_max_invocations: u32,
+    pub(super) dead_letter_last_attempts: bool,
     pub(super) fifo_order: Option<Located<FifoOrder>>,
     pub(super) per_group: Option<Located<bool>>,
 }
@@ -41,6 +42,7 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Settling {
         retry_policy: read_retry_policy(section),
         on_filtered: read_on_filtered(section),
         bisect_max_invocations: section.integer("bisect_max_invocations", 0..=1000, "", BISECT_MAX_INVOCATIONS).value,
+        dead_letter_last_attempts: section.boolean("dead_letter_last_attempts", false).value,
         fifo_order: section.choice("fifo_order", &[("enforce", FifoOrder::Enforce), ("trust", FifoOrder::Trust)]),
         per_group: section.choice("fifo_batching", &[("mixed", false), ("per_group", true)]),
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use wasmill_event::{Fault, FaultKind, Invocation, Payload, Record, Reply, Verdict};
+use wasmill_event::{Account, Fault, FaultKind, Invocation, Payload, Record, Reply, Verdict};
 use wasmill_lambda::{Call, FunctionFailure, NotInvoked, Outcome};
 use wasmill_sandbox::{FunctionKind, Observed};
 
@@ -36,7 +36,8 @@ impl Functions {
         let read = payload_of(payload, function.kind());
         let (observed, records) = match read {
             Ok((payload, records)) => {
-                let invocation = Invocation { request_id: request_id.to_owned(), payload, trace_id: None };
+                let account = Account::default();
+                let invocation = Invocation { request_id: request_id.to_owned(), payload, trace_id: None, account };
                 (function.observe(invocation).await, records)
             }
             Err(what) => (refused(&what), Arc::default()),

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use prometheus::{IntCounterVec, Opts, Registry};
 use tokio::sync::Semaphore;
 use tower::Service;
-use wasmill_event::{Fault, Invocation, Reply};
+use wasmill_event::{Account, Fault, Invocation, Reply};
 use wasmill_mapping::{Comparison, Difference, Shadow};
 use wasmill_sandbox::Function;
 
@@ -108,7 +108,9 @@ impl Shadow for Shadowing {
             self.note("passed_over", |found| found.passed_over += 1);
             return None;
         };
-        let (mut function, invocation) = (self.function.clone(), invocation.clone());
+        // What it tells of itself is its own.
+        let invocation = Invocation { account: Account::default(), ..invocation.clone() };
+        let mut function = self.function.clone();
         Some(Box::pin(async move {
             let answer = function.call(invocation).await;
             drop(place);

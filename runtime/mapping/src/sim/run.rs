@@ -134,6 +134,7 @@ fn begin(bench: &Bench, world: &Shared, permits: &Permits) -> Mapping {
         filters: if profile.has_filter { Filters::parse(&patterns).unwrap() } else { Filters::default() },
         on_filtered: if profile.keeps_filtered { OnFiltered::Keep } else { OnFiltered::Delete },
         retry_policy: profile.retry_policy,
+        dead_letters_last_attempts: false,
         bisect_max_invocations: profile.bisect_max_invocations,
         per_group: profile.per_group,
         max_messages_per_second: profile.max_messages_per_second,

@@ -249,7 +249,9 @@ impl LocalQueue {
         let mut bytes = 0;
         for some in seen.chunks(PEEK_STEP) {
             let seqs: Vec<Seq> = some.iter().map(|one| one.seq).collect();
-            for (one, content) in some.iter().zip(self.inner.contents_of(self.shared.id, &seqs, Ahead::None).await?) {
+            let contents = self.inner.contents_of(self.shared.id, &seqs, Ahead::None).await?;
+            let histories = self.inner.histories_of(&seqs).await?;
+            for ((one, content), history) in some.iter().zip(contents).zip(histories) {
                 let Some(content) = content else { continue };
                 bytes += content.body.len();
                 if bytes > PEEK_MAX_BYTES && !peeked.is_empty() {
@@ -265,6 +267,7 @@ impl LocalQueue {
                     system: self.system_attributes(one.seq, one.delivery, &content),
                     attributes: content.attributes.clone(),
                     dead_letter_reason: content.dead_letter_reason.clone(),
+                    attempts: history.into_attempts(),
                 });
             }
         }

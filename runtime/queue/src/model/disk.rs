@@ -171,7 +171,7 @@ impl Disk {
                 self.tasks.remove(id);
             }
             // The caller knows what it holds.
-            Effect::PutQueue(_) | Effect::Barrier => {}
+            Effect::PutQueue(_) | Effect::Explain { .. } | Effect::Barrier => {}
             // Its messages go as orphans.
             Effect::DropQueue { queue } => {
                 self.queues.remove(queue);

@@ -95,7 +95,7 @@ impl World {
                 tasks.for_each(|task| task.status = *status);
             }
             Effect::DropTask { id } => naive.tasks.retain(|task| task.id != *id),
-            Effect::ForgetAttempts { .. } | Effect::PutQueue(_) | Effect::Barrier => {}
+            Effect::ForgetAttempts { .. } | Effect::PutQueue(_) | Effect::Explain { .. } | Effect::Barrier => {}
         }
     }
 

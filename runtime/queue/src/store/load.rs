@@ -1,5 +1,7 @@
 //! What a start reads: everything but the bodies.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, OptionalExtension};
 use serde_json::Value;
 
@@ -26,6 +28,13 @@ pub(super) fn read_queues(connection: &Connection) -> rusqlite::Result<Vec<Queue
         })
     })?;
     rows.collect()
+}
+
+/// The messages that have a history.
+pub(super) fn read_explained(connection: &Connection) -> rusqlite::Result<HashSet<Seq>> {
+    let mut statement = connection.prepare("SELECT seq FROM histories")?;
+    let seqs = statement.query_map([], |row| unsigned(row, 0))?;
+    seqs.collect()
 }
 
 pub(super) fn read_next_queue(connection: &Connection) -> rusqlite::Result<QueueId> {

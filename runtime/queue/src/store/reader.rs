@@ -7,6 +7,7 @@ use super::storage_error;
 use crate::checksum::md5;
 use crate::effect::{Content, QueueId, Seq};
 use crate::error::StorageError;
+use crate::history::History;
 use crate::message::MessageId;
 
 /// What `content` reads, in its order.
@@ -43,6 +44,16 @@ impl Reader {
             statement.query_row([seq.cast_signed()], |row| row.get(0)).optional()
         };
         read(&self.connection).map_err(|error| storage_error(&error))
+    }
+
+    /// Reads why messages failed, in the order of their numbers as given.
+    pub(crate) fn histories(&self, seqs: &[Seq]) -> Result<Vec<History>, StorageError> {
+        let read = |seq: &Seq| {
+            let mut statement = self.connection.prepare_cached("SELECT attempts FROM histories WHERE seq = ?1")?;
+            let text: Option<String> = statement.query_row([seq.cast_signed()], |row| row.get(0)).optional()?;
+            Ok(text.map(|text| History::from_text(&text)).unwrap_or_default())
+        };
+        seqs.iter().map(|seq| read(seq).map_err(|error| storage_error(&error))).collect()
     }
 
     /// Reads messages of a queue that are numbered above `after` and up to `through`, until they are `max_bytes` of

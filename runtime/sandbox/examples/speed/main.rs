@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use tower::ServiceExt as _;
-use wasmill_event::{Invocation, Payload, Record, Reply, SystemValue, lambda_event};
+use wasmill_event::{Account, Invocation, Payload, Record, Reply, SystemValue, lambda_event};
 use wasmill_sandbox::{Code, EngineConfig, Function, FunctionSpec, Metrics, Mount, Reuse, Sandbox};
 
 use self::raw::Raw;
@@ -165,7 +165,12 @@ async fn load(sandbox: &Sandbox, guest: &Guest, reuse: Option<Reuse>) -> Outcome
 
 async fn call(function: &Function, event: &str) -> Outcome<String> {
     let request_id = "059f36b4-87a3-44ab-83d2-661975830a7d".to_owned();
-    let invocation = Invocation { request_id, payload: Payload::Json(event.to_owned()), trace_id: None };
+    let invocation = Invocation {
+        request_id,
+        payload: Payload::Json(event.to_owned()),
+        trace_id: None,
+        account: Account::default(),
+    };
     match function.clone().oneshot(invocation).await {
         Ok(Reply::Json(reply)) => Ok(reply),
         other => Err(format!("the handler answered {other:?}").into()),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tower::Service;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata, Subscriber, span};
-use wasmill_event::{Fault, Invocation, Payload, Reply};
+use wasmill_event::{Account, Fault, Invocation, Payload, Reply};
 use wasmill_sandbox::{Code, EngineConfig, Function, FunctionSpec, LoadError, Metrics, Sandbox};
 
 use crate::bounds;
@@ -194,7 +194,7 @@ impl fmt::Display for Toll {
 /// One call.
 pub(crate) fn call(function: &Function, event: &str) -> impl Future<Output = Result<Reply, Fault>> + Send + 'static {
     let payload = Payload::Json(event.to_owned());
-    function.clone().call(Invocation { request_id: "r".into(), payload, trace_id: None })
+    function.clone().call(Invocation { request_id: "r".into(), payload, trace_id: None, account: Account::default() })
 }
 
 async fn call_on(neighbour: Function, over: Arc<AtomicBool>) -> Vec<Duration> {

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tower::Service;
-use wasmill_event::{FaultKind, Invocation, Payload, Record};
+use wasmill_event::{Account, FaultKind, Invocation, Payload, Record};
 use wasmill_sandbox::FunctionKind;
 
 use crate::support::{House, call, invocation, said, text};
@@ -44,7 +44,8 @@ async fn a_batch_becomes_lambdas_event() {
     };
     let expected = wasmill_event::lambda_event(std::slice::from_ref(&record), true);
     let payload = Payload::Batch { records: vec![record].into(), windowed: true };
-    let reply = echo.call(Invocation { request_id: "r".into(), payload, trace_id: None }).await;
+    let reply =
+        echo.call(Invocation { request_id: "r".into(), payload, trace_id: None, account: Account::default() }).await;
     assert_eq!(text(reply), expected);
 }
 
@@ -111,6 +112,16 @@ async fn a_trap_names_its_reason_and_the_guests_functions_and_the_next_call_is_f
     let frames = fault.message.strip_prefix("wasm trap: wasm `unreachable` instruction executed; in ").unwrap();
     assert!(frames.starts_with("orders::charge < ") && frames.ends_with(" < handle"), "{fault}");
     assert!(!fault.message.contains('\n') && !fault.message.contains("wasmtime"), "{fault}");
+
+    // What is told of it has every function a line, and which code it was.
+    let asked = invocation("r", "x");
+    let account = asked.account.clone();
+    function.clone().call(asked).await.unwrap_err();
+    let told = account.take();
+    let frames: Vec<&str> = told.backtrace.lines().collect();
+    assert_eq!((frames[0], frames.last()), ("orders::charge", Some(&"handle")));
+    let code = told.code.unwrap();
+    assert_eq!((code.version.as_str(), code.sha256.as_str()), ("$LATEST", function.sha256()));
     assert_eq!(text(call(&function, "r", "").await), "");
 }
 
@@ -153,7 +164,10 @@ async fn both_streams_are_log_lines_with_their_fields_in_the_order_written() {
       (call $print (local.get $out) (i32.const 1033) (i32.const 6))
       (call $ok (local.get $event) (local.get $event-len))";
     let function = house.load(json_that_prints("prints", data, body));
-    assert_eq!(text(call(&function, "prints-1", "{}").await), "{}");
+    let asked = invocation("prints-1", "{}");
+    let account = asked.account.clone();
+    assert_eq!(text(function.clone().call(asked).await), "{}");
+    assert_eq!(account.take().log_tail, "one\noh\ntwü\n\u{fffd}\nrest");
     let lines = said("prints-1");
     let heard: Vec<(&str, &str)> =
         lines.iter().map(|line| (line["stream"].as_str(), line["message"].as_str())).collect();

@@ -9,7 +9,7 @@ use prometheus::{Encoder, Registry, TextEncoder};
 use tower::Service;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata, Subscriber, span};
-use wasmill_event::{Fault, Invocation, Payload, Reply};
+use wasmill_event::{Account, Fault, Invocation, Payload, Reply};
 use wasmill_sandbox::{Code, EngineConfig, Function, FunctionSpec, LoadError, Metrics, Sandbox};
 
 /// A sandbox with its registry.
@@ -67,6 +67,7 @@ pub(crate) fn invocation(request_id: &str, event: &str) -> Invocation {
         request_id: request_id.into(),
         payload: Payload::Json(event.into()),
         trace_id: Some("Root=1-67891233-abcdef012345678912345678".into()),
+        account: Account::default(),
     }
 }
 

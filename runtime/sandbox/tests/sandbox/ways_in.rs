@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tower::ServiceExt;
-use wasmill_event::{Fault, FaultKind, Invocation, Payload, Record, Reply, SystemValue, Verdict};
+use wasmill_event::{Account, Fault, FaultKind, Invocation, Payload, Record, Reply, SystemValue, Verdict};
 use wasmill_sandbox::{Function, FunctionKind};
 
 use crate::support::{House, call, text};
@@ -26,7 +26,10 @@ fn record(body: &str) -> Record {
 async fn judge(function: &Function, bodies: &[&str]) -> Result<Reply, Fault> {
     let records = Arc::new(bodies.iter().copied().map(record).collect());
     let payload = Payload::Batch { records, windowed: false };
-    function.clone().oneshot(Invocation { request_id: "typed-1".into(), payload, trace_id: None }).await
+    function
+        .clone()
+        .oneshot(Invocation { request_id: "typed-1".into(), payload, trace_id: None, account: Account::default() })
+        .await
 }
 
 #[tokio::test]

@@ -5,6 +5,9 @@ use wasmill_queue::{AttributeValue, DeadLetter, MessageAttribute, OutgoingMessag
 const REASON: &str = "WasmillReason";
 const SOURCE_ARN: &str = "WasmillSourceArn";
 const FUNCTION_VERSION: &str = "WasmillFunctionVersion";
+/// The attempt that ended in it, as JSON.
+const ATTEMPT: &str = "WasmillAttempt";
+const OURS: [&str; 4] = [REASON, SOURCE_ARN, FUNCTION_VERSION, ATTEMPT];
 const DATA_TYPE: &str = "String";
 const ATTRIBUTES_MAX: usize = 10;
 /// A reason is for people; more than this is a log.
@@ -22,14 +25,14 @@ pub(super) struct Prepared {
 }
 
 /// Adds our attributes to the message. It may have ten attributes in all and `max_bytes`, so where they do not all fit
-/// the version goes first, then the source, then the reason; the reason is cut, down to its first words, before any of
+/// the attempt goes first, then the version, then the source, then the reason; the reason is cut, down to its first words, before any of
 /// them goes. The message's own attributes always stay. On a FIFO queue the group stays and the message id
 /// deduplicates: a second try stores no second copy.
 pub(super) fn prepare(letter: DeadLetter, source: &QueueArn, fifo: bool, max_bytes: u32) -> Prepared {
-    let DeadLetter { message, reason, function_version } = letter;
+    let DeadLetter { message, reason, function_version, attempt } = letter;
     let mut attributes = message.attributes;
     // It may have died before, in another queue: then its old marks make room for the new ones.
-    attributes.retain(|attribute| ![REASON, SOURCE_ARN, FUNCTION_VERSION].contains(&attribute.name.as_str()));
+    attributes.retain(|attribute| !OURS.contains(&attribute.name.as_str()));
     let mut outgoing = OutgoingMessage {
         body: message.body,
         delay_seconds: None,
@@ -43,6 +46,7 @@ pub(super) fn prepare(letter: DeadLetter, source: &QueueArn, fifo: bool, max_byt
     let shortest_reason = readable(&reason, REASON_MIN_BYTES);
     let mut marks = vec![mark(REASON, &reason), mark(SOURCE_ARN, source.as_str())];
     marks.extend((!function_version.is_empty()).then(|| mark(FUNCTION_VERSION, &function_version)));
+    marks.extend(attempt.map(|attempt| mark(ATTEMPT, &readable(&attempt.to_json().to_string(), usize::MAX))));
     let room_bytes = (max_bytes as usize).saturating_sub(outgoing.size_bytes());
     let room_slots = ATTRIBUTES_MAX.saturating_sub(outgoing.attributes.len());
     let spared_bytes = reason.len() - shortest_reason.len();
@@ -127,7 +131,7 @@ mod tests {
             system,
             attributes: own.collect(),
         };
-        DeadLetter { message, reason: reason.into(), function_version: "7".into() }
+        DeadLetter { message, reason: reason.into(), function_version: "7".into(), attempt: None }
     }
 
     fn source() -> QueueArn {
@@ -169,6 +173,26 @@ mod tests {
         assert_eq!((message.group_id.as_deref(), message.deduplication_id.as_deref()), (Some("group"), None));
         let fifo = prepare(letter(0, "body", "bad"), &source(), true, MESSAGE_MAX_BYTES);
         assert_eq!(fifo.message.deduplication_id.as_deref(), Some("id-1"));
+    }
+
+    #[test]
+    fn the_attempt_goes_along_where_there_is_room_and_gives_way_first() {
+        let attempt = wasmill_queue::FailedAttempt {
+            kind: "trap".into(),
+            log_tail: "\u{1b}[31mred\u{ffff}".into(),
+            ..wasmill_queue::FailedAttempt::default()
+        };
+        let explained =
+            |own, bytes| DeadLetter { attempt: Some(attempt.clone()), ..letter(own, &"b".repeat(bytes), "bad") };
+        let prepared = prepare(explained(6, 1), &source(), false, MESSAGE_MAX_BYTES);
+        assert_eq!(added(&prepared), [REASON, SOURCE_ARN, FUNCTION_VERSION, ATTEMPT]);
+        let AttributeValue::Text(text) = &prepared.message.attributes.last().unwrap().value else { panic!("text") };
+        let shown: serde_json::Value = serde_json::from_str(text).unwrap();
+        assert_eq!((&shown["kind"], &shown["log_tail"]), (&"trap".into(), &"\u{1b}[31mred\u{fffd}".into()));
+        for (own, bytes) in [(7, 1), (0, 800)] {
+            let prepared = prepare(explained(own, bytes), &source(), false, 1024);
+            assert_eq!((added(&prepared).len(), prepared.left_out.as_slice()), (3, &[ATTEMPT][..]), "{own} {bytes}");
+        }
     }
 
     #[test]

@@ -56,7 +56,7 @@ async fn dead_letter_without_delete(answer: (StatusCode, &'static str)) {
     let request =
         ReceiveRequest { max_messages: 10, wait: Duration::ZERO, visibility_timeout_seconds: None, attempt_id: None };
     let message = queue.receive(request).await.unwrap().remove(0);
-    let letter = DeadLetter { message, reason: "poison".into(), function_version: "1".into() };
+    let letter = DeadLetter { message, reason: "poison".into(), function_version: "1".into(), attempt: None };
     let results = queue.dead_letter(vec![letter]).await.unwrap();
     // A passing error would have the settling try again, and every try sends a copy.
     assert!(

@@ -59,7 +59,7 @@ async fn what_the_dead_letter_queue_refuses_stays() {
     messages.sort_by_key(|message| message.body.len());
     let letters = messages.into_iter().map(|message| {
         let reason = "poison".to_owned();
-        DeadLetter { message, reason, function_version: "1".into() }
+        DeadLetter { message, reason, function_version: "1".into(), attempt: None }
     });
     let results = queue.dead_letter(letters.collect()).await.unwrap();
     assert_eq!(results[0], Ok(()));

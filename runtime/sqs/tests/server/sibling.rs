@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axum::http::{HeaderMap, Method, Response, StatusCode};
 use bytes::Bytes;
-use wasmill_sqs::{AccessKey, Sibling, SqsOptions, SqsService};
+use wasmill_sqs::{AccessKey, Change, Sibling, SqsOptions, SqsService};
 
 use crate::http::Connection;
 use crate::support::{Server, broker};
@@ -23,6 +23,10 @@ impl Sibling for Beside {
 
     fn claims(&self, path: &str) -> bool {
         path.starts_with("/2015-03-31/")
+    }
+
+    fn change(&self, _: &Method, _: &str, _: &[u8]) -> Option<Change> {
+        None
     }
 
     fn body_max_bytes(&self, _method: &Method, path: &str) -> usize {

@@ -43,8 +43,11 @@ pub(super) fn pack(path: &Path, runtime: Option<&str>, handler: Option<&str>) ->
     })
 }
 
+/// The bytes, and the runtime and the handler that they say themselves.
+type Found = (Vec<u8>, Option<&'static str>, Option<String>);
+
 /// A module, which may be an app that `wasmill build` made.
-fn module(path: &Path, handler: Option<&str>) -> Result<(Vec<u8>, Option<&'static str>, Option<String>), CliError> {
+fn module(path: &Path, handler: Option<&str>) -> Result<Found, CliError> {
     let bytes = read(path)?;
     let manifest = app::manifest(path);
     if handler.is_some() {

@@ -29,11 +29,12 @@ use tokio_util::sync::CancellationToken;
 use wasmill_lambda::{Engine, FunctionEngine, LambdaService, OwnedFunction, RegistryOptions, VERSIONS_KEPT};
 use wasmill_mapping::{MappingStatus, Observer, Witness};
 use wasmill_queue::Broker;
-use wasmill_sqs::{Sibling, SqsOptions, SqsService};
+use wasmill_sqs::{Change, Sibling, SqsOptions, SqsService};
 
 use crate::admin::{self, AdminState, Component, Readiness};
 use crate::assemble::deploying::Deployer;
 use crate::assemble::engine::LazyEngine;
+pub(crate) use crate::assemble::feeds::open as open_remote;
 use crate::assemble::handlers::{Handlers, Loaded};
 pub(crate) use crate::assemble::mappings::Fleet;
 use crate::assemble::mappings::Parts;
@@ -306,6 +307,11 @@ impl Sibling for Lambda {
 
     fn claims(&self, path: &str) -> bool {
         wasmill_lambda::claims(path)
+    }
+
+    fn change(&self, method: &Method, path_and_query: &str, body: &[u8]) -> Option<Change> {
+        let (action, resource) = wasmill_lambda::change(method, path_and_query, body)?;
+        Some(Change { action: action.into(), resource })
     }
 
     fn body_max_bytes(&self, method: &Method, path: &str) -> usize {

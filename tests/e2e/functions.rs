@@ -205,7 +205,7 @@ async fn a_function_is_replaced_while_it_runs_and_what_runs_ends_in_the_old() {
     let variables = |colour: &str| json!({"Timeout": 20, "Environment": {"Variables": {"COLOUR": colour}}});
     create(&worker, "orders", variables("blue")).await;
     map(&worker, "made", "orders").await;
-    let slow = r#"[{"do":"print","text":"slow begins\n"},{"do":"sleep_ms","ms":3000},{"do":"env","name":"COLOUR"}]"#;
+    let slow = r#"[{"do":"print","text":"slow begins\n"},{"do":"sleep_ms","ms":8000},{"do":"env","name":"COLOUR"}]"#;
     worker.sqs().send("made", slow).await;
     worker.log().wait_for_said(PATIENCE, "orders", "slow begins", 1).await;
     ok(&worker, "PUT", &format!("{FUNCTIONS}/orders/configuration"), variables("red")).await;

@@ -1,6 +1,6 @@
 //! `check` does all of `run` but the running.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use support::config::{ON_DISK, function, mapping, queue};
 use support::{Home, wasmill, wasmill_with_config};
 
@@ -51,6 +51,74 @@ fn warnings_are_told_and_are_no_mistakes() {
     let strict = home.write("strict.toml", format!("strict_lambda = true\n{config}"));
     let refused = wasmill_with_config("check", &strict);
     refused.assert_fails(3, &["function[0].timeout", "strict_lambda"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_will_hurt_is_found_by_asking_the_queue_and_nothing_changes() {
+    let home = Home::new();
+    let port = support::worker::lasting_port();
+    let config = format!("local_queue = {{ listen = \"127.0.0.1:{port}\" }}\nadmin = {{ listen = \"127.0.0.1:0\" }}\n")
+        + &support::config::queue_with_dlq("orders", 30, 5)
+        + &function("orders", "orders", "timeout = 5\nreserved_concurrent_executions = 2")
+        + &mapping("orders", "orders", "");
+    let file = home.write("w.toml", &config);
+    let check = |more: &[&str]| {
+        let arguments = ["check", "--config", file.to_str().unwrap(), "--live"];
+        wasmill(arguments.iter().chain(more))
+    };
+    // Nothing runs: the config says it all.
+    assert!(check(&[]).assert_succeeds().ends_with("live: nothing was found that would hurt\n"));
+    let worker = home.run(&config).await;
+    let client = worker.sqs().client().clone();
+    let url = |queue: &str| format!("{}/000000000000/{queue}", worker.endpoint());
+    let set = async |queue: &str, name: &str, value: &str| {
+        let call = client.set_queue_attributes().queue_url(url(queue));
+        call.attributes(name.into(), value).send().await.unwrap();
+    };
+    set("orders", "VisibilityTimeout", "4").await;
+    set("orders-dlq", "MessageRetentionPeriod", "60").await;
+    let found = check(&[]);
+    assert_eq!(found.code, Some(1), "{found}");
+    for part in [
+        "live: event_source_mapping[0]: a message may be held for 5 s",
+        "visibility timeout is 4 s",
+        "keeps messages for 60 s",
+        "    mend: raise the queue's visibility timeout to 30 s",
+    ] {
+        assert!(found.stdout.contains(part), "{part}: {found}");
+    }
+    let told = check(&["--json"]);
+    let last: Value = serde_json::from_str(told.stdout.lines().last().unwrap()).unwrap();
+    assert_eq!(last["live"].as_array().unwrap().len(), 2, "{told}");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn permissions_on_a_queue_of_another_service_are_tried() {
+    let home = Home::new();
+    let guarded =
+        home.serve_guarded(&["--in-memory", "--listen", "127.0.0.1:0"], "AKIAKNOWN", "a-secret-of-length").await;
+    let known = support::Sqs::signing(&guarded.endpoint(), "AKIAKNOWN", "a-secret-of-length");
+    known.client().create_queue().queue_name("orders").send().await.unwrap();
+    let source = format!("{}/000000000000/orders", guarded.endpoint());
+    let config = "cache_dir = \"cache\"\n[aws]\nregion = \"us-east-1\"\n".to_owned()
+        + &function("orders", "orders", "reserved_concurrent_executions = 2")
+        + &mapping(&source, "orders", "");
+    let file = home.write("w.toml", config);
+    let check = |key: &str, secret: &str| {
+        let arguments = ["check", "--config", file.to_str().unwrap(), "--live"];
+        let mut command = support::command::wasmill_command(arguments);
+        command.env("AWS_ACCESS_KEY_ID", key).env("AWS_SECRET_ACCESS_KEY", secret);
+        support::command::run(&mut command, "")
+    };
+    let refused = check("AKIASTRANGER", "another-secret");
+    assert_eq!(refused.code, Some(1), "{refused}");
+    assert!(refused.stdout.contains("sqs:GetQueueAttributes was tried, and failed"), "{refused}");
+    // The one who is let in only hears what the queue lacks.
+    let let_in = check("AKIAKNOWN", "a-secret-of-length");
+    let found: Vec<&str> = let_in.stdout.lines().filter(|line| line.starts_with("live: ")).collect();
+    assert!(found.len() == 1 && found[0].contains("no dead-letter queue"), "{let_in}");
+    guarded.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

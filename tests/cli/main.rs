@@ -9,6 +9,7 @@ mod examples;
 mod handlers;
 mod import;
 mod invoke;
+mod manual;
 mod mistakes;
 mod peek;
 mod queue;

@@ -169,6 +169,8 @@ fn help_has_an_example_and_the_exit_codes_for_every_command() {
         "queue redrive",
         "queue purge",
         "demo",
+        "completions",
+        "man",
     ] {
         let help = wasmill(line.split_whitespace().chain(["--help"]));
         let text = help.assert_succeeds();

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod audit;
 mod capacity;
 mod clients;
 mod command_handlers;
@@ -13,6 +14,7 @@ mod dev;
 mod drain;
 mod fairness;
 mod faults;
+mod functions;
 mod happy;
 mod https;
 mod isolation;
@@ -29,5 +31,6 @@ mod remote;
 mod rust_handlers;
 mod sdks;
 mod storage;
+mod terraform;
 mod windows;
 mod wire;

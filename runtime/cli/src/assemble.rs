@@ -29,11 +29,12 @@ use tokio_util::sync::CancellationToken;
 use wasmill_lambda::{Engine, FunctionEngine, LambdaService, OwnedFunction, RegistryOptions, VERSIONS_KEPT};
 use wasmill_mapping::{MappingStatus, Observer, Witness};
 use wasmill_queue::Broker;
-use wasmill_sqs::{Sibling, SqsOptions, SqsService};
+use wasmill_sqs::{Change, Sibling, SqsOptions, SqsService};
 
 use crate::admin::{self, AdminState, Component, Readiness};
 use crate::assemble::deploying::Deployer;
 use crate::assemble::engine::LazyEngine;
+pub(crate) use crate::assemble::feeds::open as open_remote;
 use crate::assemble::handlers::{Handlers, Loaded};
 pub(crate) use crate::assemble::mappings::Fleet;
 use crate::assemble::mappings::Parts;
@@ -141,7 +142,7 @@ pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Wor
     let config = Arc::new(config);
     let deployer = Deployer::new(Arc::clone(&config), engine.clone(), functions.clone(), Arc::clone(&fleet));
     let (mappings_engine, deployer): (Arc<dyn Engine>, Arc<dyn FunctionEngine>) = (fleet.clone(), Arc::new(deployer));
-    let resources = wasmill_lambda::Registry::with_functions(options, mappings_engine, deployer)
+    let resources = wasmill_lambda::Registry::open(options, mappings_engine, deployer)
         .map_err(|error| CliError::unavailable(error.to_string()))?;
     own_functions(&resources, &owned).await?;
     let mut listeners = Vec::new();
@@ -202,8 +203,7 @@ async fn own_functions(
     resources: &wasmill_lambda::Registry,
     owned: &BTreeMap<String, OwnedFunction>,
 ) -> Result<(), CliError> {
-    let Some(functions) = resources.functions() else { return Ok(()) };
-    let ownership = functions.own(owned.values().cloned().collect()).await;
+    let ownership = resources.functions().own(owned.values().cloned().collect()).await;
     let ownership = ownership.map_err(|error| CliError::unavailable(error.to_string()))?;
     tracing::debug!(?ownership, "functions owned by the config");
     Ok(())
@@ -307,6 +307,11 @@ impl Sibling for Lambda {
 
     fn claims(&self, path: &str) -> bool {
         wasmill_lambda::claims(path)
+    }
+
+    fn change(&self, method: &Method, path_and_query: &str, body: &[u8]) -> Option<Change> {
+        let (action, resource) = wasmill_lambda::change(method, path_and_query, body)?;
+        Some(Change { action: action.into(), resource })
     }
 
     fn body_max_bytes(&self, method: &Method, path: &str) -> usize {

@@ -47,6 +47,8 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         // These talk to a person on the same terminal: only what went wrong may come in between.
         Command::Demo
         | Command::Config(_)
+        | Command::Completions { .. }
+        | Command::Man { .. }
         | Command::Queue(_)
         | Command::New(_)
         | Command::Build(_)
@@ -75,6 +77,8 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Import(args) => commands::import::import(&args),
         Command::Queue(command) => commands::queue::queue(command).await,
         Command::Demo => commands::demo::demo().await,
+        Command::Completions { shell } => commands::manual::completions(shell),
+        Command::Man { folder } => commands::manual::man(&folder),
     }
 }
 

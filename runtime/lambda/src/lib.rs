@@ -7,6 +7,7 @@
 //! connections, signatures and what a browser may do (the listener's), and the rest of Lambda: every other operation is
 //! refused by its name.
 
+mod changes;
 mod checks;
 mod clock;
 mod configuration;
@@ -37,8 +38,9 @@ mod scripted_functions;
 #[cfg(test)]
 mod service_tests;
 
+pub use changes::change;
 pub use configuration::{Changes, Configuration, PollersAsked, ProvisionedPollers};
-pub use engine::{Engine, FunctionFacts, QueueFacts, QueueTrouble};
+pub use engine::{Engine, QueueFacts, QueueTrouble};
 pub use error::ApiError;
 pub use function_engine::{
     Build, BuildFacts, Call, FunctionEngine, FunctionFailure, FunctionSettings, NotInvoked, Outcome, Route, Routes,

@@ -7,6 +7,7 @@
 //! `client` is the other direction: Amazon SQS, or any service like it, behind the same `Queue` trait.
 
 mod actions;
+mod audit;
 mod auth;
 mod browsers;
 mod client;
@@ -20,6 +21,7 @@ mod sibling;
 mod urls;
 mod wire;
 
+pub use audit::Change;
 pub use auth::{AccessKey, NotAnAccessKey};
 pub use browsers::{NotAnOrigin, check_origin};
 pub use client::{

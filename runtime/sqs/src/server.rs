@@ -21,6 +21,7 @@ use wasmill_queue::Broker;
 use wasmill_queue::limits::MESSAGE_MAX_BYTES;
 
 use crate::actions::{Actions, Caller};
+use crate::audit::{self, Change};
 use crate::auth::{AccessKey, Guard};
 use crate::browsers::{self, BrowserRule, NotAnOrigin, Requester};
 use crate::codec::{RequestId, RequestIds, json, query};
@@ -46,6 +47,10 @@ const UPLOADS_AT_ONCE: usize = 2;
 /// How long one of them may take, waiting for its turn included.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
 const TRACE_HEADER: &str = "x-amzn-trace-id";
+/// Where an API of AWS's in REST and JSON names its error.
+const ERROR_TYPE_HEADER: &str = "x-amzn-errortype";
+/// In the audit log.
+const SERVICE: &str = "sqs";
 /// Stands in queue URLs when a client sends no usable `Host` (HTTP/1.0): the default listener.
 const FALLBACK_HOST: &str = "127.0.0.1:9324";
 
@@ -156,7 +161,7 @@ async fn handle(State(service): State<Arc<SqsService>>, request: Request) -> Res
             if let Some(answer) = answer_form_beside(&service, &parts, protocol, body.as_ref().ok(), request_id) {
                 return answer;
             }
-            let outcome = answer(&service, &parts, protocol, body).await;
+            let outcome = answer(&service, &parts, protocol, body, request_id).await;
             encode(&parts, protocol, outcome, request_id)
         }
     };
@@ -196,15 +201,24 @@ async fn answer(
     parts: &Parts,
     protocol: Protocol<'_>,
     body: Result<ReadBody<'_>, ActionError>,
+    request_id: RequestId,
 ) -> Outcome {
     let body = match body {
         Err(ActionError::BodyTooLarge { .. }) => return Err(too_large(protocol, &parts.headers)),
         body => body?,
     };
     // The request is here whole, and nothing of it has been decoded.
-    if let Some(guard) = &service.guard {
-        guard.check(parts, &body.bytes)?;
-    }
+    let access_key_id = match service.guard.as_ref().map(|guard| guard.check(parts, &body.bytes)) {
+        Some(Ok(access_key_id)) => access_key_id,
+        Some(Err(refusal)) => {
+            let refusal = refusal.into();
+            if let Some(change) = named_change(parts, protocol, &body.bytes) {
+                change.log_unverified(SERVICE, parts, request_id, &refusal);
+            }
+            return Err(refusal);
+        }
+        None => audit::ANONYMOUS,
+    };
     let decoded = match protocol {
         Protocol::Json { target } => Some(json::decode(json::action(target)?, &body.bytes)?),
         Protocol::Query => query::decode(parts, &body.bytes)?,
@@ -219,10 +233,23 @@ async fn answer(
     let Some(actions) = &service.actions else {
         return Err(ActionError::Unsupported { what: NO_QUEUES.to_owned() });
     };
-    let action = request.action();
+    let (action, change) = (request.action(), Change::of(&request, parts.uri.path()));
     let caller = Caller { host: host(parts), path: parts.uri.path(), trace_header: trace_header(parts) };
-    let response = actions.run(caller, request).await?;
-    Ok(Some((action, response)))
+    let outcome = actions.run(caller, request).await;
+    if let Some(change) = change {
+        let said = outcome.as_ref().err().map_or("ok", |error| error.answer().shape.name);
+        change.log(SERVICE, access_key_id, parts, request_id, said);
+    }
+    Ok(Some((action, outcome?)))
+}
+
+/// The change that a request names, which nobody has signed for.
+fn named_change(parts: &Parts, protocol: Protocol<'_>, body: &[u8]) -> Option<Change> {
+    match protocol {
+        Protocol::Json { target } => Change::named(json::action(target).ok()?),
+        Protocol::Query => Change::named(&query::action(parts, body)?),
+        Protocol::None => None,
+    }
 }
 
 /// A request of the other API, judged by the same rules.
@@ -234,22 +261,34 @@ async fn answer_beside(
     request_id: RequestId,
 ) -> Response {
     let (method, path) = (&parts.method, parts.uri.path());
-    if let Err(ActionError::BodyTooLarge { .. }) = body {
-        return sibling::framed(sibling.refuse_body(method, path));
-    }
-    let checked = body.and_then(|body| {
-        if let Some(guard) = service.guard.as_ref().filter(|_| !sibling.is_open(method, path)) {
-            guard.check_for(sibling.service(), parts, &body.bytes)?;
+    let body = match body {
+        Ok(body) => body,
+        Err(ActionError::BodyTooLarge { .. }) => return sibling::framed(sibling.refuse_body(method, path)),
+        Err(error) => return json::encode_error(&error, request_id),
+    };
+    let path_and_query = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let guard = service.guard.as_ref().filter(|_| !sibling.is_open(method, path));
+    let access_key_id = match guard.map(|guard| guard.check_for(sibling.service(), parts, &body.bytes)) {
+        Some(Ok(access_key_id)) => access_key_id,
+        Some(Err(refusal)) => {
+            let refusal = refusal.into();
+            // Of a stranger's body nothing is decoded.
+            if let Some(change) = sibling.change(method, path_and_query, b"") {
+                change.log_unverified(sibling.service(), parts, request_id, &refusal);
+            }
+            return json::encode_error(&refusal, request_id);
         }
-        Ok(body)
-    });
-    match checked {
-        Ok(body) => {
-            let path_and_query = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-            sibling::framed(sibling.handle(method, path_and_query, &parts.headers, body.bytes).await)
-        }
-        Err(error) => json::encode_error(&error, request_id),
+        None => audit::ANONYMOUS,
+    };
+    let change = sibling.change(method, path_and_query, &body.bytes);
+    let answer = sibling.handle(method, path_and_query, &parts.headers, body.bytes).await;
+    if let Some(change) = change {
+        let code = answer.headers().get(ERROR_TYPE_HEADER).and_then(|code| code.to_str().ok());
+        let status = answer.status();
+        let said = if status.is_success() { "ok" } else { code.unwrap_or(status.as_str()) };
+        change.log(sibling.service(), access_key_id, parts, request_id, said);
     }
+    sibling::framed(answer)
 }
 
 /// A form whose action is no queue's but one that clients of the other API send along.
@@ -262,9 +301,9 @@ fn answer_form_beside(
 ) -> Option<Response> {
     let (Protocol::Query, Some(sibling), Some(body)) = (protocol, &service.sibling, body) else { return None };
     let (of_service, answer) = sibling.answer_form(&query::action(parts, &body.bytes)?)?;
-    let checked = service.guard.as_ref().map_or(Ok(()), |guard| guard.check_for(of_service, parts, &body.bytes));
+    let checked = service.guard.as_ref().map_or(Ok(""), |guard| guard.check_for(of_service, parts, &body.bytes));
     Some(match checked {
-        Ok(()) => sibling::framed(answer),
+        Ok(_) => sibling::framed(answer),
         Err(refused) => encode(parts, protocol, Err(refused.into()), request_id),
     })
 }

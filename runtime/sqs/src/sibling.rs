@@ -7,6 +7,8 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Response};
 use bytes::Bytes;
 
+use crate::audit::Change;
+
 /// An API beside SQS, such as Lambda's.
 #[async_trait]
 pub trait Sibling: Send + Sync + 'static {
@@ -15,6 +17,9 @@ pub trait Sibling: Send + Sync + 'static {
 
     /// Whether a path is this API's.
     fn claims(&self, path: &str) -> bool;
+
+    /// What a request would change, for the audit log; none of one that only reads.
+    fn change(&self, method: &Method, path_and_query: &str, body: &[u8]) -> Option<Change>;
 
     /// How long the body of a request may be, counted before it is read.
     fn body_max_bytes(&self, method: &Method, path: &str) -> usize;

@@ -138,20 +138,24 @@ async fn remote_queue(remote: &RemoteQueue) -> Result<Arc<dyn Queue>, CliError> 
 
 /// A queue of another service.
 pub(super) async fn reach(remote: &RemoteQueue) -> Result<Arc<dyn Queue>, QueueError> {
+    Ok(Arc::new(open(remote).await?))
+}
+
+/// The same, with what only a queue of another service can be asked.
+pub(crate) async fn open(remote: &RemoteQueue) -> Result<wasmill_sqs::RemoteQueue, QueueError> {
     let options = RemoteOptions {
         endpoint_url: remote.endpoint_url.clone(),
         region: Some(remote.region.clone()),
         anonymous_local: false,
     };
     let service = RemoteSqs::connect(options).await.map_err(|error| QueueError::Unavailable(error.to_string()))?;
-    let queue = match &remote.address {
+    match &remote.address {
         RemoteAddress::Arn { arn, .. } => {
             let parsed = QueueArn::parse(arn).map_err(|error| QueueError::Unavailable(error.to_string()))?;
-            service.queue_by_arn(&parsed).await?
+            service.queue_by_arn(&parsed).await
         }
-        RemoteAddress::Url(url) => service.queue_by_url(url).await?,
-    };
-    Ok(Arc::new(queue))
+        RemoteAddress::Url(url) => service.queue_by_url(url).await,
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! `wasmill check`: everything that `run` does before it needs the machine. It binds no port, locks no directory,
-//! touches no network (but with `--against`) and writes nothing but the cache of compiled modules.
+//! touches no network (but with `--against` and `--live`) and writes nothing but the cache of compiled modules.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::args::CheckArgs;
 use crate::assemble;
-use crate::commands::{dry_run, print_line};
+use crate::commands::{doctor, dry_run, print_line};
 use crate::config::{Config, Finding};
 use crate::error::{CliError, ErrorKind};
 
@@ -21,14 +21,14 @@ pub(crate) async fn check(args: &CheckArgs) -> Result<ExitCode, CliError> {
             }
             print_line(format_args!("{}: no mistakes", args.config.display()))?;
             outcomes.iter().try_for_each(|outcome| outcome.tell(args.json))?;
-            Ok(ExitCode::SUCCESS)
+            live(args, &prepared.config).await
         }
         (Ok(prepared), true) => {
             let outcomes = dry_run(args, &prepared.config).await?;
             let warnings: Vec<_> = prepared.config.warnings.iter().map(Finding::to_json).collect();
             print_line(json!({"mistakes": [], "warnings": warnings}))?;
             outcomes.iter().try_for_each(|outcome| outcome.tell(args.json))?;
-            Ok(ExitCode::SUCCESS)
+            live(args, &prepared.config).await
         }
         (Err(mistakes), false) => Err(mistakes.into()),
         (Err(mistakes), true) => {
@@ -39,6 +39,14 @@ pub(crate) async fn check(args: &CheckArgs) -> Result<ExitCode, CliError> {
             }
         }
     }
+}
+
+/// What will hurt, with `--live`: then it is a failure.
+async fn live(args: &CheckArgs, config: &Config) -> Result<ExitCode, CliError> {
+    if !args.live {
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(if doctor::examine(args, config).await? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// What filters would do; none without `--against`.

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use support::command::{Finished, run, wasmill_command};
 use support::config::{IN_MEMORY, ON_DISK, queue};
@@ -273,6 +274,36 @@ async fn a_canary_is_promoted_when_it_fails_no_more_and_taken_back_when_it_does(
     let drained = drain_failed(&worker).await;
     assert!(drained > 0, "what the new version failed is still there");
     assert_handled_by(&worker, "taken-back", version).await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_canary_that_is_interrupted_is_taken_back() {
+    let home = Home::new();
+    let worker = home.run(&(IN_MEMORY.to_owned() + &queue("orders", QUEUE))).await;
+    deployed(&worker, &module(&home, "faulty", 1), &[]).await;
+    map(&worker, "orders").await;
+    let mut command =
+        deploy(&worker, "orders", &module(&home, "faulty", 2), &["--canary", "30", "--promote-after", "1h"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let alias = async || {
+        let path = format!("{FUNCTIONS}/orders/aliases/live");
+        exchange(worker.sqs_address(), "GET", &path, &[], b"").await.unwrap().json()
+    };
+    eventually(PATIENCE, async || {
+        let shown = alias().await;
+        let weight = shown["RoutingConfig"]["AdditionalVersionWeights"]["2"].as_f64();
+        holds(weight == Some(0.3), || shown.to_string())
+    })
+    .await;
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output()).await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("rolled back to version 1: interrupted"), "{said}");
+    let shown = alias().await;
+    assert_eq!((&shown["FunctionVersion"], shown.get("RoutingConfig")), (&json!("1"), None), "{shown}");
+    assert_handled_by(&worker, "taken-back", "1").await;
     worker.stop().await;
 }
 

@@ -45,6 +45,8 @@ mod renewal;
 mod report;
 mod retry;
 mod route;
+#[cfg(test)]
+mod route_tests;
 mod settle;
 #[cfg(test)]
 mod sim;

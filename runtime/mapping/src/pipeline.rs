@@ -1,6 +1,7 @@
 //! The trip of one batch on one screen: invoked, judged, settled.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,9 @@ use crate::retry::RetryPolicy;
 use crate::route::{Callee, Copy, Route};
 use crate::settle::{self, Manner, Settler, Settling};
 use crate::witness::Witness;
+
+/// How long a batch is held that leads nowhere, before it goes back.
+const NOWHERE_PAUSE: Duration = Duration::from_secs(1);
 
 /// What every trip of a mapping shares.
 pub(crate) struct Line {
@@ -69,6 +73,13 @@ impl Line {
             None => None,
         };
         drop(being_handled);
+        if callee.is_none() && permit.is_some() {
+            // It goes back at once and would be received again: the permit is kept, so that this is no loop.
+            tokio::select! {
+                () = self.abandon.cancelled() => {}
+                () = tokio::time::sleep(NOWHERE_PAUSE) => {}
+            }
+        }
         // The function's concurrency is its invocations': while this batch is settled the next may run.
         let settling = tokio::select! {
             biased;

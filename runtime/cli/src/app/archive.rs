@@ -56,10 +56,10 @@ fn add_file(writer: &mut ZipWriter<Cursor<Vec<u8>>>, name: &str, bytes: &[u8]) -
     writer.write_all(bytes).map_err(|error| format!("{name}: {error}"))
 }
 
-/// Takes a file's name in the archive and its bytes.
-type AddFile<'a> = dyn FnMut(&str, &[u8]) -> Result<(), String> + 'a;
+/// Puts a file of that name and content into an archive.
+type Add<'a> = dyn FnMut(&str, &[u8]) -> Result<(), String> + 'a;
 
-fn add_folder(folder: &Path, below: &str, add: &mut AddFile<'_>) -> Result<(), String> {
+fn add_folder(folder: &Path, below: &str, add: &mut Add<'_>) -> Result<(), String> {
     let (mut files, mut bytes_left) = (Vec::new(), UNPACKED_BYTES_MAX);
     list(folder, &mut files)?;
     for path in files {

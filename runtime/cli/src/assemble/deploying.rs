@@ -208,3 +208,77 @@ fn in_words(error: &LoadError, path: &Path, shown_as: &str) -> String {
 fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::config::{Durability, LocalQueue};
+
+    fn config() -> Config {
+        let local = LocalQueue {
+            listen: ([127, 0, 0, 1], 0).into(),
+            data_dir: None,
+            durability: Durability::Os,
+            allowed_origins: Vec::new(),
+            blocks_deleted_names: false,
+        };
+        let mut named = FunctionSpec::new("named", "named.wasm".into());
+        named.environment.0.insert("TOKEN".to_owned(), "secret".to_owned());
+        named.outbound.hosts.origins = vec!["https://named.example".parse().unwrap()];
+        let mut config = Config { functions: vec![named], ..Config::of_queue(local, ([127, 0, 0, 1], 0).into()) };
+        config.deployed.hosts.origins = vec!["https://deployed.example".parse().unwrap()];
+        config
+    }
+
+    fn settings(variables: &[(&str, &str)], storage_mib: u32) -> FunctionSettings {
+        let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        FunctionSettings {
+            runtime: None,
+            handler: None,
+            timeout_seconds: 9,
+            memory_size_mib: 256,
+            ephemeral_storage_mib: storage_mib,
+            environment: variables.iter().map(pair).collect(),
+        }
+    }
+
+    #[test]
+    fn what_lambda_has_no_words_for_is_the_configs() {
+        let config = config();
+        let unpacked = || Unpacked { runtime: Runtime::Python, path: "app".into(), handler: "a.f".to_owned() };
+        let variables = [("TOKEN", IN_CONFIG), ("OTHER", "x")];
+        let spec = spec_of(&config, "named", unpacked(), settings(&variables, 512)).unwrap();
+        let expected = BTreeMap::from([("TOKEN", "secret"), ("OTHER", "x")].map(|(a, b)| (a.to_owned(), b.to_owned())));
+        assert_eq!(spec.environment.0, expected);
+        assert_eq!(spec.outbound.hosts.origins, config.functions[0].outbound.hosts.origins);
+        assert_eq!((spec.timeout.as_secs(), spec.memory_size_mib, spec.code), (9, 256, PathBuf::from("app")));
+        let spec = spec_of(&config, "other", unpacked(), settings(&variables, 512)).unwrap();
+        assert_eq!(spec.environment.0["TOKEN"], IN_CONFIG, "nobody else's secret");
+        assert_eq!(spec.outbound.hosts.origins, config.deployed.hosts.origins);
+        assert!(spec.reuse.is_some());
+    }
+
+    #[test]
+    fn lambdas_default_disk_is_there_where_it_can_be_and_another_one_is_refused_where_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let module = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            Unpacked { runtime: Runtime::Wasm, path, handler: String::new() }
+        };
+        let component = module("a.wasm", b"\0asm\x0d\0\x01\0");
+        let core = module("b.wasm", b"\0asm\x01\0\0\0");
+        let js = Unpacked { runtime: Runtime::Js, path: "x".into(), handler: "x.f".to_owned() };
+        for (unpacked, by_default, larger) in
+            [(&component, Some(512), Some(1024)), (&core, None, None), (&js, None, None)]
+        {
+            assert_eq!(storage(unpacked, 512), Ok(by_default));
+            let asked = storage(unpacked, 1024);
+            assert_eq!(asked.clone().ok().flatten(), larger);
+            assert!(larger.is_some() || asked.is_err_and(|what| what.contains("EphemeralStorage is 1024 MiB")));
+        }
+    }
+}

@@ -40,7 +40,7 @@ pub(crate) struct LocalQueue {
     pub(crate) blocks_deleted_names: bool,
 }
 
-/// The listener for the AWS APIs of a worker without a built-in queue: Lambda's for event source mappings.
+/// The listener for the AWS APIs of a worker without a built-in queue: Lambda's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Control {
     /// Port 0 takes a free one.

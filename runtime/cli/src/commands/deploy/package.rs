@@ -24,41 +24,39 @@ pub(super) struct Package {
 /// Packs a file or a folder. Blocking.
 pub(super) fn pack(path: &Path, runtime: Option<&str>, handler: Option<&str>) -> Result<Package, CliError> {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    let (bytes, found_runtime, found_handler) = match ending {
-        "zip" => (read(path)?, None, None),
-        "wasm" => module(path, handler)?,
+    let mut package = match ending {
+        "zip" => Package { bytes: read(path)?, runtime: None, handler: handler.map(str::to_owned) },
+        "wasm" if handler.is_some() => {
+            let what = "a module has its handler in it: --handler chooses nothing";
+            return Err(CliError::usage(what).at(path.display()));
+        }
+        "wasm" => module(path)?,
         _ => match build::source(path, handler)? {
-            Source::Python { archive, handler } => (archive, Some("python3.14"), Some(handler)),
-            Source::Module(made) => module(made.path(), handler)?,
+            Source::Python { archive, handler } => {
+                Package { bytes: archive, runtime: Some("python3.14".to_owned()), handler: Some(handler) }
+            }
+            Source::Module(made) => module(made.path())?,
         },
     };
-    if bytes.len() as u64 >= UPLOAD_BYTES_MAX {
-        let what = format!("the package has {} bytes, and Lambda takes fewer than {UPLOAD_BYTES_MAX}", bytes.len());
+    if let Some(runtime) = runtime {
+        package.runtime = Some(runtime.to_owned());
+    }
+    if package.bytes.len() as u64 >= UPLOAD_BYTES_MAX {
+        let what =
+            format!("the package has {} bytes, and Lambda takes fewer than {UPLOAD_BYTES_MAX}", package.bytes.len());
         return Err(CliError::config(what).at(path.display()));
     }
-    Ok(Package {
-        bytes,
-        runtime: runtime.or(found_runtime).map(str::to_owned),
-        handler: found_handler.or_else(|| handler.map(str::to_owned)),
-    })
+    Ok(package)
 }
 
-/// The bytes, and the runtime and the handler that they say themselves.
-type Found = (Vec<u8>, Option<&'static str>, Option<String>);
-
 /// A module, which may be an app that `wasmill build` made.
-fn module(path: &Path, handler: Option<&str>) -> Result<Found, CliError> {
-    let bytes = read(path)?;
-    let manifest = app::manifest(path);
-    if handler.is_some() {
-        return Err(CliError::usage("a module has its handler in it: --handler chooses nothing").at(path.display()));
-    }
-    let (runtime, handler) = match manifest {
+fn module(path: &Path) -> Result<Package, CliError> {
+    let (runtime, handler) = match app::manifest(path) {
         Some(app) if app.runtime == Runtime::Python => ("python3.14", app.handler),
         Some(app) => ("nodejs24.x", app.handler),
         None => ("provided.al2023", "bootstrap".to_owned()),
     };
-    Ok((bytes, Some(runtime), Some(handler)))
+    Ok(Package { bytes: read(path)?, runtime: Some(runtime.to_owned()), handler: Some(handler) })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CliError> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axum::http::{HeaderMap, Method, Response, StatusCode};
 use bytes::Bytes;
-use wasmill_sqs::{AccessKey, Sibling, SqsOptions, SqsService};
+use wasmill_sqs::{AccessKey, Change, Sibling, SqsOptions, SqsService};
 
 use crate::http::Connection;
 use crate::support::{Server, broker};
@@ -41,6 +41,10 @@ impl Sibling for Beside {
 
     fn answer_form(&self, action: &str) -> Option<(&'static str, Response<Bytes>)> {
         (action == "GetCallerIdentity").then(|| ("sts", Response::new("you".into())))
+    }
+
+    fn change(&self, _: &Method, _: &str, _: &[u8]) -> Option<Change> {
+        None
     }
 
     async fn handle(&self, _: &Method, _: &str, _: &HeaderMap, body: Bytes) -> Response<Bytes> {

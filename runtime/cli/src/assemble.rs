@@ -142,7 +142,7 @@ pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Wor
     let config = Arc::new(config);
     let deployer = Deployer::new(Arc::clone(&config), engine.clone(), functions.clone(), Arc::clone(&fleet));
     let (mappings_engine, deployer): (Arc<dyn Engine>, Arc<dyn FunctionEngine>) = (fleet.clone(), Arc::new(deployer));
-    let resources = wasmill_lambda::Registry::with_functions(options, mappings_engine, deployer)
+    let resources = wasmill_lambda::Registry::open(options, mappings_engine, deployer)
         .map_err(|error| CliError::unavailable(error.to_string()))?;
     own_functions(&resources, &owned).await?;
     let mut listeners = Vec::new();
@@ -203,8 +203,7 @@ async fn own_functions(
     resources: &wasmill_lambda::Registry,
     owned: &BTreeMap<String, OwnedFunction>,
 ) -> Result<(), CliError> {
-    let Some(functions) = resources.functions() else { return Ok(()) };
-    let ownership = functions.own(owned.values().cloned().collect()).await;
+    let ownership = resources.functions().own(owned.values().cloned().collect()).await;
     let ownership = ownership.map_err(|error| CliError::unavailable(error.to_string()))?;
     tracing::debug!(?ownership, "functions owned by the config");
     Ok(())

@@ -7,9 +7,6 @@ use crate::configuration::Configuration;
 /// The worker behind the API. For one mapping `run` and `stop` are called one after the other, never at once.
 #[async_trait]
 pub trait Engine: Send + Sync + 'static {
-    /// The function of that bare name, if there is one.
-    fn function(&self, name: &str) -> Option<FunctionFacts>;
-
     /// Looks at the queue behind an ARN.
     ///
     /// # Errors
@@ -35,11 +32,11 @@ pub trait Engine: Send + Sync + 'static {
     async fn stop(&self, uuid: &str);
 }
 
-/// What the API asks of a function.
+/// What is asked of a mapping's function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FunctionFacts {
+pub(crate) struct FunctionFacts {
     /// How long an invocation may take.
-    pub timeout_seconds: u32,
+    pub(crate) timeout_seconds: u32,
 }
 
 /// What the API asks of a queue.

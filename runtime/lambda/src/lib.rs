@@ -40,7 +40,7 @@ mod service_tests;
 
 pub use changes::change;
 pub use configuration::{Changes, Configuration, PollersAsked, ProvisionedPollers};
-pub use engine::{Engine, FunctionFacts, QueueFacts, QueueTrouble};
+pub use engine::{Engine, QueueFacts, QueueTrouble};
 pub use error::ApiError;
 pub use function_engine::{
     Build, BuildFacts, Call, FunctionEngine, FunctionFailure, FunctionSettings, NotInvoked, Outcome, Route, Routes,

@@ -61,7 +61,7 @@ pub const VERSIONS_KEPT: usize = 20;
 struct Inner {
     engine: Arc<dyn Engine>,
     store: Arc<Store>,
-    functions: Option<Functions>,
+    functions: Functions,
     /// Held for a moment.
     entries: std::sync::Mutex<BTreeMap<Uuid, Entry>>,
     started: AtomicBool,
@@ -119,22 +119,12 @@ pub(crate) struct Wanted {
 }
 
 impl Registry {
-    /// Opens the registry and loads what was stored; without a file nothing outlives the process. Nothing runs before
-    /// [`start_all`](Self::start_all).
+    /// Opens the registry and loads what was stored. Nothing runs before [`start_all`](Self::start_all).
     ///
     /// # Errors
-    /// When the state file cannot be had, read or understood. It is left as it is.
-    #[expect(clippy::needless_pass_by_value, reason = "as with_functions takes it")]
-    pub fn open(state_file: Option<PathBuf>, engine: Arc<dyn Engine>) -> Result<Self, StateError> {
-        let (store, state) = Store::open(state_file.as_deref())?;
-        Ok(Self::over(Arc::new(store), state.mappings, engine, None))
-    }
-
-    /// The same with functions as resources: then it is they that mappings lead to.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open), and when there is no state file and no temporary folder for code.
-    pub fn with_functions(
+    /// When the state file cannot be had, read or understood; it is left as it is. And when there is neither a state
+    /// file nor a temporary folder for code.
+    pub fn open(
         options: RegistryOptions,
         engine: Arc<dyn Engine>,
         function_engine: Arc<dyn FunctionEngine>,
@@ -154,18 +144,6 @@ impl Registry {
             identity,
             versions_kept,
         });
-        let registry = Self::over(store, state.mappings, engine, Some(functions.clone()));
-        let mappings: Weak<Inner> = Arc::downgrade(&registry.inner);
-        functions.know_mappings(mappings);
-        Ok(registry)
-    }
-
-    fn over(
-        store: Arc<Store>,
-        records: BTreeMap<Uuid, Record>,
-        engine: Arc<dyn Engine>,
-        functions: Option<Functions>,
-    ) -> Self {
         let entry = |(uuid, record): (Uuid, Record)| {
             let state = if record.configuration.enabled { MappingState::Enabling } else { MappingState::Disabled };
             (uuid, Entry::new(record, state))
@@ -174,17 +152,20 @@ impl Registry {
             engine,
             store,
             functions,
-            entries: std::sync::Mutex::new(records.into_iter().map(entry).collect()),
+            entries: std::sync::Mutex::new(state.mappings.into_iter().map(entry).collect()),
             started: AtomicBool::new(false),
             stopping: CancellationToken::new(),
         };
-        Self { inner: Arc::new(inner) }
+        let inner = Arc::new(inner);
+        let mappings: Weak<Inner> = Arc::downgrade(&inner);
+        inner.functions.know_mappings(mappings);
+        Ok(Self { inner })
     }
 
-    /// The functions, if they are resources here.
+    /// The functions.
     #[must_use]
-    pub fn functions(&self) -> Option<&Functions> {
-        self.inner.functions.as_ref()
+    pub fn functions(&self) -> &Functions {
+        &self.inner.functions
     }
 
     /// Makes a mapping. It is on disk, and on its way to the engine, when this returns.
@@ -252,9 +233,7 @@ impl Registry {
     /// Refuses all changes from now on, and tries nothing again. What runs is the engine's to drain.
     pub fn close(&self) {
         self.inner.stopping.cancel();
-        if let Some(functions) = &self.inner.functions {
-            functions.close();
-        }
+        self.inner.functions.close();
     }
 
     /// A client that hangs up must not leave a change half made.
@@ -302,10 +281,7 @@ impl Inner {
     }
 
     fn check_function(&self, configuration: &Configuration) -> Result<FunctionFacts, ApiError> {
-        if let Some(functions) = &self.functions {
-            return functions.facts(&configuration.function).ok_or(ApiError::FunctionDoesNotExist);
-        }
-        self.engine.function(&configuration.function.name).ok_or(ApiError::FunctionDoesNotExist)
+        self.functions.facts(&configuration.function).ok_or(ApiError::FunctionDoesNotExist)
     }
 
     /// The function and the queue as they are now, against the settings.

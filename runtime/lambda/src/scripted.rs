@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::configuration::Configuration;
-use crate::engine::{Engine, FunctionFacts, QueueFacts, QueueTrouble};
+use crate::engine::{Engine, QueueFacts, QueueTrouble};
 use crate::function_engine::FunctionEngine;
 use crate::mapping::MappingState;
 use crate::names::{FunctionRef, Identity};
@@ -83,10 +83,6 @@ impl Scripted {
 
 #[async_trait]
 impl Engine for Scripted {
-    fn function(&self, _name: &str) -> Option<FunctionFacts> {
-        None
-    }
-
     async fn queue(&self, arn: &str) -> Result<QueueFacts, QueueTrouble> {
         self.queues.lock().unwrap().get(arn).cloned().unwrap_or(Err(QueueTrouble::NotFound))
     }
@@ -148,7 +144,7 @@ impl Worker {
     pub(crate) async fn open(folder: Option<&Path>) -> Self {
         let worker = Self::bare(folder).await;
         let owned = ["f", "g"].map(|name| worker.functions.owned(name, 3));
-        worker.registry.functions().unwrap().own(owned.into()).await.unwrap();
+        worker.registry.functions().own(owned.into()).await.unwrap();
         worker.functions.calls();
         worker
     }
@@ -163,7 +159,7 @@ impl Worker {
         };
         let open = || {
             let functions = Arc::clone(&functions) as Arc<dyn FunctionEngine>;
-            Registry::with_functions(options.clone(), Arc::clone(&engine) as Arc<dyn Engine>, functions)
+            Registry::open(options.clone(), Arc::clone(&engine) as Arc<dyn Engine>, functions)
         };
         let mut registry = open();
         // What the one before it does in the background comes to its end.

@@ -94,7 +94,7 @@ impl LambdaService {
         let asked = operations::find(method, path);
         let answer = match &asked {
             Some(asked) => self.answer(asked, query, headers, body, request_id).await,
-            None if self.is_open(method, path) => self.download(path).await,
+            None if self.is_open(method, path) => self.registry.functions().download(path).await,
             None => Err(ApiError::UnknownOperation(format!("Lambda has no operation {method} {path}."))),
         };
         match answer {
@@ -104,13 +104,6 @@ impl LambdaService {
                 report(&error, operation, path, headers, request_id);
                 response::error(&error, request_id)
             }
-        }
-    }
-
-    async fn download(&self, path: &str) -> Answer {
-        match self.registry.functions() {
-            Some(functions) => functions.download(path).await,
-            None => Err(ApiError::NothingThere),
         }
     }
 
@@ -153,10 +146,10 @@ impl LambdaService {
                 self.tag(tagged, BTreeMap::new(), tag_keys(query)?).await
             }
             _ => {
-                let functions = self.registry.functions().ok_or_else(|| not_yet(operation))?;
                 let id = request_id.to_string();
                 let request = Request { asked, query, headers, request_id: &id };
-                functions.answer(&request, body).await.unwrap_or_else(|| Err(not_yet(operation)))
+                let answered = self.registry.functions().answer(&request, body).await;
+                answered.unwrap_or_else(|| Err(not_available(operation)))
             }
         }
     }
@@ -223,8 +216,7 @@ impl LambdaService {
             }
             ["arn", _, "lambda", _, _, "function", _, _] => Err(ApiError::QualifiedTags),
             ["arn", _, "lambda", _, _, "function", _] => {
-                let functions = self.registry.functions().ok_or_else(|| not_yet(asked.operation))?;
-                Ok(Tagged::Function(functions, request::named_function(arn, &self.identity)?.name))
+                Ok(Tagged::Function(self.registry.functions(), request::named_function(arn, &self.identity)?.name))
             }
             _ => {
                 let constraint = "Member must be the ARN of a function or an event source mapping";
@@ -256,7 +248,7 @@ fn body_too_large(operation: &'static str) -> ApiError {
     }
 }
 
-fn not_yet(operation: &str) -> ApiError {
+fn not_available(operation: &str) -> ApiError {
     let text = "is not available: functions, versions, aliases, their tags, permits and policies, Invoke and event \
                 source mappings are.";
     ApiError::UnknownOperation(format!("Lambda's operation {operation} {text}"))

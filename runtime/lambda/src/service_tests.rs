@@ -155,7 +155,7 @@ async fn every_refusal_of_a_create_has_awss_status_shape_and_text() {
     let worker = Worker::new().await;
     let arn = |name: &str| format!("arn:aws:sqs:us-east-1:000000000000:{name}");
     let owned = [("f", 3), ("g", 3), ("slow", 31)].map(|(name, timeout)| worker.functions.owned(name, timeout));
-    worker.registry.functions().unwrap().own(owned.into()).await.unwrap();
+    worker.registry.functions().own(owned.into()).await.unwrap();
     worker
         .engine
         .queues
@@ -404,7 +404,7 @@ async fn an_update_is_checked_like_a_create() {
 async fn a_mapping_whose_ends_are_gone_can_be_disabled_cleared_and_deleted() {
     let worker = Worker::new().await;
     let uuid = worker.enabled().await;
-    worker.registry.functions().unwrap().own(Vec::new()).await.unwrap();
+    worker.registry.functions().own(Vec::new()).await.unwrap();
     worker.engine.queues.lock().unwrap().clear();
     assert_eq!(worker.get(uuid).await.state(), "Enabled");
     for (body, rests) in [

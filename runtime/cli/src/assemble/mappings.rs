@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio_util::task::TaskTracker;
-use wasmill_lambda::{Configuration, Engine, FunctionFacts, FunctionRef, QueueFacts, QueueTrouble};
+use wasmill_lambda::{Configuration, Engine, FunctionRef, QueueFacts, QueueTrouble};
 use wasmill_mapping::{
     FifoOrder, Filters, Mapping, MappingOptions, Metrics, Observer, OnFiltered, RetryPolicy, Witness,
 };
@@ -255,11 +255,6 @@ fn own_settings(spec: &MappingSpec) -> impl PartialEq + use<> {
 
 #[async_trait]
 impl Engine for Fleet {
-    fn function(&self, name: &str) -> Option<FunctionFacts> {
-        let timeout = self.parts.functions.draw(name, LATEST)?.function.timeout();
-        Some(FunctionFacts { timeout_seconds: u32::try_from(timeout.as_secs()).unwrap_or(u32::MAX) })
-    }
-
     async fn queue(&self, arn: &str) -> Result<QueueFacts, QueueTrouble> {
         let trouble = |error: QueueError| match error {
             QueueError::NoSuchQueue => QueueTrouble::NotFound,

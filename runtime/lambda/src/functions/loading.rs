@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::join_all;
 
-use crate::function_engine::Build;
+use crate::function_engine::{Build, SHADOW};
 use crate::functions::entry::{Entry, Readiness};
 use crate::functions::record::{CodePlace, FunctionRecord, Version};
 use crate::functions::{Functions, Inner, save_error};
@@ -164,12 +164,13 @@ impl Inner {
     }
 }
 
-/// Forgets old versions: all but the newest so many, and those that an alias or a mapping names.
+/// Forgets old versions: all but the newest so many, and those that an alias, a mapping or the shadow's tag names.
 pub(super) fn prune(record: &mut FunctionRecord, kept: usize, pinned: &BTreeSet<String>) {
     let newest: BTreeSet<u64> = record.versions.keys().rev().take(kept).copied().collect();
     let stays = |number: &u64| {
         let name = number.to_string();
-        newest.contains(number) || pinned.contains(&name) || !record.aliases_of(&name).is_empty()
+        let is_shadow = record.tags.get(SHADOW) == Some(&name);
+        newest.contains(number) || pinned.contains(&name) || is_shadow || !record.aliases_of(&name).is_empty()
     };
     let gone: Vec<u64> = record.versions.keys().filter(|number| !stays(number)).copied().collect();
     for number in gone {

@@ -5,7 +5,7 @@ use crate::functions::FunctionOverride;
 
 async fn own(worker: &Worker, functions: &[(&str, u32)]) -> crate::functions::FunctionOwnership {
     let owned = functions.iter().map(|(name, timeout)| worker.functions.owned(name, *timeout)).collect();
-    worker.registry.functions().unwrap().own(owned).await.unwrap()
+    worker.registry.functions().own(owned).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,7 +20,6 @@ impl Mapped for Inner {
     /// A mapping at rest whose function is gone goes on reading `Enabled`, as on AWS; it is stopped, says why, and is
     /// tried again. One that waits for its function is tried at once.
     fn function_changed(self: Arc<Self>, function: &str) {
-        let Some(functions) = &self.functions else { return };
         let begun: Vec<(Uuid, u64)> = {
             let mut entries = self.entries();
             let concerned = entries.iter_mut().filter(|(_, entry)| {
@@ -28,7 +27,7 @@ impl Mapped for Inner {
             });
             concerned
                 .filter_map(|(uuid, entry)| {
-                    let problem = functions.problem(&entry.record.configuration.function);
+                    let problem = self.functions.problem(&entry.record.configuration.function);
                     if entry.problem.is_some() == problem.is_some() {
                         return None;
                     }

@@ -47,9 +47,7 @@ impl Registry {
     /// Makes every function ready that was stored, then runs every mapping that is enabled, and returns when each was tried once: that takes as long as the slowest
     /// [`Engine::run`](crate::Engine::run). Those that did not run are returned; they are tried again in the background.
     pub async fn start_all(&self) -> Vec<StartTrouble> {
-        if let Some(functions) = &self.inner.functions {
-            functions.restore().await;
-        }
+        self.inner.functions.restore().await;
         let turn = self.inner.store.turn().await;
         if self.inner.started.swap(true, Ordering::AcqRel) {
             return Vec::new();
@@ -125,8 +123,7 @@ impl Inner {
 
     /// A mapping whose function cannot be invoked receives nothing.
     async fn run(&self, id: &str, configuration: &Configuration) -> Result<(), String> {
-        let functions = self.functions.as_ref();
-        if let Some(problem) = functions.and_then(|functions| functions.problem(&configuration.function)) {
+        if let Some(problem) = self.functions.problem(&configuration.function) {
             guarded(self.engine.stop(id)).await?;
             return Err(problem);
         }

@@ -599,7 +599,7 @@ mod tests {
         }
         let mut examples = Vec::new();
         visit(&Cli::command(), &mut examples);
-        assert_eq!(examples.len(), 21);
+        assert_eq!(examples.len(), 23);
         for example in examples {
             // What the shell does with the output is not ours.
             let example = example.split(" > ").next().unwrap().replace('\'', "");

@@ -47,6 +47,10 @@ impl Sibling for Beside {
         (action == "GetCallerIdentity").then(|| ("sts", Response::new("you".into())))
     }
 
+    fn change(&self, _: &Method, _: &str, _: &[u8]) -> Option<Change> {
+        None
+    }
+
     async fn handle(&self, _: &Method, _: &str, _: &HeaderMap, body: Bytes) -> Response<Bytes> {
         Response::new(body.len().to_string().into())
     }

@@ -3,10 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod check;
+mod config;
 mod demo;
 mod examples;
 mod handlers;
+mod import;
 mod invoke;
+mod manual;
 mod mistakes;
 mod peek;
 mod queue;

@@ -115,11 +115,13 @@ fn a_config_that_cannot_be_read_or_is_no_toml_is_one_mistake() {
     let absent = home.path().join("absent.toml");
     let torn = home.write("torn.toml", "[local_queue\nlisten = 1\n");
     let binary = home.write("binary.toml", b"region = \"\xff\xfe\"");
+    let empty = home.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
     for (config, part) in [
         (&absent, "the config file cannot be read: No such file"),
         (&torn, "torn.toml:1:"),
         (&binary, "not UTF-8 text"),
-        (&home.path().to_owned(), "cannot be read"),
+        (&empty, "there is no .toml file in this folder"),
     ] {
         for command in ["check", "run"] {
             let refused = wasmill_with_config(command, config);
@@ -154,6 +156,10 @@ fn help_has_an_example_and_the_exit_codes_for_every_command() {
         "run",
         "check",
         "invoke",
+        "import",
+        "config",
+        "config show",
+        "config schema",
         "queue",
         "queue serve",
         "queue ls",
@@ -163,6 +169,8 @@ fn help_has_an_example_and_the_exit_codes_for_every_command() {
         "queue redrive",
         "queue purge",
         "demo",
+        "completions",
+        "man",
     ] {
         let help = wasmill(line.split_whitespace().chain(["--help"]));
         let text = help.assert_succeeds();

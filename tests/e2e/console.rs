@@ -147,7 +147,7 @@ async fn nothing_sticks_out_at_any_width_in_light_and_dark() {
                 ("queues/orders-dlq", "Look again"),
                 ("mappings", "orders → worker"),
                 ("functions", "$LATEST"),
-                ("functions/worker", "Invocations at a time"),
+                ("functions/worker", "Memory peak, p99"),
             ] {
                 go(&browser, place).await;
                 shows(&browser, text).await;

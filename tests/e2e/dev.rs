@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use support::command::wasmill_command;
 use support::config::{mapping, queue};
+use support::worker::lasting_port;
 use support::{Home, Sqs, eventually, places};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -147,6 +148,71 @@ async fn a_whole_config_runs_and_is_read_anew_when_it_changes() {
     dev.wait_for("-- the config stays as it was", 1).await;
     sqs.send("second", r#"{"id":"o-2","sku":"tea-green","quantity":2}"#).await;
     dev.wait_for("second/second: batch of 1 in", 2).await;
+}
+
+#[tokio::test]
+async fn a_template_runs_unchanged_and_is_read_anew_when_it_changes() {
+    let home = Home::new();
+    home.write("build/orders.wasm", std::fs::read(places::guest("orders")).unwrap());
+    let template = |count: u32| {
+        format!(
+            "Transform: AWS::Serverless-2016-10-31\nParameters: {{Stage: {{Type: String}}}}\nResources:\n  Orders:\n    Type: \
+             AWS::SQS::Queue\n    Properties:\n      QueueName: !Sub 'orders-${{Stage}}'\n      RedrivePolicy: {{deadLetterTargetArn: \
+             !GetAtt Failed.Arn, maxReceiveCount: {count}}}\n  Failed: {{Type: AWS::SQS::Queue}}\n  Consumer:\n    Type: \
+             AWS::Serverless::Function\n    Properties:\n      CodeUri: build/\n      Handler: bootstrap\n      Runtime: \
+             provided.al2023\n      Role: arn:aws:iam::123456789012:role/any\n      Events:\n        Batch:\n          Type: SQS\n          \
+             Properties: {{Queue: !GetAtt Orders.Arn, FunctionResponseTypes: [ReportBatchItemFailures]}}\n"
+        )
+    };
+    home.write("template.yaml", template(3));
+    let free = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    let dev = Dev::start_with(&home, &[&["template.yaml", "--parameter", "Stage=test"], &free[..]].concat());
+    let sqs = dev.sqs().await;
+    sqs.send("orders-test", r#"{"id":"o-1","sku":"tea-green","quantity":2}"#).await;
+    dev.wait_for("  done", 1).await;
+    sqs.send("orders-test", "two green teas, please").await;
+    dev.wait_for("dead letter: ", 1).await;
+    sqs.receive_all(PATIENCE, "Failed", 1).await;
+    home.write("template.yaml", template(7));
+    dev.wait_for("-- config loaded anew", 1).await;
+    home.write("template.yaml", "Resources: [");
+    dev.wait_for("-- the config stays as it was: not valid YAML", 1).await;
+}
+
+#[tokio::test]
+async fn the_template_of_a_queue_its_dlq_and_a_python_function_runs_unchanged() {
+    if places::runtimes().is_none() {
+        return;
+    }
+    let home = Home::new();
+    let fixture = places::repository().join("tests/fixtures/templates/sam");
+    for file in ["template.yaml", "src/app.py"] {
+        home.write(file, std::fs::read(fixture.join(file)).unwrap());
+    }
+    let listen = format!("127.0.0.1:{}", lasting_port());
+    let dev = Dev::start_with(&home, &["template.yaml", "--listen", &listen, "--admin-listen", "127.0.0.1:0"]);
+    let sqs = dev.sqs().await;
+    // The window of a second holds both.
+    sqs.send_batch("orders-dev", &[r#"{"id":"o-1"}"#.to_owned(), "no order".to_owned()]).await;
+    let printed = dev.wait_for("comes back (delivery 1)", 1).await;
+    assert!(printed.contains("batch of 2 in") && printed.contains("  done"), "{printed}");
+}
+
+#[test]
+fn flags_of_one_handler_are_refused_beside_a_template() {
+    let home = Home::new();
+    home.write("template.yaml", "Resources: {Q: {Type: AWS::SQS::Queue}}\n");
+    home.write("handler.py", "");
+    for (arguments, parts) in [
+        (["template.yaml", "--timeout", "9"], ["--timeout is for one handler", "in the template"]),
+        (["template.yaml", "--parameter", "A=b"], ["no parameter A", "AWS::Region"]),
+        (["handler.py", "--parameter", "A=b"], ["--parameter is for a template", "handler.py"]),
+    ] {
+        let ended = wasmill_command(["dev"].iter().chain(&arguments)).current_dir(home.path()).output().unwrap();
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(2), "{stderr}");
+        assert!(parts.iter().all(|part| stderr.contains(part)), "{stderr}");
+    }
 }
 
 #[test]

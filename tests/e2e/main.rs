@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod audit;
 mod capacity;
 mod clients;
 mod command_handlers;
@@ -10,6 +11,7 @@ mod crash;
 mod crash_queue;
 mod credentials;
 mod dead_letters;
+mod deploy;
 mod dev;
 mod drain;
 mod fairness;

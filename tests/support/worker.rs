@@ -77,6 +77,16 @@ impl Home {
         worker
     }
 
+    /// Starts a worker with a folder of configurations by a command that `adapt` makes of the usual one, and waits until it
+    /// is ready.
+    pub async fn run_folder_as(&self, folder: &Path, adapt: impl FnOnce(&mut Command)) -> Wasmill {
+        let mut command = wasmill_command(["run".as_ref(), "--config".as_ref(), folder.as_os_str()]);
+        adapt(&mut command);
+        let mut worker = self.spawn(command);
+        worker.wait_until_ready().await;
+        worker
+    }
+
     /// Starts a worker with a configuration that is there already, and waits for nothing.
     #[must_use]
     pub fn launch_file(&self, config: &Path) -> Wasmill {

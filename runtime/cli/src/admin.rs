@@ -5,6 +5,7 @@
 //! at loopback) and any foreign `Origin` are refused with 403. Deliberately absent: TLS and credentials.
 
 mod console;
+mod functions;
 mod queues;
 mod worker;
 
@@ -36,6 +37,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wasmill_queue::Broker;
+
+use crate::functions::Functions;
 
 const CONNECTIONS_MAX: usize = 64;
 /// Also how long a connection may idle between two requests.
@@ -116,10 +119,10 @@ pub(crate) struct AdminState {
     pub(crate) readiness: Readiness,
     /// For `/api/queues`; `None` without a built-in queue, and then there are none.
     pub(crate) broker: Option<Broker>,
+    /// For `/api/functions`.
+    pub(crate) functions: Functions,
     /// For `/api/mappings`.
     pub(crate) mappings: Listing,
-    /// For `/api/functions`.
-    pub(crate) functions: Listing,
     /// For `/`.
     pub(crate) console: Console,
 }
@@ -130,6 +133,7 @@ pub(crate) fn router(state: AdminState, listen: SocketAddr) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
+        .merge(functions::routes())
         .merge(queues::routes())
         .merge(worker::routes())
         .merge(console::routes())
@@ -306,11 +310,12 @@ mod tests {
 
     fn admin_over(broker: Option<Broker>, listen: &str, health: Status) -> Admin {
         let registry = crate::telemetry::registry().unwrap();
+        let functions = crate::functions::empty(&registry);
         let readiness = Readiness::default();
         let health: Health = Arc::new(move || health.clone());
         let listen = listen.parse().unwrap();
         let console = Console::new(None, listen, false);
-        let (mappings, functions): (Listing, Listing) = (Arc::new(Vec::new), Arc::new(Vec::new));
+        let mappings: Listing = Arc::new(Vec::new);
         let state = AdminState { registry, health, readiness: readiness.clone(), broker, mappings, functions, console };
         Admin { readiness, router: router(state, listen) }
     }

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::Runtime;
 
-pub(crate) use archive::Contents;
+pub(crate) use archive::{Contents, FILES_MAX, UNPACKED_BYTES_MAX, archive_of, make_whole};
 
 /// The custom section's name.
 const SECTION: &str = "wasmill-app";

@@ -1,12 +1,16 @@
 //! The command line as clap types: what may be written, with ranges, examples and exit codes. Nothing is resolved or
 //! opened here.
 
+mod deploy;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use wasmill_sandbox::Origin;
 
+pub(crate) use self::deploy::{DeployArgs, RollbackArgs};
 use crate::commands::build::Language;
 use crate::config::{
     DEFAULT_ADMIN_LISTEN, DEFAULT_AWS_LISTEN, DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_SECONDS, EPHEMERAL_STORAGE_MIB_MAX,
@@ -55,6 +59,9 @@ pub(crate) enum Command {
     /// Binds no port, locks no directory, receives no message.
     #[command(after_help = help("wasmill check --config config/minimal.toml"))]
     Check(CheckArgs),
+    /// Look at a config: what it is set to and by what, and which keys there are.
+    #[command(subcommand, after_help = help("wasmill config show --config config/minimal.toml"))]
+    Config(ConfigCommand),
     /// A queue, a mapping and a handler in one process: the handler is loaded anew whenever its files change.
     ///
     /// The queue is kept in .wasmill, and is SQS to any client. Each batch is shown with its messages and what became of
@@ -75,18 +82,54 @@ pub(crate) enum Command {
     /// the handler's own files do when they are loaded happens in the sandbox, never at build time.
     #[command(after_help = help("wasmill build greeter"))]
     Build(BuildArgs),
+    /// Ship code to a running worker: what runs goes on until the new code is compiled and checked, and then batches go to it.
+    ///
+    /// The function is made when it is not there. Code that cannot run changes nothing, and the reason is shown. Each deploy is a
+    /// version of its own, which `wasmill rollback` can go back to. Where the function has an alias `live`, the alias moves.
+    /// With --canary only a share of the batches goes to the new version, until it has shown that it fails no more than the old
+    /// one. With --shadow none does: it runs copies of batches, reaches nothing, and what it would do otherwise is shown.
+    #[command(after_help = help("wasmill deploy orders handlers/python/orders.py"))]
+    Deploy(Box<DeployArgs>),
+    /// Make a function what it was one version ago, or at a version that is named.
+    ///
+    /// Where the function has an alias `live`, the alias moves back; a canary that is under way is ended. Else the version's code
+    /// and settings become $LATEST again.
+    #[command(after_help = help("wasmill rollback orders --to 3"))]
+    Rollback(RollbackArgs),
+    /// Make a config of a SAM, CloudFormation or CDK template, and list what of it was not taken.
+    ///
+    /// Taken are queues with their policies, functions in Python, JavaScript and WebAssembly, and the mappings between them.
+    /// Parameters have their defaults unless --parameter gives another value; AWS::Region, AWS::AccountId and
+    /// AWS::StackName may be given, too. `wasmill dev TEMPLATE` runs a template without writing a config.
+    #[command(after_help = help("wasmill import template.yaml --out wasmill.toml"))]
+    Import(ImportArgs),
     /// Serve the built-in queue, or talk to any SQS-compatible endpoint.
     #[command(subcommand, after_help = help("wasmill queue serve --in-memory"))]
     Queue(QueueCommand),
     /// The guided first run: orders arrive, some fail, some are poison, and the dead-letter queue explains itself.
     #[command(after_help = help("wasmill demo"))]
     Demo,
+    /// Print the completions of a shell for this command line.
+    #[command(after_help = help("wasmill completions bash > /etc/bash_completion.d/wasmill"))]
+    Completions {
+        /// The shell.
+        #[arg(value_name = "SHELL", value_enum)]
+        shell: Shell,
+    },
+    /// Write the man pages, one for each command, into a folder.
+    #[command(after_help = help("wasmill man /usr/local/share/man/man1"))]
+    Man {
+        /// The folder; it is made if it is not there.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
 }
 
 /// `wasmill run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// The configuration, a TOML file.
+    /// The configuration: a TOML file, or a folder whose *.toml files are read in the order of their names. Variables such as
+    /// WASMILL__LOCAL_QUEUE__LISTEN override it.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
 }
@@ -94,7 +137,8 @@ pub(crate) struct RunArgs {
 /// `wasmill dev`.
 #[derive(Debug, Args)]
 pub(crate) struct DevArgs {
-    /// The handler: a .py, .mjs, .js, .cjs, .ts, .mts or .cts file, or a compiled module.
+    /// The handler: a .py, .mjs, .js, .cjs, .ts, .mts or .cts file, or a compiled module; or a template of SAM, CloudFormation
+    /// or CDK (.yaml, .yml, .json, .template) with its queues, functions and mappings.
     #[arg(value_name = "HANDLER", conflicts_with = "config")]
     pub(crate) handler: Option<PathBuf>,
     /// A config to run instead of one handler.
@@ -115,14 +159,14 @@ pub(crate) struct DevArgs {
     /// Where the queue is kept.
     #[arg(long, value_name = "DIR", requires = "handler", conflicts_with = "config", default_value = ".wasmill")]
     pub(crate) data_dir: PathBuf,
-    /// How long the handler may take, in seconds.
-    #[arg(long, value_name = "SECONDS", requires = "handler", conflicts_with = "config", default_value_t = DEFAULT_TIMEOUT_SECONDS,
+    /// How long the handler may take, in seconds; 3 by default.
+    #[arg(long, value_name = "SECONDS", requires = "handler", conflicts_with = "config",
           value_parser = clap::value_parser!(u32).range(1..=900))]
-    pub(crate) timeout: u32,
-    /// How much memory the handler may have, in MiB.
-    #[arg(long, value_name = "MIB", requires = "handler", conflicts_with = "config", default_value_t = DEFAULT_MEMORY_MIB,
+    pub(crate) timeout: Option<u32>,
+    /// How much memory the handler may have, in MiB; 128 by default.
+    #[arg(long, value_name = "MIB", requires = "handler", conflicts_with = "config",
           value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub(crate) memory: u32,
+    pub(crate) memory: Option<u32>,
     /// How much the handler may keep in /tmp, in MiB; without it there is no such folder.
     #[arg(long, value_name = "MIB", requires = "handler", conflicts_with = "config",
           value_parser = clap::value_parser!(u32).range(1..=i64::from(EPHEMERAL_STORAGE_MIB_MAX)))]
@@ -133,15 +177,42 @@ pub(crate) struct DevArgs {
     /// A host that the handler may reach, such as `https://api.example.com`; may be given more than once.
     #[arg(long, value_name = "ORIGIN", requires = "handler", conflicts_with = "config", value_parser = parse_origin)]
     pub(crate) allow_host: Vec<Origin>,
+    /// Of a template: a value for one of its parameters; may be given more than once.
+    #[arg(long, value_name = "NAME=VALUE", requires = "handler", conflicts_with = "config", value_parser = split_pair)]
+    pub(crate) parameter: Vec<(String, String)>,
     /// Write the event of each batch to a file of this folder; `wasmill invoke` replays it.
     #[arg(long, value_name = "DIR")]
     pub(crate) save_events: Option<PathBuf>,
 }
 
+/// `wasmill config …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print every key with its value, and where that is from: a file's line, a variable, or the default.
+    ///
+    /// Secrets do not print: access keys, handlers' variables, and what comes from a variable that is called like one.
+    #[command(after_help = help("wasmill config show --config config/minimal.toml --json"))]
+    Show(ConfigShowArgs),
+    /// Print a JSON schema of the config, for editors that complete and check TOML.
+    #[command(after_help = help("wasmill config schema"))]
+    Schema,
+}
+
+/// `wasmill config show`.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigShowArgs {
+    /// The configuration, a TOML file or a folder of them.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) config: PathBuf,
+    /// Print JSON for scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// `wasmill check`.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// The configuration, a TOML file.
+    /// The configuration: a TOML file, or a folder of them.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
     /// Also run the filters of the mappings from this queue (a name, an ARN or a URL) over messages that are in it, and tell
@@ -221,6 +292,20 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_name = "FILE.FUNCTION")]
     pub(crate) handler: Option<String>,
     /// The file to write; by default NAME.wasm beside the source.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// `wasmill import`.
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// The template: YAML or JSON, such as template.yaml or cdk.out/Stack.template.json.
+    #[arg(value_name = "TEMPLATE")]
+    pub(crate) template: PathBuf,
+    /// A value for a parameter of the template; may be given more than once.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = split_pair)]
+    pub(crate) parameter: Vec<(String, String)>,
+    /// The config to write, where nothing is yet; by default it goes to stdout.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 }
@@ -509,9 +594,11 @@ mod tests {
         }
         let mut examples = Vec::new();
         visit(&Cli::command(), &mut examples);
-        assert_eq!(examples.len(), 15);
+        assert_eq!(examples.len(), 21);
         for example in examples {
-            parse(&format!("wasmill {}", example.replace('\'', ""))).unwrap();
+            // What the shell does with the output is not ours.
+            let example = example.split(" > ").next().unwrap().replace('\'', "");
+            parse(&format!("wasmill {example}")).unwrap();
         }
     }
 
@@ -555,6 +642,18 @@ mod tests {
             ("wasmill dev --config w.toml --timeout 9", ErrorKind::ArgumentConflict, "--config"),
             ("wasmill dev --timeout 9", ErrorKind::MissingRequiredArgument, "HANDLER"),
             ("wasmill dev --tmp 9", ErrorKind::MissingRequiredArgument, "HANDLER"),
+            ("wasmill deploy orders", ErrorKind::MissingRequiredArgument, "FILE"),
+            ("wasmill deploy f x.py --canary 10 --shadow", ErrorKind::ArgumentConflict, "--shadow"),
+            ("wasmill deploy f x.py --canary 100", ErrorKind::ValueValidation, "100"),
+            ("wasmill deploy f x.py --promote-after 5m", ErrorKind::MissingRequiredArgument, "--canary"),
+            ("wasmill deploy f x.py --shadow --watch 5", ErrorKind::ValueValidation, "90s, 5m or 1h"),
+            ("wasmill deploy f x.py --shadow --watch 0s", ErrorKind::ValueValidation, "between 1s and 168h"),
+            ("wasmill deploy f x.py --canary 5 --max-error-delta x", ErrorKind::ValueValidation, "such as 2%"),
+            ("wasmill rollback f --to 0", ErrorKind::ValueValidation, "0"),
+            ("wasmill dev --parameter A=b", ErrorKind::MissingRequiredArgument, "HANDLER"),
+            ("wasmill completions ksh", ErrorKind::InvalidValue, "fish"),
+            ("wasmill import", ErrorKind::MissingRequiredArgument, "TEMPLATE"),
+            ("wasmill import t.yaml --parameter A", ErrorKind::ValueValidation, "NAME=VALUE"),
             ("wasmill new greeter", ErrorKind::MissingRequiredArgument, "--lang"),
             ("wasmill new --lang cobol greeter", ErrorKind::InvalidValue, "python"),
             ("wasmill invoke h.wasm --event - --timeout 0", ErrorKind::ValueValidation, "0"),

@@ -4,14 +4,18 @@
 //! What can be wrong without anybody's help (the config, a handler) is found before what needs something from the machine
 //! (a lock, a port, a network).
 
+mod deploying;
+mod engine;
 mod feeds;
 mod handlers;
 mod mappings;
+mod owned;
 mod queues;
 mod shown;
 #[cfg(test)]
 pub(crate) use queues::tests::broker as test_broker;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,23 +27,21 @@ use bytes::Bytes;
 use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use wasmill_lambda::{Engine, LambdaService};
+use wasmill_lambda::{Engine, FunctionEngine, LambdaService, OwnedFunction, RegistryOptions, VERSIONS_KEPT};
 use wasmill_mapping::{MappingStatus, Observer, Witness};
 use wasmill_queue::Broker;
-use wasmill_sandbox::Sandbox;
-use wasmill_sqs::{Sibling, SqsOptions, SqsService};
+use wasmill_sqs::{Change, Sibling, SqsOptions, SqsService};
 
 use crate::admin::{self, AdminState, Component, Console, Readiness};
-use crate::assemble::handlers::Handlers;
+use crate::assemble::deploying::Deployer;
+use crate::assemble::engine::LazyEngine;
+use crate::assemble::handlers::{Handlers, Loaded};
 pub(crate) use crate::assemble::mappings::Fleet;
 use crate::assemble::mappings::Parts;
-use crate::config::{self, Config, Mistakes};
+use crate::config::{self, Config, Draft, Mistakes};
 use crate::error::CliError;
-use crate::live::Live;
+use crate::functions::{Functions, SHADOW_PLACES, Shadows};
 use crate::telemetry;
-
-/// The version of a function that the config names.
-const LATEST: &str = "$LATEST";
 
 /// A config and its handlers, loaded: everything that takes nothing from the machine.
 pub(crate) struct Prepared {
@@ -51,21 +53,29 @@ pub(crate) struct Prepared {
 /// Reads the config at `path` and loads its handlers. The mistakes are all there are, in the file and in the handlers
 /// that could be looked at.
 pub(crate) async fn prepare_file(path: &Path) -> Result<Result<Prepared, Mistakes>, CliError> {
-    let draft = match config::load(path, &crate::process_env) {
-        Ok(draft) => draft,
-        Err(mistakes) => return Ok(Err(mistakes)),
-    };
+    match config::load_here(path) {
+        Ok(draft) => prepare_draft(draft).await,
+        Err(mistakes) => Ok(Err(mistakes)),
+    }
+}
+
+/// The same for a config that was read already.
+pub(crate) async fn prepare_draft(draft: Draft) -> Result<Result<Prepared, Mistakes>, CliError> {
     let is_whole = draft.mistakes.is_empty();
     let registry = telemetry::registry()?;
-    let (handlers, found) = match &draft.config {
-        None => (Handlers::default(), Vec::new()),
+    let loaded = match &draft.config {
+        None => None,
         Some(config) => match handlers::load(config, is_whole, &registry).await {
             // Without an engine the file's mistakes are still worth reading.
-            Err(_) if !is_whole => (Handlers::default(), Vec::new()),
-            loaded => loaded?,
+            Err(_) if !is_whole => None,
+            loaded => Some(loaded?),
         },
     };
-    Ok(draft.finish(found).map(|config| Prepared { config, registry, handlers }))
+    let (handlers, found) = loaded.unzip();
+    Ok(draft.finish(found.unwrap_or_default()).map(|config| {
+        let handlers = handlers.expect("of a config without a mistake the handlers are loaded");
+        Prepared { config, registry, handlers }
+    }))
 }
 
 /// The same for a config that no file says.
@@ -89,14 +99,17 @@ pub(crate) struct Worker {
     /// Ends the listeners.
     stop: CancellationToken,
     listeners: Vec<tokio::task::JoinHandle<()>>,
-    /// Keeps the engine: dropped last.
-    sandbox: Option<Sandbox>,
+    functions: Functions,
+    /// The config's functions as they are loaded now.
+    owned: tokio::sync::Mutex<BTreeMap<String, OwnedFunction>>,
+    /// Dropped last.
+    engine: LazyEngine,
 }
 
 /// Starts a worker: queues, listeners, mappings.
 pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Worker, CliError> {
     let Prepared { config, registry, handlers } = prepared;
-    let Handlers { sandbox, functions } = handlers;
+    let Handlers { engine, functions: loaded } = handlers;
     let broker = match &config.local_queue {
         Some(local) => Some(queues::open(&config, local, &registry).await?),
         None => None,
@@ -106,18 +119,32 @@ pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Wor
     let mut components = Vec::new();
     let admin_listener = bind(config.admin.listen, "[admin] listen").await?;
     let admin_address = local_address(&admin_listener)?;
+    let metrics = wasmill_mapping::Metrics::register(&registry).map_err(metrics_twice)?;
+    let shadows = Shadows::register(&registry, SHADOW_PLACES).map_err(metrics_twice)?;
+    let functions = Functions::new(engine.places(), metrics.clone(), shadows);
+    let mut owned = BTreeMap::new();
+    for (Loaded { function, .. }, spec) in loaded.into_iter().zip(&config.functions) {
+        take_in(&functions, function, spec, &mut owned).await?;
+    }
     let fleet = Arc::new(Fleet::new(Parts {
         broker: broker.clone(),
-        functions,
+        functions: functions.clone(),
         endpoint_url: config.aws.endpoint_url.clone(),
-        metrics: wasmill_mapping::Metrics::register(&registry).map_err(metrics_twice)?,
+        metrics,
         observer: observer.clone(),
         witness: witness(&config)?,
         readiness: readiness.clone(),
         grace: config.drain_grace,
     }));
-    let resources = wasmill_lambda::Registry::open(config.state_file(), Arc::clone(&fleet) as Arc<dyn Engine>)
+    let identity = wasmill_lambda::Identity { region: config.region.clone(), account: config.account_id.clone() };
+    let options =
+        RegistryOptions { state_file: config.state_file(), identity: identity.clone(), versions_kept: VERSIONS_KEPT };
+    let config = Arc::new(config);
+    let deployer = Deployer::new(Arc::clone(&config), engine.clone(), functions.clone(), Arc::clone(&fleet));
+    let (mappings_engine, deployer): (Arc<dyn Engine>, Arc<dyn FunctionEngine>) = (fleet.clone(), Arc::new(deployer));
+    let resources = wasmill_lambda::Registry::with_functions(options, mappings_engine, deployer)
         .map_err(|error| CliError::unavailable(error.to_string()))?;
+    own_functions(&resources, &owned).await?;
     let mut listeners = Vec::new();
     let mut sqs_address = None;
     let mut api = None;
@@ -125,7 +152,6 @@ pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Wor
         let listener = bind(front.listen, front.key).await?;
         sqs_address = Some(local_address(&listener)?);
         let component = readiness.component(front.name);
-        let identity = wasmill_lambda::Identity { region: config.region.clone(), account: config.account_id.clone() };
         let lambda = Lambda(LambdaService::new(resources.clone(), identity));
         let service = match &broker {
             Some(broker) => SqsService::new(broker.clone(), &front.options),
@@ -142,12 +168,53 @@ pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Wor
         tracing::error!(uuid = %trouble.uuid, problem = trouble.problem, "a mapping does not run; it is tried again");
     }
     let console = Console::new(api, admin_address, !config.access_keys.is_empty());
-    let functions = shown::functions(&config, &fleet);
     let mappings = shown::mappings(&resources, &fleet);
     let health = health(broker.clone());
-    let state = AdminState { registry, health, readiness, broker: broker.clone(), mappings, functions, console };
+    let shown = functions.clone();
+    let state = AdminState { registry, health, readiness, broker: broker.clone(), functions: shown, mappings, console };
     listeners.push(serve_admin(admin_listener, state, &stop)?);
-    Ok(Worker { broker, fleet, sqs_address, admin_address, resources, readiness: components, stop, listeners, sandbox })
+    Ok(Worker {
+        broker,
+        fleet,
+        sqs_address,
+        admin_address,
+        resources,
+        readiness: components,
+        stop,
+        listeners,
+        functions,
+        owned: tokio::sync::Mutex::new(owned),
+        engine,
+    })
+}
+
+/// Puts a function of the config in the table, under a build that has never been.
+async fn take_in(
+    functions: &Functions,
+    function: wasmill_sandbox::Function,
+    spec: &config::FunctionSpec,
+    owned: &mut BTreeMap<String, OwnedFunction>,
+) -> Result<(), CliError> {
+    let build = format!("config-{}", uuid::Uuid::new_v4());
+    functions.add_build(&spec.name, &build, function);
+    let spec = spec.clone();
+    // It reads files.
+    let shown = tokio::task::spawn_blocking(move || owned::owned(&spec, build)).await;
+    let shown = shown.map_err(|error| CliError::internal(format!("a function was not taken in: {error}")))?;
+    owned.insert(shown.name.clone(), shown);
+    Ok(())
+}
+
+/// Makes the functions what the config says.
+async fn own_functions(
+    resources: &wasmill_lambda::Registry,
+    owned: &BTreeMap<String, OwnedFunction>,
+) -> Result<(), CliError> {
+    let Some(functions) = resources.functions() else { return Ok(()) };
+    let ownership = functions.own(owned.values().cloned().collect()).await;
+    let ownership = ownership.map_err(|error| CliError::unavailable(error.to_string()))?;
+    tracing::debug!(?ownership, "functions owned by the config");
+    Ok(())
 }
 
 /// What remembers, beside the state, which messages were being handled. The data directory or the state's is ours by now.
@@ -189,25 +256,29 @@ impl Worker {
         if let Some(broker) = &self.broker {
             queues::own(broker, &config.queues).await?;
         }
-        if let Some(unknown) = config.functions.iter().find(|function| self.fleet.function(&function.name).is_none()) {
+        let owned = self.owned.lock().await;
+        if let Some(unknown) = config.functions.iter().find(|function| !owned.contains_key(&function.name)) {
             let what = format!("function {:?} is new, and functions are loaded at the start", unknown.name);
             return Err(CliError::config(what).at("[[function]]").with_mend("restart wasmill"));
         }
         impose(config, self.broker.as_ref(), &self.fleet, &self.resources).await
     }
 
-    /// A function that may be replaced while it runs.
-    pub(crate) fn live(&self, name: &str) -> Option<Live> {
-        self.fleet.live(name)
+    /// The functions, as they are at any time.
+    pub(crate) fn functions(&self) -> &Functions {
+        &self.functions
     }
 
     /// Loads one of the config's functions again, as its files are now.
     pub(crate) async fn reload_function(&self, config: &Config, name: &str) -> Result<(), CliError> {
         let spec = config.functions.iter().find(|function| function.name == name);
-        let (Some(sandbox), Some(spec), Some(live)) = (&self.sandbox, spec, self.live(name)) else {
+        let mut owned = self.owned.lock().await;
+        let Some(spec) = spec.filter(|_| owned.contains_key(name)) else {
             return Err(CliError::internal(format!("function {name:?} is not loaded")));
         };
-        handlers::reload(sandbox, config, spec, &live).await
+        let function = handlers::reload(&self.engine, config, spec).await?;
+        take_in(&self.functions, function, spec, &mut owned).await?;
+        own_functions(&self.resources, &owned).await
     }
 
     /// Stops receiving, finishes what runs within the grace, gives the rest back at once, and closes everything.
@@ -229,6 +300,7 @@ impl Worker {
         if let Some(broker) = &self.broker {
             broker.close().await;
         }
+        self.engine.close();
     }
 }
 
@@ -243,6 +315,27 @@ impl Sibling for Lambda {
 
     fn claims(&self, path: &str) -> bool {
         wasmill_lambda::claims(path)
+    }
+
+    fn change(&self, method: &Method, path_and_query: &str, body: &[u8]) -> Option<Change> {
+        let (action, resource) = wasmill_lambda::change(method, path_and_query, body)?;
+        Some(Change { action: action.into(), resource })
+    }
+
+    fn body_max_bytes(&self, method: &Method, path: &str) -> usize {
+        self.0.body_max_bytes(method, path)
+    }
+
+    fn refuse_body(&self, method: &Method, path: &str) -> Response<Bytes> {
+        self.0.refuse_body(method, path)
+    }
+
+    fn is_open(&self, method: &Method, path: &str) -> bool {
+        self.0.is_open(method, path)
+    }
+
+    fn answer_form(&self, action: &str) -> Option<(&'static str, Response<Bytes>)> {
+        self.0.answer_form(action).map(|answer| ("sts", answer))
     }
 
     async fn handle(&self, method: &Method, path_and_query: &str, headers: &HeaderMap, body: Bytes) -> Response<Bytes> {

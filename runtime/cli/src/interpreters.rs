@@ -45,15 +45,25 @@ pub(crate) struct Unfit {
     pub(crate) mend: String,
 }
 
-/// Prepares code. `handler` is Lambda's, `FILE.FUNCTION`; `path` the file it is in, or the folder that the file is in, or an
-/// app that `wasmill build` made of them.
+/// A user's code.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct UserCode<'a> {
+    pub(crate) runtime: Runtime,
+    /// The file that the handler is in, or the folder that the file is in, or an app that `wasmill build` made of them.
+    pub(crate) path: &'a Path,
+    /// Lambda's, `FILE.FUNCTION`.
+    pub(crate) handler: &'a str,
+    /// Somebody sent it: then nothing is taken from outside of its folder.
+    pub(crate) is_sent: bool,
+}
+
+/// Prepares code.
 pub(crate) fn prepare(
-    runtime: Runtime,
-    path: &Path,
-    handler: &str,
+    code: UserCode<'_>,
     mut environment: Vec<(String, String)>,
     places: &Places,
 ) -> Result<Prepared, Unfit> {
+    let UserCode { runtime, path, handler, is_sent } = code;
     if runtime == Runtime::Wasm {
         return Ok(Prepared { code: Code::File(path.to_owned()), environment, mounts: Vec::new(), script: None });
     }
@@ -75,7 +85,8 @@ pub(crate) fn prepare(
     } else {
         let code = Code::File(find(runtime, &places.runtimes)?);
         let folder = if path.is_dir() { path } else { parent(path) };
-        let script = if runtime == Runtime::Js { Some(bundle(runtime, path, handler)?) } else { None };
+        let root = Some(folder).filter(|_| is_sent);
+        let script = if runtime == Runtime::Js { Some(bundle_within(root, runtime, path, handler)?) } else { None };
         Parts { code, folder: Some(folder.to_owned()), script }
     };
     let mounts = folder.map(|folder| Mount { folder, at: APP.to_owned() }).into_iter().collect();
@@ -95,13 +106,20 @@ fn bytes_of(path: &Path, bytes: Bytes) -> Code {
 
 /// One script of a JavaScript handler and all that it imports.
 pub(crate) fn bundle(runtime: Runtime, path: &Path, handler: &str) -> Result<String, Unfit> {
+    bundle_within(None, runtime, path, handler)
+}
+
+fn bundle_within(root: Option<&Path>, runtime: Runtime, path: &Path, handler: &str) -> Result<String, Unfit> {
     let entry = if path.is_dir() { runtime.file_of(path, handler) } else { Some(path.to_owned()) };
     let entry = entry.ok_or_else(|| Unfit {
         what: format!("there is no file for the handler {handler} in {}", path.display()),
         mend: "correct the handler's name".to_owned(),
     })?;
-    let bundle = wasmill_script::bundle(&entry)
-        .map_err(|error| Unfit { what: error.to_string(), mend: "correct the code".to_owned() })?;
+    let bundle = match root {
+        Some(root) => wasmill_script::bundle_within(root, &entry),
+        None => wasmill_script::bundle(&entry),
+    };
+    let bundle = bundle.map_err(|error| Unfit { what: error.to_string(), mend: "correct the code".to_owned() })?;
     Ok(bundle.source)
 }
 
@@ -145,11 +163,14 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
+    fn python() -> UserCode<'static> {
+        UserCode { runtime: Runtime::Python, path: Path::new("orders.py"), handler: "orders.f", is_sent: false }
+    }
+
     #[test]
     fn a_runtime_that_is_not_there_is_said_with_where_it_was_looked_for() {
         let places = Places::new(vec!["/a".into(), "/b".into()], None);
-        let unfit = prepare(Runtime::Python, Path::new("orders.py"), "orders.f", Vec::new(), &places);
-        let unfit = unfit.unwrap_err();
+        let unfit = prepare(python(), Vec::new(), &places).unwrap_err();
         assert_eq!(unfit.what, "wasmill's python runtime is not installed: there is no python.wasm in /a or /b");
         assert!(unfit.mend.contains("cargo xtask runtimes"));
     }
@@ -168,7 +189,7 @@ mod tests {
         std::fs::write(folder.path().join("python.wasm"), b"x").unwrap();
         let own = vec![("TZ".to_owned(), "Europe/Rome".to_owned())];
         let places = Places::new(vec![folder.path().to_owned()], None);
-        let made = prepare(Runtime::Python, Path::new("orders.py"), "orders.f", own, &places).unwrap();
+        let made = prepare(python(), own, &places).unwrap();
         assert_eq!(made.mounts, [Mount { folder: ".".into(), at: "/app".into() }]);
         let names: Vec<&str> = made.environment.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["TZ", "_HANDLER", "LAMBDA_TASK_ROOT", "LANG"]);

@@ -8,8 +8,10 @@ mod commands;
 mod config;
 mod error;
 mod event_file;
+mod functions;
+mod import;
 mod interpreters;
-mod live;
+mod package;
 mod shutdown;
 mod telemetry;
 mod utc;
@@ -44,7 +46,16 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
     let default_filter = match cli.command {
         Command::Queue(args::QueueCommand::Serve(_)) => None,
         // These talk to a person on the same terminal: only what went wrong may come in between.
-        Command::Demo | Command::Queue(_) | Command::New(_) | Command::Build(_) => Some("error"),
+        Command::Demo
+        | Command::Config(_)
+        | Command::Completions { .. }
+        | Command::Man { .. }
+        | Command::Queue(_)
+        | Command::New(_)
+        | Command::Build(_)
+        | Command::Deploy(_)
+        | Command::Rollback(_)
+        | Command::Import(_) => Some("error"),
         // The batches are shown by themselves; of the log only what the handler says is wanted beside them.
         Command::Dev(_) => Some("warn,wasmill::handler=info,wasmill::report=debug"),
         Command::Invoke(_) => Some("info,wasmill::report=debug"),
@@ -58,12 +69,23 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Run(args) => commands::run::run(&args).await,
         Command::Dev(args) => commands::dev::dev(args).await,
         Command::Check(args) => commands::check::check(&args).await,
+        Command::Config(command) => commands::config::config(&command),
         Command::Invoke(args) => commands::invoke::invoke(args).await,
         Command::New(args) => commands::new::new(&args),
         Command::Build(args) => commands::build::build(args).await,
+        Command::Deploy(args) => commands::deploy::deploy(*args).await,
+        Command::Rollback(args) => commands::rollback::rollback(args).await,
+        Command::Import(args) => commands::import::import(&args),
         Command::Queue(command) => commands::queue::queue(command).await,
         Command::Demo => commands::demo::demo().await,
+        Command::Completions { shell } => commands::manual::completions(shell),
+        Command::Man { folder } => commands::manual::man(&folder),
     }
+}
+
+/// The names of all variables of the process; one that is not Unicode counts as not set.
+fn process_env_names() -> Vec<String> {
+    std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect()
 }
 
 /// A variable of the process; one that is not Unicode counts as not set.

@@ -3,7 +3,7 @@
 use crate::configuration::Configuration;
 use crate::engine::{FunctionFacts, QueueFacts};
 use crate::error::ApiError;
-use crate::names::{LATEST, is_queue_arn};
+use crate::names::is_queue_arn;
 
 /// A FIFO queue's largest batch, and the largest without a window.
 const BATCH_SIZE_MAX_AT_ONCE: u32 = 10;
@@ -38,15 +38,6 @@ pub(crate) fn settings(configuration: &Configuration) -> Result<(), ApiError> {
         return Err(ApiError::TooManyTags);
     }
     Ok(())
-}
-
-/// The function's qualifier: the code of a version or an alias cannot be told from the latest yet.
-pub(crate) fn qualifier(configuration: &Configuration) -> Result<(), ApiError> {
-    let function = &configuration.function;
-    match function.qualifier.as_deref() {
-        None | Some(LATEST) => Ok(()),
-        Some(_) => Err(ApiError::UnknownQualifier { function: function.clone() }),
-    }
 }
 
 /// What the two ends say to each other.
@@ -147,14 +138,5 @@ mod tests {
         let queue = QueueFacts { fifo: true, visibility_timeout_seconds: 30 };
         let window = with(|c| c.maximum_batching_window_in_seconds = 1);
         assert!(ends(&window, FunctionFacts { timeout_seconds: 3 }, queue).is_err());
-    }
-
-    #[test]
-    fn only_latest_is_a_qualifier_so_far() {
-        for (function, good) in [("f", true), ("f:$LATEST", true), ("f:1", false), ("f:live", false)] {
-            assert_eq!(qualifier(&with(|c| c.function = FunctionRef::from_short(function))).is_ok(), good);
-        }
-        let refused = qualifier(&with(|c| c.function = FunctionRef::from_short("f:live"))).unwrap_err();
-        assert!(refused.to_string().contains("versions and aliases come later"), "{refused}");
     }
 }

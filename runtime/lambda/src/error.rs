@@ -6,7 +6,6 @@ use std::fmt;
 use hyper::StatusCode;
 use uuid::Uuid;
 
-use crate::names::FunctionRef;
 use crate::state_file::StateError;
 
 /// Why a call did not do what it was asked.
@@ -41,11 +40,69 @@ pub enum ApiError {
         /// This worker's.
         ours: String,
     },
-    /// A version or an alias.
-    UnknownQualifier {
-        /// With the qualifier.
-        function: FunctionRef,
+    /// A function of that name is there.
+    FunctionExists {
+        /// Its bare name.
+        name: String,
     },
+    /// An alias of that name is there.
+    AliasExists {
+        /// Its ARN.
+        arn: String,
+    },
+    /// There is no such alias.
+    AliasNotFound {
+        /// The ARN it would have.
+        arn: String,
+    },
+    /// There is no such statement in a policy.
+    StatementNotFound {
+        /// Its id.
+        id: String,
+    },
+    /// A function has nothing of that kind: no policy, no settings for asynchronous invocations.
+    NothingThere,
+    /// The name and the parameter name two qualifiers.
+    QualifierConflict,
+    /// The operation is for functions, not for versions or aliases.
+    FunctionsOnly,
+    /// Something of it is being made ready: it can be changed again after that.
+    UpdateInProgress {
+        /// The function's ARN.
+        arn: String,
+    },
+    /// It has not come as far, or never will.
+    NotActive {
+        /// `Pending` or `Failed`.
+        state: &'static str,
+        /// Why, where that is known.
+        reason: String,
+    },
+    /// What is there stands against it. The text says what.
+    Conflict(String),
+    /// Somebody changed it since the caller looked.
+    WrongRevision,
+    /// The uploaded code.
+    CodeTooLarge {
+        /// The limit.
+        max_bytes: usize,
+    },
+    /// All code together.
+    CodeStorageFull,
+    /// An event that is no JSON.
+    InvalidRequestContent(String),
+    /// An event.
+    PayloadTooLarge {
+        /// The text is AWS's.
+        text: String,
+    },
+    /// The function's permits are all taken, or too many events wait.
+    Throttled {
+        /// AWS's word for which.
+        reason: &'static str,
+    },
+    /// Nothing is loaded for what was asked.
+    NotReady(String),
     /// The queue does not exist.
     NoSuchQueue,
     /// The queue cannot be asked.
@@ -121,6 +178,12 @@ const CONFLICT: Shape = shape("ResourceConflictException", StatusCode::CONFLICT,
 const IN_USE: Shape = shape("ResourceInUseException", StatusCode::BAD_REQUEST, "Message", USER);
 const TOO_LARGE: Shape = shape("RequestEntityTooLargeException", StatusCode::PAYLOAD_TOO_LARGE, "message", None);
 const UNKNOWN_OPERATION: Shape = shape("UnknownOperationException", StatusCode::NOT_FOUND, "Message", USER);
+const PRECONDITION: Shape = shape("PreconditionFailedException", StatusCode::PRECONDITION_FAILED, "message", USER);
+const CODE_STORAGE: Shape = shape("CodeStorageExceededException", StatusCode::BAD_REQUEST, "message", USER);
+const CONTENT: Shape = shape("InvalidRequestContentException", StatusCode::BAD_REQUEST, "message", USER);
+const PAYLOAD: Shape = shape("RequestTooLargeException", StatusCode::PAYLOAD_TOO_LARGE, "message", USER);
+const THROTTLED: Shape = shape("TooManyRequestsException", StatusCode::TOO_MANY_REQUESTS, "message", USER);
+const NOT_READY: Shape = shape("ResourceNotReadyException", StatusCode::BAD_GATEWAY, "message", USER);
 const SERVICE: Shape = shape("ServiceException", StatusCode::INTERNAL_SERVER_ERROR, "Message", Some("Service"));
 
 impl ApiError {
@@ -133,16 +196,33 @@ impl ApiError {
             | Self::InvalidParameter(_)
             | Self::InvalidFilter(_)
             | Self::FunctionDoesNotExist
-            | Self::UnknownQualifier { .. }
+            | Self::QualifierConflict
+            | Self::FunctionsOnly
             | Self::NoSuchQueue
             | Self::QueueUnavailable { .. }
             | Self::VisibilityTimeoutTooShort { .. }
             | Self::TooManyTags
             | Self::QualifiedTags => INVALID_PARAMETER,
-            Self::FunctionNotFound { .. } | Self::WrongRegion { .. } | Self::NoSuchMapping => NOT_FOUND,
-            Self::Duplicate { .. } => CONFLICT,
+            Self::FunctionNotFound { .. }
+            | Self::WrongRegion { .. }
+            | Self::NoSuchMapping
+            | Self::AliasNotFound { .. }
+            | Self::StatementNotFound { .. }
+            | Self::NothingThere => NOT_FOUND,
+            Self::Duplicate { .. }
+            | Self::FunctionExists { .. }
+            | Self::AliasExists { .. }
+            | Self::UpdateInProgress { .. }
+            | Self::NotActive { .. }
+            | Self::Conflict(_) => CONFLICT,
+            Self::WrongRevision => PRECONDITION,
             Self::InUse { .. } => IN_USE,
-            Self::BodyTooLarge { .. } => TOO_LARGE,
+            Self::BodyTooLarge { .. } | Self::CodeTooLarge { .. } => TOO_LARGE,
+            Self::CodeStorageFull => CODE_STORAGE,
+            Self::InvalidRequestContent(_) => CONTENT,
+            Self::PayloadTooLarge { .. } => PAYLOAD,
+            Self::Throttled { .. } => THROTTLED,
+            Self::NotReady(_) => NOT_READY,
             Self::UnknownOperation(_) => UNKNOWN_OPERATION,
             Self::NotPersisted(_) | Self::Stopping | Self::Internal => SERVICE,
         }
@@ -155,6 +235,10 @@ impl fmt::Display for ApiError {
             Self::Serialization(text)
             | Self::InvalidParameter(text)
             | Self::InvalidFilter(text)
+            | Self::Conflict(text)
+            | Self::InvalidRequestContent(text)
+            | Self::PayloadTooLarge { text }
+            | Self::NotReady(text)
             | Self::UnknownOperation(text) => f.write_str(text),
             Self::Validation(problems) => {
                 let errors = if problems.len() == 1 { "error" } else { "errors" };
@@ -169,11 +253,36 @@ impl fmt::Display for ApiError {
             Self::WrongRegion { asked, ours } => {
                 write!(f, "Functions from '{asked}' are not reachable in this region ('{ours}')")
             }
-            Self::UnknownQualifier { function } => write!(
-                f,
-                "Function {function} does not exist: versions and aliases come later. Name the function alone, or with \
-                 :$LATEST."
+            Self::FunctionExists { name } => write!(f, "Function already exist: {name}"),
+            Self::AliasExists { arn } => write!(f, "Alias already exists: {arn}"),
+            Self::AliasNotFound { arn } => write!(f, "Cannot find alias arn: {arn}"),
+            Self::StatementNotFound { id } => write!(f, "Statement {id} is not found in resource policy."),
+            Self::QualifierConflict => {
+                f.write_str("The derived qualifier from the function name does not match the specified qualifier.")
+            }
+            Self::FunctionsOnly => f.write_str(
+                "This operation is permitted on Lambda functions only. Aliases and versions do not support this \
+                 operation. Please specify either a function name or an unqualified function ARN.",
             ),
+            Self::UpdateInProgress { arn } => write!(
+                f,
+                "The operation cannot be performed at this time. An update is in progress for resource: {arn}"
+            ),
+            Self::NotActive { state, reason } => {
+                write!(
+                    f,
+                    "The operation cannot be performed at this time. The function is currently in the following state: \
+                     {state}"
+                )?;
+                if reason.is_empty() { Ok(()) } else { write!(f, " ({reason})") }
+            }
+            Self::WrongRevision => f.write_str(
+                "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to \
+                 retrieve the latest Revision Id",
+            ),
+            Self::CodeTooLarge { max_bytes } => write!(f, "Zipped size must be smaller than {max_bytes} bytes"),
+            Self::CodeStorageFull => f.write_str("Code storage limit exceeded."),
+            Self::Throttled { .. } => f.write_str("Rate Exceeded."),
             Self::NoSuchQueue => f.write_str(
                 "Error occurred while ReceiveMessage. SQS Error Code: AWS.SimpleQueueService.NonExistentQueue. SQS \
                  Error Message: The specified queue does not exist.",
@@ -186,7 +295,7 @@ impl fmt::Display for ApiError {
                 "Queue visibility timeout: {visibility_timeout_seconds} seconds is less than Function timeout: \
                  {function_timeout_seconds} seconds"
             ),
-            Self::NoSuchMapping => f.write_str("The resource you requested does not exist."),
+            Self::NoSuchMapping | Self::NothingThere => f.write_str("The resource you requested does not exist."),
             // The inner spaces are AWS's.
             Self::Duplicate { event_source_arn, function_name, uuid } => write!(
                 f,

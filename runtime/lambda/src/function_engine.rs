@@ -81,6 +81,10 @@ pub struct BuildFacts {
 /// Where each qualifier of a function leads: `$LATEST`, numbers, aliases.
 pub type Routes = BTreeMap<String, Route>;
 
+/// Among the [`Routes`] and among a function's tags: the version that runs copies of its batches, whose verdicts do not
+/// count. No qualifier has a colon in it.
+pub const SHADOW: &str = "wasmill:shadow";
+
 /// Where a qualifier leads. With a second build, who begins is drawn once per batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Route {

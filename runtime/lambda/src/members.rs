@@ -51,6 +51,24 @@ impl<'a> Members<'a> {
         self.value(name).map(read).transpose()
     }
 
+    /// A text that is too long is a problem.
+    pub(crate) fn text_up_to(&mut self, name: &str, max_characters: usize) -> Result<Option<&'a str>, ApiError> {
+        let text = self.text(name)?;
+        if let Some(text) = text.filter(|text| text.chars().count() > max_characters) {
+            self.refuse(name, text, &format!("Member must have length less than or equal to {max_characters}"));
+        }
+        Ok(text)
+    }
+
+    /// A text that must be one of `allowed`.
+    pub(crate) fn one_of(&mut self, name: &str, allowed: &[&str]) -> Result<Option<&'a str>, ApiError> {
+        let text = self.text(name)?;
+        if let Some(text) = text.filter(|text| !allowed.contains(text)) {
+            self.refuse(name, text, &format!("Member must satisfy enum value set: [{}]", allowed.join(", ")));
+        }
+        Ok(text)
+    }
+
     /// A number out of range is a problem, and read as none.
     pub(crate) fn integer(&mut self, name: &str, min: u32, max: u32) -> Result<Option<u32>, ApiError> {
         let Some(value) = self.value(name) else { return Ok(None) };

@@ -96,8 +96,20 @@ const OPERATIONS: &[(&str, &str, &str)] = &[
 pub(crate) struct Asked {
     /// The operation's name.
     pub(crate) operation: &'static str,
-    /// The last segment that the path leaves open, decoded: a UUID or an ARN.
-    pub(crate) resource: String,
+    /// The segments that the path leaves open, decoded: names, UUIDs, ARNs.
+    pub(crate) segments: Vec<String>,
+}
+
+impl Asked {
+    /// The first of them: whose the operation is. Empty where the path leaves none open.
+    pub(crate) fn resource(&self) -> &str {
+        self.segments.first().map_or("", String::as_str)
+    }
+
+    /// The second of them: what of it.
+    pub(crate) fn part(&self) -> &str {
+        self.segments.get(1).map_or("", String::as_str)
+    }
 }
 
 /// Finds the operation. Segments are decoded after the path is split: an ARN may hold slashes of its own.
@@ -105,27 +117,27 @@ pub(crate) fn find(method: &Method, path: &str) -> Option<Asked> {
     // Older clients end the paths of collections with a slash.
     let path = path.strip_suffix('/').unwrap_or(path);
     let segments: Vec<&str> = path.split('/').collect();
-    let (operation, resource) = OPERATIONS.iter().find_map(|(operation, of_method, template)| {
-        let resource = (*of_method == method.as_str()).then(|| matched(template, &segments))??;
-        Some((*operation, resource))
+    let (operation, open) = OPERATIONS.iter().find_map(|(operation, of_method, template)| {
+        let open = (*of_method == method.as_str()).then(|| matched(template, &segments))??;
+        Some((*operation, open))
     })?;
-    Some(Asked { operation, resource: decode(resource) })
+    Some(Asked { operation, segments: open.into_iter().map(decode).collect() })
 }
 
-/// The last open segment; empty where the template has none.
-fn matched<'a>(template: &str, segments: &[&'a str]) -> Option<&'a str> {
-    let mut resource = "";
+/// The open segments.
+fn matched<'a>(template: &str, segments: &[&'a str]) -> Option<Vec<&'a str>> {
+    let mut open = Vec::new();
     let mut segments = segments.iter();
     for expected in template.split('/') {
         let segment = segments.next()?;
         match expected.starts_with('{') {
             true if segment.is_empty() => return None,
-            true => resource = segment,
+            true => open.push(*segment),
             false if *segment != expected => return None,
             false => {}
         }
     }
-    segments.next().is_none().then_some(resource)
+    segments.next().is_none().then_some(open)
 }
 
 /// Percent-decodes a segment, once. A `+` is a plus there.
@@ -174,11 +186,18 @@ mod tests {
 
     #[test]
     fn a_segment_is_decoded_once_and_after_the_split() {
-        let resource = |path: &str| find(&Method::GET, path).map(|asked| asked.resource).unwrap_or_default();
+        let resource =
+            |path: &str| find(&Method::GET, path).map(|asked| asked.resource().to_owned()).unwrap_or_default();
         let arn = "arn:aws:lambda:us-east-1:000000000000:function:f";
         assert_eq!(resource(&format!("/2017-03-31/tags/{}", arn.replace(':', "%3A"))), arn);
         assert_eq!(resource(&format!("/2017-03-31/tags/{arn}")), arn);
         assert_eq!(resource("/2017-03-31/tags/a%2fb+c%20%253A%zz%4"), "a/b+c %3A%zz%4");
+    }
+
+    #[test]
+    fn every_open_segment_is_told() {
+        let asked = find(&Method::DELETE, "/2015-03-31/functions/f%3A1/policy/sid").unwrap_or_else(|| unreachable!());
+        assert_eq!((asked.resource(), asked.part()), ("f:1", "sid"));
     }
 
     #[test]

@@ -5,27 +5,30 @@
 //! Reads never wait. What the config names is imposed in `registry/own.rs`; transitions are in
 //! `registry/transitions.rs`.
 
+mod mapped;
 mod own;
 mod transitions;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::checks;
+use crate::clock::now_ms;
 use crate::configuration::{Changes, Configuration};
 use crate::engine::{Engine, FunctionFacts, QueueTrouble};
 use crate::error::ApiError;
+use crate::function_engine::FunctionEngine;
+use crate::functions::{Beginning, CodeStore, Functions};
 use crate::mapping::{Mapping, MappingState, Origin};
-use crate::names::FunctionRef;
-use crate::state_file::{StateError, StateFile};
+use crate::names::{FunctionRef, Identity};
+use crate::state_file::StateError;
+use crate::store::Store;
 use crate::stored::Record;
 
 pub use self::own::{Override, Ownership};
@@ -34,18 +37,31 @@ pub use self::transitions::StartTrouble;
 /// A bound, far above what one worker can poll.
 const MAPPINGS_MAX: usize = 10_000;
 
-/// All mappings of the worker. Clones are the same registry.
+/// All mappings of the worker, and the functions they lead to. Clones are the same registry.
 #[derive(Clone)]
 pub struct Registry {
     inner: Arc<Inner>,
 }
 
+/// What a registry is opened with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistryOptions {
+    /// Where mappings and functions are kept; uploaded code is in the folder `code` beside it. Without one nothing
+    /// outlives the process.
+    pub state_file: Option<PathBuf>,
+    /// What stands in ARNs.
+    pub identity: Identity,
+    /// How many published versions of a function are kept, beside those that aliases and mappings name.
+    pub versions_kept: usize,
+}
+
+/// What [`RegistryOptions::versions_kept`] is where nobody says otherwise.
+pub const VERSIONS_KEPT: usize = 20;
+
 struct Inner {
     engine: Arc<dyn Engine>,
-    /// None: mappings live as long as the process.
-    file: Option<Arc<StateFile>>,
-    /// Held from the last look at the mappings until a change to them is on disk and made.
-    changing: tokio::sync::Mutex<()>,
+    store: Arc<Store>,
+    functions: Option<Functions>,
     /// Held for a moment.
     entries: std::sync::Mutex<BTreeMap<Uuid, Entry>>,
     started: AtomicBool,
@@ -108,27 +124,67 @@ impl Registry {
     ///
     /// # Errors
     /// When the state file cannot be had, read or understood. It is left as it is.
+    #[expect(clippy::needless_pass_by_value, reason = "as with_functions takes it")]
     pub fn open(state_file: Option<PathBuf>, engine: Arc<dyn Engine>) -> Result<Self, StateError> {
-        let (file, records) = match state_file {
-            Some(path) => {
-                let (file, records) = StateFile::open(&path)?;
-                (Some(Arc::new(file)), records)
-            }
-            None => (None, BTreeMap::new()),
+        let (store, state) = Store::open(state_file.as_deref())?;
+        Ok(Self::over(Arc::new(store), state.mappings, engine, None))
+    }
+
+    /// The same with functions as resources: then it is they that mappings lead to.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and when there is no state file and no temporary folder for code.
+    pub fn with_functions(
+        options: RegistryOptions,
+        engine: Arc<dyn Engine>,
+        function_engine: Arc<dyn FunctionEngine>,
+    ) -> Result<Self, StateError> {
+        let RegistryOptions { state_file, identity, versions_kept } = options;
+        let (store, state) = Store::open(state_file.as_deref())?;
+        let store = Arc::new(store);
+        let code = match state_file {
+            Some(file) => CodeStore::at(file.with_file_name("code")),
+            None => CodeStore::temporary().map_err(|problem| StateError::NoCodeFolder { problem })?,
         };
+        let functions = Functions::new(Beginning {
+            engine: function_engine,
+            store: Arc::clone(&store),
+            state: &state,
+            code,
+            identity,
+            versions_kept,
+        });
+        let registry = Self::over(store, state.mappings, engine, Some(functions.clone()));
+        let mappings: Weak<Inner> = Arc::downgrade(&registry.inner);
+        functions.know_mappings(mappings);
+        Ok(registry)
+    }
+
+    fn over(
+        store: Arc<Store>,
+        records: BTreeMap<Uuid, Record>,
+        engine: Arc<dyn Engine>,
+        functions: Option<Functions>,
+    ) -> Self {
         let entry = |(uuid, record): (Uuid, Record)| {
             let state = if record.configuration.enabled { MappingState::Enabling } else { MappingState::Disabled };
             (uuid, Entry::new(record, state))
         };
         let inner = Inner {
             engine,
-            file,
-            changing: tokio::sync::Mutex::default(),
+            store,
+            functions,
             entries: std::sync::Mutex::new(records.into_iter().map(entry).collect()),
             started: AtomicBool::new(false),
             stopping: CancellationToken::new(),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The functions, if they are resources here.
+    #[must_use]
+    pub fn functions(&self) -> Option<&Functions> {
+        self.inner.functions.as_ref()
     }
 
     /// Makes a mapping. It is on disk, and on its way to the engine, when this returns.
@@ -196,6 +252,9 @@ impl Registry {
     /// Refuses all changes from now on, and tries nothing again. What runs is the engine's to drain.
     pub fn close(&self) {
         self.inner.stopping.cancel();
+        if let Some(functions) = &self.inner.functions {
+            functions.close();
+        }
     }
 
     /// A client that hangs up must not leave a change half made.
@@ -224,13 +283,6 @@ impl Inner {
         kept.map(|(uuid, entry)| (*uuid, entry.record.clone())).collect()
     }
 
-    async fn persist(&self, records: BTreeMap<Uuid, Record>) -> Result<(), StateError> {
-        let Some(file) = self.file.clone() else { return Ok(()) };
-        let path = file.path().to_owned();
-        let written = tokio::task::spawn_blocking(move || file.write(&records)).await;
-        written.unwrap_or_else(|error| Err(StateError::Unwritable { file: path, problem: io::Error::other(error) }))
-    }
-
     fn refuse_if_stopping(&self) -> Result<(), ApiError> {
         if self.stopping.is_cancelled() { Err(ApiError::Stopping) } else { Ok(()) }
     }
@@ -250,9 +302,10 @@ impl Inner {
     }
 
     fn check_function(&self, configuration: &Configuration) -> Result<FunctionFacts, ApiError> {
-        let function = self.engine.function(&configuration.function.name).ok_or(ApiError::FunctionDoesNotExist)?;
-        checks::qualifier(configuration)?;
-        Ok(function)
+        if let Some(functions) = &self.functions {
+            return functions.facts(&configuration.function).ok_or(ApiError::FunctionDoesNotExist);
+        }
+        self.engine.function(&configuration.function.name).ok_or(ApiError::FunctionDoesNotExist)
     }
 
     /// The function and the queue as they are now, against the settings.
@@ -279,9 +332,10 @@ impl Inner {
         self.refuse_duplicate(&configuration, None)?;
         self.check_ends(&configuration).await?;
 
-        let changing = self.changing.lock().await;
+        let mut turn = self.store.turn().await;
         self.refuse_if_stopping()?;
         self.refuse_duplicate(&configuration, None)?;
+        self.check_function(&configuration)?;
         let mut records = self.records();
         if records.len() >= MAPPINGS_MAX {
             return Err(ApiError::InvalidParameter(format!("There are {MAPPINGS_MAX} mappings: no more can be made.")));
@@ -289,12 +343,12 @@ impl Inner {
         let uuid = Uuid::new_v4();
         let record = Record { configuration, origin: Origin::Api, last_modified_ms: now_ms() };
         records.insert(uuid, record.clone());
-        self.persist(records).await?;
+        turn.keep_mappings(records).await?;
         let enabled = record.configuration.enabled;
         let entry = Entry::new(record, if enabled { MappingState::Creating } else { MappingState::Disabled });
         let (mapping, generation) = (entry.shown(uuid), entry.generation);
         self.entries().insert(uuid, entry);
-        drop(changing);
+        drop(turn);
 
         announce(&mapping, "event source mapping created");
         if enabled {
@@ -315,7 +369,7 @@ impl Inner {
             self.check_function(&after)?;
         }
 
-        let changing = self.changing.lock().await;
+        let mut turn = self.store.turn().await;
         self.refuse_if_stopping()?;
         // Somebody else may have changed it while the queue was asked.
         let (before, same) = self.resting(uuid, "update")?;
@@ -324,19 +378,22 @@ impl Inner {
         }
         let after = changes.apply(&before);
         self.refuse_duplicate(&after, Some(uuid))?;
+        if changes.function.is_some() {
+            self.check_function(&after)?;
+        }
         let mut records = self.records();
         let Some(record) = records.get_mut(&uuid) else { return Err(ApiError::NoSuchMapping) };
         record.configuration = after;
         record.last_modified_ms = now_ms();
         let record = record.clone();
-        self.persist(records).await?;
+        turn.keep_mappings(records).await?;
         let state = match changes.enabled {
             Some(true) => MappingState::Enabling,
             Some(false) => MappingState::Disabling,
             None => MappingState::Updating,
         };
         let (mapping, generation) = self.replace(uuid, record, state).ok_or(ApiError::NoSuchMapping)?;
-        drop(changing);
+        drop(turn);
 
         announce(&mapping, "event source mapping updated");
         self.follow(uuid, generation);
@@ -344,15 +401,15 @@ impl Inner {
     }
 
     async fn delete(self: Arc<Self>, uuid: Uuid) -> Result<Mapping, ApiError> {
-        let changing = self.changing.lock().await;
+        let mut turn = self.store.turn().await;
         self.refuse_if_stopping()?;
         self.resting(uuid, "delete")?;
         let mut records = self.records();
         let record = records.remove(&uuid).ok_or(ApiError::NoSuchMapping)?;
-        self.persist(records).await?;
+        turn.keep_mappings(records).await?;
         let deleted = self.replace(uuid, record, MappingState::Deleting);
         let (mapping, generation) = deleted.ok_or(ApiError::NoSuchMapping)?;
-        drop(changing);
+        drop(turn);
 
         announce(&mapping, "event source mapping is being deleted");
         if mapping.origin == Origin::Config {
@@ -368,7 +425,7 @@ impl Inner {
         add: BTreeMap<String, String>,
         remove: &[String],
     ) -> Result<(), ApiError> {
-        let _changing = self.changing.lock().await;
+        let mut turn = self.store.turn().await;
         self.refuse_if_stopping()?;
         let mut records = self.records();
         let record = records.get_mut(&uuid).ok_or(ApiError::NoSuchMapping)?;
@@ -379,7 +436,7 @@ impl Inner {
             return Err(ApiError::TooManyTags);
         }
         let tags = tags.clone();
-        self.persist(records).await?;
+        turn.keep_mappings(records).await?;
         if let Some(entry) = self.entries().get_mut(&uuid) {
             entry.record.configuration.tags = tags;
         }
@@ -417,9 +474,4 @@ fn announce(mapping: &Mapping, what: &str) {
     if settings.kms_key_arn.is_some() && mapping.state != MappingState::Deleting {
         tracing::warn!(uuid = %mapping.uuid, "KMSKeyArn is kept and shown, but filters are not encrypted with it");
     }
-}
-
-fn now_ms() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
 }

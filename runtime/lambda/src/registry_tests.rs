@@ -141,7 +141,7 @@ async fn a_queue_and_a_function_have_one_mapping_whoever_comes_first() {
 #[tokio::test(start_paused = true)]
 async fn what_is_stored_is_there_after_a_restart_under_its_uuid() {
     let folder = tempfile::tempdir().unwrap();
-    let worker = Worker::open(Some(folder.path()));
+    let worker = Worker::open(Some(folder.path())).await;
     worker.registry.start_all().await;
     let uuid = worker.enabled().await;
     let mut set = configuration(FIFO, "g:$LATEST");
@@ -159,7 +159,7 @@ async fn what_is_stored_is_there_after_a_restart_under_its_uuid() {
     until(|| worker.registry.get(gone).is_none()).await;
     drop(worker);
 
-    let worker = Worker::open(Some(folder.path()));
+    let worker = Worker::open(Some(folder.path())).await;
     assert_eq!(worker.registry.get(uuid).unwrap().state, MappingState::Enabling);
     assert_eq!(worker.registry.get(other).unwrap().configuration, set);
     assert!(worker.engine.running().is_empty(), "nothing runs before the start");
@@ -173,19 +173,19 @@ async fn what_is_stored_is_there_after_a_restart_under_its_uuid() {
 async fn a_delete_that_a_crash_cut_short_stays_a_delete() {
     let folder = tempfile::tempdir().unwrap();
     let copy = tempfile::tempdir().unwrap();
-    let worker = Worker::open(Some(folder.path()));
+    let worker = Worker::open(Some(folder.path())).await;
     worker.registry.start_all().await;
     let uuid = worker.enabled().await;
     worker.engine.door.send_replace(false);
     worker.registry.delete(uuid).await.unwrap();
     fs::copy(folder.path().join("lambda.json"), copy.path().join("lambda.json")).unwrap();
-    assert!(Worker::open(Some(copy.path())).registry.all().is_empty());
+    assert!(Worker::open(Some(copy.path())).await.registry.all().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn at_the_start_troubles_are_told_and_the_others_run() {
     let folder = tempfile::tempdir().unwrap();
-    let worker = Worker::open(Some(folder.path()));
+    let worker = Worker::open(Some(folder.path())).await;
     let uuid = worker.registry.own(vec![configuration(QUEUE, "f")]).await.unwrap().created[0];
     *worker.engine.run.lock().unwrap() = Run::Fails("no route");
     let troubles = worker.registry.start_all().await;
@@ -196,7 +196,7 @@ async fn at_the_start_troubles_are_told_and_the_others_run() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_made_before_the_start_runs_at_the_start() {
-    let worker = Worker::open(None);
+    let worker = Worker::open(None).await;
     let uuid = worker.registry.create(configuration(QUEUE, "f")).await.unwrap().uuid;
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(worker.engine.calls().is_empty());
@@ -208,7 +208,7 @@ async fn what_is_made_before_the_start_runs_at_the_start() {
 #[tokio::test(start_paused = true)]
 async fn the_config_wins_over_what_is_stored_and_says_over_what() {
     let folder = tempfile::tempdir().unwrap();
-    let worker = Worker::open(Some(folder.path()));
+    let worker = Worker::open(Some(folder.path())).await;
     worker.registry.start_all().await;
     let uuid = worker.enabled().await;
     let untouched = worker.registry.create(configuration(QUEUE, "g")).await.unwrap().uuid;
@@ -217,7 +217,7 @@ async fn the_config_wins_over_what_is_stored_and_says_over_what() {
     worker.rests(uuid, MappingState::Enabled).await;
     drop(worker);
 
-    let worker = Worker::open(Some(folder.path()));
+    let worker = Worker::open(Some(folder.path())).await;
     let mut named = configuration(QUEUE, "f");
     named.maximum_concurrency = Some(8);
     let new = configuration(FIFO, "f");
@@ -242,19 +242,19 @@ async fn the_config_wins_over_what_is_stored_and_says_over_what() {
 #[tokio::test(start_paused = true)]
 async fn what_an_earlier_config_named_goes_with_it_and_what_the_api_made_stays() {
     let folder = tempfile::tempdir().unwrap();
-    let worker = Worker::open(Some(folder.path()));
+    let worker = Worker::open(Some(folder.path())).await;
     worker.registry.start_all().await;
     let made = worker.enabled().await;
     let named = worker.registry.own(vec![configuration(QUEUE, "g")]).await.unwrap().created[0];
     worker.rests(named, MappingState::Enabled).await;
     drop(worker);
 
-    let worker = Worker::open(Some(folder.path()));
+    let worker = Worker::open(Some(folder.path())).await;
     let ownership = worker.registry.own(vec![]).await.unwrap();
     assert_eq!(ownership.deleted, [named]);
     assert_eq!(worker.registry.all().iter().map(|mapping| mapping.uuid).collect::<Vec<_>>(), [made]);
     drop(worker);
-    assert_eq!(Worker::open(Some(folder.path())).registry.all().len(), 1, "on disk, too");
+    assert_eq!(Worker::open(Some(folder.path())).await.registry.all().len(), 1, "on disk, too");
 }
 
 #[tokio::test(start_paused = true)]
@@ -305,7 +305,7 @@ async fn a_reload_overtakes_a_transition_that_is_under_way() {
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_stored_is_not_done() {
     let folder = tempfile::tempdir().unwrap();
-    let worker = Worker::open(Some(folder.path()));
+    let worker = Worker::open(Some(folder.path())).await;
     worker.registry.start_all().await;
     let uuid = worker.enabled().await;
     let before = worker.registry.all();
@@ -334,7 +334,7 @@ async fn what_cannot_be_stored_is_not_done() {
 #[tokio::test(start_paused = true)]
 async fn a_caller_that_hangs_up_leaves_no_change_half_made() {
     let folder = tempfile::tempdir().unwrap();
-    let worker = Worker::open(Some(folder.path()));
+    let worker = Worker::open(Some(folder.path())).await;
     worker.registry.start_all().await;
     tokio::select! {
         biased;

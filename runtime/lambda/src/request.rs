@@ -98,14 +98,18 @@ pub(crate) fn tag_resource(object: &Map<String, Value>) -> Result<BTreeMap<Strin
     Ok(tags.unwrap_or_default())
 }
 
-/// Reads the `FunctionName` of a list: one of another account is not found.
-pub(crate) fn listed_function(text: &str, identity: &Identity) -> Result<FunctionRef, ApiError> {
+/// Reads a function's name outside of a body: in a path, or in the query of a list. One of another account is not found.
+pub(crate) fn named_function(text: &str, identity: &Identity) -> Result<FunctionRef, ApiError> {
     let mut nothing = Map::new();
     nothing.insert("FunctionName".to_owned(), Value::String(text.to_owned()));
     let mut members = Members::new(&nothing);
     let asked = asked_function(&mut members)?;
     members.finish()?;
-    let asked = asked.ok_or(ApiError::FunctionDoesNotExist)?;
+    resolve_or_not_found(asked.ok_or(ApiError::FunctionDoesNotExist)?, identity)
+}
+
+/// The function itself; one of another account is not found.
+pub(crate) fn resolve_or_not_found(asked: AskedFunction, identity: &Identity) -> Result<FunctionRef, ApiError> {
     let arn = format!(
         "arn:aws:lambda:{}:{}:function:{}",
         asked.region.as_deref().unwrap_or(&identity.region),
@@ -140,7 +144,7 @@ fn check_arn(members: &mut Members<'_>, arn: &str) {
 }
 
 /// The function as it is named, if it is.
-fn asked_function(members: &mut Members<'_>) -> Result<Option<AskedFunction>, ApiError> {
+pub(crate) fn asked_function(members: &mut Members<'_>) -> Result<Option<AskedFunction>, ApiError> {
     let Some(text) = members.text("FunctionName")? else { return Ok(None) };
     if text.is_empty() {
         members.refuse("FunctionName", text, "Member must have length greater than or equal to 1");
@@ -190,12 +194,7 @@ fn check_unsupported(object: &Map<String, Value>) -> Result<(), ApiError> {
 /// What both requests have, but for the function.
 fn changes(members: &mut Members<'_>) -> Result<Changes, ApiError> {
     let kms_key_arn = members.text("KMSKeyArn")?;
-    if let Some(key) = kms_key_arn
-        && !(key.is_empty() || key.starts_with("arn:"))
-    {
-        let pattern = "(arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()";
-        members.refuse("KMSKeyArn", key, &format!("Member must satisfy regular expression pattern: {pattern}"));
-    }
+    check_kms_key(members, kms_key_arn);
     let response_types = members.choices("FunctionResponseTypes", &[REPORT_BATCH_ITEM_FAILURES], 1)?;
     Ok(Changes {
         function: None,
@@ -209,6 +208,13 @@ fn changes(members: &mut Members<'_>) -> Result<Changes, ApiError> {
         kms_key_arn: kms_key_arn.map(|key| (!key.is_empty()).then(|| key.to_owned())),
         count_events: count_events(members)?,
     })
+}
+
+pub(crate) fn check_kms_key(members: &mut Members<'_>, key: Option<&str>) {
+    if let Some(key) = key.filter(|key| !(key.is_empty() || key.starts_with("arn:"))) {
+        let pattern = "(arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()";
+        members.refuse("KMSKeyArn", key, &format!("Member must satisfy regular expression pattern: {pattern}"));
+    }
 }
 
 fn filters(members: &mut Members<'_>) -> Result<Option<Vec<String>>, ApiError> {
@@ -258,7 +264,7 @@ fn count_events(members: &mut Members<'_>) -> Result<Option<bool>, ApiError> {
     Ok(Some(!metrics.is_empty()))
 }
 
-fn tags(members: &mut Members<'_>) -> Result<Option<BTreeMap<String, String>>, ApiError> {
+pub(crate) fn tags(members: &mut Members<'_>) -> Result<Option<BTreeMap<String, String>>, ApiError> {
     let Some(given) = members.value("Tags") else { return Ok(None) };
     let Value::Object(given) = given else { return Err(wrong_type("tags", given, "Map")) };
     let mut tags = BTreeMap::new();

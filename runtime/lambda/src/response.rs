@@ -1,7 +1,7 @@
 //! Frames what the API answers: a mapping as Lambda shows it, and errors as its clients read them (lambda-api §1).
 
 use bytes::Bytes;
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -14,6 +14,9 @@ use crate::request::{EVENT_COUNT, REPORT_BATCH_ITEM_FAILURES};
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const XML: HeaderValue = HeaderValue::from_static("text/xml");
+/// Seconds.
+const SOON: HeaderValue = HeaderValue::from_static("1");
 /// What AWS says of every transition of a mapping for SQS.
 const TRANSITION_REASON: &str = "USER_INITIATED";
 
@@ -74,16 +77,51 @@ pub(crate) fn mapping(mapping: &Mapping, identity: &Identity, detail: Detail) ->
     Value::Object(shown)
 }
 
-/// A successful answer; `None` for one without a body.
-pub(crate) fn success(status: StatusCode, body: Option<&Value>, request_id: Uuid) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::new());
-    *response.status_mut() = status;
-    if let Some(body) = body {
-        *response.body_mut() = body.to_string().into();
-        response.headers_mut().insert(CONTENT_TYPE, JSON);
+/// What an operation answers when it did what it was asked.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Option<Bytes>,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Reply {
+    /// Without a body.
+    pub(crate) fn empty(status: StatusCode) -> Self {
+        Self { status, body: None, headers: Vec::new() }
     }
+
+    #[expect(clippy::needless_pass_by_value, reason = "it is made for this")]
+    pub(crate) fn json(status: StatusCode, body: Value) -> Self {
+        Self::json_text(status, body.to_string().into())
+    }
+
+    /// With JSON that is written already.
+    pub(crate) fn json_text(status: StatusCode, body: Bytes) -> Self {
+        Self { status, body: Some(body), headers: vec![(CONTENT_TYPE, JSON)] }
+    }
+}
+
+/// A successful answer.
+pub(crate) fn success(reply: Reply, request_id: Uuid) -> Response<Bytes> {
+    let mut response = Response::new(reply.body.unwrap_or_default());
+    *response.status_mut() = reply.status;
+    response.headers_mut().extend(reply.headers);
     stamp(&mut response, request_id);
     response
+}
+
+/// STS's answer: whoever asks is the account itself.
+pub(crate) fn caller_identity(identity: &Identity, request_id: Uuid) -> Response<Bytes> {
+    let account = &identity.account;
+    let body = format!(
+        "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
+         <Arn>arn:aws:iam::{account}:root</Arn><UserId>{account}</UserId><Account>{account}</Account>\
+         </GetCallerIdentityResult><ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>\
+         </GetCallerIdentityResponse>"
+    );
+    let headers = vec![(CONTENT_TYPE, XML)];
+    success(Reply { status: StatusCode::OK, body: Some(body.into()), headers }, request_id)
 }
 
 /// An error.
@@ -94,11 +132,17 @@ pub(crate) fn error(error: &ApiError, request_id: Uuid) -> Response<Bytes> {
         body.insert("Type".to_owned(), json!(kind));
     }
     body.insert(shape.message_key.to_owned(), json!(error.to_string()));
+    if let ApiError::Throttled { reason } = error {
+        body.insert("Reason".to_owned(), json!(reason));
+    }
     let mut response = Response::new(Value::Object(body).to_string().into());
     *response.status_mut() = shape.status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, JSON);
     headers.insert(ERROR_TYPE, HeaderValue::from_static(shape.name));
+    if matches!(error, ApiError::Throttled { .. }) {
+        headers.insert(RETRY_AFTER, SOON);
+    }
     stamp(&mut response, request_id);
     response
 }

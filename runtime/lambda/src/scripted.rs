@@ -9,17 +9,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use hyper::{HeaderMap, Method};
+use hyper::{HeaderMap, Method, Response};
 use serde_json::Value;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::configuration::Configuration;
 use crate::engine::{Engine, FunctionFacts, QueueFacts, QueueTrouble};
+use crate::function_engine::FunctionEngine;
 use crate::mapping::MappingState;
 use crate::names::{FunctionRef, Identity};
-use crate::registry::Registry;
+use crate::registry::{Registry, RegistryOptions};
+use crate::scripted_functions::ScriptedFunctions;
 use crate::service::LambdaService;
+use crate::state_file::StateError;
 
 pub(crate) const QUEUE: &str = "arn:aws:sqs:us-east-1:000000000000:orders";
 pub(crate) const FIFO: &str = "arn:aws:sqs:us-east-1:000000000000:orders.fifo";
@@ -33,9 +36,8 @@ pub(crate) enum Run {
     Panics,
 }
 
-/// Knows the functions `f` and `g`, and the queues `orders`, `more` and `orders.fifo`.
+/// Knows the queues `orders`, `more` and `orders.fifo`.
 pub(crate) struct Scripted {
-    pub(crate) functions: Mutex<BTreeMap<String, u32>>,
     pub(crate) queues: Mutex<BTreeMap<String, Result<QueueFacts, QueueTrouble>>>,
     pub(crate) run: Mutex<Run>,
     /// `run NAME SIZE` and `stop NAME`, in order; the name is the function's.
@@ -51,7 +53,6 @@ impl Scripted {
         let arn = |name: &str| format!("arn:aws:sqs:us-east-1:000000000000:{name}");
         let queues = [(arn("orders"), facts(false)), (arn("more"), facts(false)), (arn("orders.fifo"), facts(true))];
         Arc::new(Self {
-            functions: Mutex::new(BTreeMap::from([("f".into(), 3), ("g".into(), 3)])),
             queues: Mutex::new(BTreeMap::from(queues)),
             run: Mutex::new(Run::Works),
             calls: Mutex::default(),
@@ -82,9 +83,8 @@ impl Scripted {
 
 #[async_trait]
 impl Engine for Scripted {
-    fn function(&self, name: &str) -> Option<FunctionFacts> {
-        let functions = self.functions.lock().unwrap();
-        functions.get(name).map(|timeout_seconds| FunctionFacts { timeout_seconds: *timeout_seconds })
+    fn function(&self, _name: &str) -> Option<FunctionFacts> {
+        None
     }
 
     async fn queue(&self, arn: &str) -> Result<QueueFacts, QueueTrouble> {
@@ -131,6 +131,7 @@ impl Engine for Scripted {
 /// A worker: engine, registry, API.
 pub(crate) struct Worker {
     pub(crate) engine: Arc<Scripted>,
+    pub(crate) functions: Arc<ScriptedFunctions>,
     pub(crate) registry: Registry,
     pub(crate) service: LambdaService,
 }
@@ -138,18 +139,52 @@ pub(crate) struct Worker {
 impl Worker {
     /// In memory, started.
     pub(crate) async fn new() -> Self {
-        let worker = Self::open(None);
+        let worker = Self::open(None).await;
         worker.registry.start_all().await;
         worker
     }
 
+    /// With its state in that folder, and the functions `f` and `g` from the config; not started.
+    pub(crate) async fn open(folder: Option<&Path>) -> Self {
+        let worker = Self::bare(folder).await;
+        let owned = ["f", "g"].map(|name| worker.functions.owned(name, 3));
+        worker.registry.functions().unwrap().own(owned.into()).await.unwrap();
+        worker.functions.calls();
+        worker
+    }
+
     /// With its state in that folder, not started.
-    pub(crate) fn open(folder: Option<&Path>) -> Self {
-        let engine = Scripted::new();
-        let file = folder.map(|folder| folder.join("lambda.json"));
-        let registry = Registry::open(file, Arc::clone(&engine) as Arc<dyn Engine>).unwrap();
+    pub(crate) async fn bare(folder: Option<&Path>) -> Self {
+        let (engine, functions) = (Scripted::new(), ScriptedFunctions::new());
+        let options = RegistryOptions {
+            state_file: folder.map(|folder| folder.join("lambda.json")),
+            identity: Identity::default(),
+            versions_kept: 3,
+        };
+        let open = || {
+            let functions = Arc::clone(&functions) as Arc<dyn FunctionEngine>;
+            Registry::with_functions(options.clone(), Arc::clone(&engine) as Arc<dyn Engine>, functions)
+        };
+        let mut registry = open();
+        // What the one before it does in the background comes to its end.
+        while let Err(StateError::InUse { .. }) = registry {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            registry = open();
+        }
+        let registry = registry.unwrap();
         let service = LambdaService::new(registry.clone(), Identity::default());
-        Self { engine, registry, service }
+        Self { engine, functions, registry, service }
+    }
+
+    /// Sends a request with headers.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &HeaderMap,
+        body: impl Into<Bytes>,
+    ) -> Response<Bytes> {
+        self.service.handle(&method, path, headers, body.into()).await
     }
 
     /// Sends a request; an empty body is none.

@@ -1,6 +1,8 @@
 //! Lambda's HTTP API: a request in, a response out. The listener reads bodies, checks signatures and hands over what
 //! [`claims`] says is Lambda's.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use hyper::header::USER_AGENT;
 use hyper::{HeaderMap, Method, Response, StatusCode};
@@ -9,20 +11,24 @@ use uuid::Uuid;
 
 use crate::configuration::Configuration;
 use crate::error::ApiError;
+use crate::functions::{Functions, Request, downloads, invoke, upload};
+use crate::mapping::Mapping;
 use crate::members;
 use crate::names::Identity;
 use crate::operations::{self, Asked};
 use crate::registry::{Registry, Wanted};
 use crate::request;
-use crate::response::{self, Detail};
+use crate::response::{self, Detail, Reply};
 
-/// Far above what a mapping can be set to: ten filters of 4 KiB, fifty tags.
+/// Far above what a mapping or an alias can be set to: ten filters of 4 KiB, fifty tags.
 const BODY_MAX_BYTES: usize = 1 << 20;
+/// Room to read what is too large by a little, and to say by how much.
+const EVENT_MAX_BYTES: usize = invoke::PAYLOAD_MAX_BYTES + (1 << 16);
 const PAGE_DEFAULT: usize = 100;
 const PAGE_MAX: u32 = 10_000;
 const UUID_CHARACTERS: usize = 36;
 
-/// Lambda's API over the mappings of one registry.
+/// Lambda's API over the mappings and functions of one registry.
 #[derive(Debug, Clone)]
 pub struct LambdaService {
     registry: Registry,
@@ -41,14 +47,38 @@ pub fn claims(path: &str) -> bool {
     })
 }
 
-/// A status and a body, or none.
-type Answer = Result<(StatusCode, Option<Value>), ApiError>;
+type Answer = Result<Reply, ApiError>;
 
 impl LambdaService {
     /// Puts the API over a registry; `identity` is what stands in its ARNs.
     #[must_use]
     pub fn new(registry: Registry, identity: Identity) -> Self {
         Self { registry, identity }
+    }
+
+    /// How long the body of a request may be: code comes in long ones, events in some that are shorter.
+    #[must_use]
+    pub fn body_max_bytes(&self, method: &Method, path: &str) -> usize {
+        operations::find(method, path).map_or(BODY_MAX_BYTES, |asked| body_max_bytes(asked.operation))
+    }
+
+    /// The answer to a request whose body is longer than that.
+    #[must_use]
+    pub fn refuse_body(&self, method: &Method, path: &str) -> Response<Bytes> {
+        let operation = operations::find(method, path).map_or("unknown", |asked| asked.operation);
+        response::error(&body_too_large(operation), Uuid::new_v4())
+    }
+
+    /// Whether a request needs no signature: what it asks for is at an address that nobody can guess.
+    #[must_use]
+    pub fn is_open(&self, method: &Method, path: &str) -> bool {
+        method == Method::GET && path.starts_with(downloads::PATH)
+    }
+
+    /// Who a caller is, as STS says it: tools ask that before they ask anything else.
+    #[must_use]
+    pub fn answer_form(&self, action: &str) -> Option<Response<Bytes>> {
+        (action == "GetCallerIdentity").then(|| response::caller_identity(&self.identity, Uuid::new_v4()))
     }
 
     /// Answers one request. It may be dropped: a change that has begun is made all the same.
@@ -63,11 +93,12 @@ impl LambdaService {
         let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
         let asked = operations::find(method, path);
         let answer = match &asked {
-            Some(asked) => self.answer(asked, query, &body).await,
+            Some(asked) => self.answer(asked, query, headers, body, request_id).await,
+            None if self.is_open(method, path) => self.download(path).await,
             None => Err(ApiError::UnknownOperation(format!("Lambda has no operation {method} {path}."))),
         };
         match answer {
-            Ok((status, body)) => response::success(status, body.as_ref(), request_id),
+            Ok(reply) => response::success(reply, request_id),
             Err(error) => {
                 let operation = asked.as_ref().map_or("unknown", |asked| asked.operation);
                 report(&error, operation, path, headers, request_id);
@@ -76,46 +107,70 @@ impl LambdaService {
         }
     }
 
-    async fn answer(&self, asked: &Asked, query: &str, body: &[u8]) -> Answer {
+    async fn download(&self, path: &str) -> Answer {
+        match self.registry.functions() {
+            Some(functions) => functions.download(path).await,
+            None => Err(ApiError::NothingThere),
+        }
+    }
+
+    async fn answer(&self, asked: &Asked, query: &str, headers: &HeaderMap, body: Bytes, request_id: Uuid) -> Answer {
         let operation = asked.operation;
-        if body.len() > BODY_MAX_BYTES {
-            return Err(ApiError::BodyTooLarge { max_bytes: BODY_MAX_BYTES, operation });
+        if body.len() > body_max_bytes(operation) {
+            return Err(body_too_large(operation));
         }
         match operation {
-            "CreateEventSourceMapping" => self.create(body).await,
+            "CreateEventSourceMapping" => self.create(&body).await,
             "ListEventSourceMappings" => self.list(query),
             "GetEventSourceMapping" => {
-                let mapping = self.registry.get(mapping_uuid(&asked.resource)?).ok_or(ApiError::NoSuchMapping)?;
-                Ok((StatusCode::OK, Some(response::mapping(&mapping, &self.identity, Detail::Whole))))
+                let mapping = self.registry.get(mapping_uuid(asked.resource())?).ok_or(ApiError::NoSuchMapping)?;
+                Ok(self.shown(StatusCode::OK, &mapping))
             }
             "UpdateEventSourceMapping" => {
-                let uuid = mapping_uuid(&asked.resource)?;
-                let changes = request::update(&members::body(body)?, &self.identity)?;
+                let uuid = mapping_uuid(asked.resource())?;
+                let changes = request::update(&members::body(&body)?, &self.identity)?;
                 let mapping = self.registry.update(uuid, changes).await?;
-                Ok((StatusCode::ACCEPTED, Some(response::mapping(&mapping, &self.identity, Detail::Whole))))
+                Ok(self.shown(StatusCode::ACCEPTED, &mapping))
             }
             "DeleteEventSourceMapping" => {
-                let mapping = self.registry.delete(mapping_uuid(&asked.resource)?).await?;
-                Ok((StatusCode::ACCEPTED, Some(response::mapping(&mapping, &self.identity, Detail::Whole))))
+                let mapping = self.registry.delete(mapping_uuid(asked.resource())?).await?;
+                Ok(self.shown(StatusCode::ACCEPTED, &mapping))
             }
             "ListTags" => {
-                let uuid = self.tagged(asked)?;
-                let mapping = self.registry.get(uuid).ok_or(ApiError::NoSuchMapping)?;
-                Ok((StatusCode::OK, Some(json!({"Tags": mapping.configuration.tags}))))
+                let tags = match self.tagged(asked)? {
+                    Tagged::Mapping(uuid) => self.registry.get(uuid).ok_or(ApiError::NoSuchMapping)?.configuration.tags,
+                    Tagged::Function(functions, name) => functions.tags(&name)?,
+                };
+                Ok(Reply::json(StatusCode::OK, json!({"Tags": tags})))
             }
             "TagResource" => {
-                let uuid = self.tagged(asked)?;
-                let tags = request::tag_resource(&members::body(body)?)?;
-                self.registry.tag(uuid, tags, Vec::new()).await?;
-                Ok((StatusCode::NO_CONTENT, None))
+                let tagged = self.tagged(asked)?;
+                let tags = request::tag_resource(&members::body(&body)?)?;
+                self.tag(tagged, tags, Vec::new()).await
             }
             "UntagResource" => {
-                let uuid = self.tagged(asked)?;
-                self.registry.tag(uuid, Default::default(), tag_keys(query)?).await?;
-                Ok((StatusCode::NO_CONTENT, None))
+                let tagged = self.tagged(asked)?;
+                self.tag(tagged, BTreeMap::new(), tag_keys(query)?).await
             }
-            _ => Err(not_yet(operation)),
+            _ => {
+                let functions = self.registry.functions().ok_or_else(|| not_yet(operation))?;
+                let id = request_id.to_string();
+                let request = Request { asked, query, headers, request_id: &id };
+                functions.answer(&request, body).await.unwrap_or_else(|| Err(not_yet(operation)))
+            }
         }
+    }
+
+    fn shown(&self, status: StatusCode, mapping: &Mapping) -> Reply {
+        Reply::json(status, response::mapping(mapping, &self.identity, Detail::Whole))
+    }
+
+    async fn tag(&self, tagged: Tagged<'_>, add: BTreeMap<String, String>, remove: Vec<String>) -> Answer {
+        match tagged {
+            Tagged::Mapping(uuid) => self.registry.tag(uuid, add, remove).await?,
+            Tagged::Function(functions, name) => functions.tag(name, add, remove).await?,
+        }
+        Ok(Reply::empty(StatusCode::NO_CONTENT))
     }
 
     async fn create(&self, body: &[u8]) -> Answer {
@@ -124,7 +179,7 @@ impl LambdaService {
         let mut configuration = create.changes.apply(&defaults);
         configuration.tags = create.tags;
         let mapping = self.registry.create(configuration).await?;
-        Ok((StatusCode::ACCEPTED, Some(response::mapping(&mapping, &self.identity, Detail::Whole))))
+        Ok(self.shown(StatusCode::ACCEPTED, &mapping))
     }
 
     fn list(&self, query: &str) -> Answer {
@@ -135,7 +190,7 @@ impl LambdaService {
                     request::listed_source(&value)?;
                     wanted.event_source_arn = Some(value.into_owned());
                 }
-                "FunctionName" => wanted.function = Some(request::listed_function(&value, &self.identity)?),
+                "FunctionName" => wanted.function = Some(request::named_function(&value, &self.identity)?),
                 "Marker" => {
                     let marker = Uuid::try_parse(&value);
                     let invalid = |_| ApiError::InvalidParameter(format!("Invalid Marker: {value}"));
@@ -153,21 +208,24 @@ impl LambdaService {
         if let Some(last) = mappings.last().filter(|_| more) {
             body.insert("NextMarker".to_owned(), json!(last.uuid.to_string()));
         }
-        Ok((StatusCode::OK, Some(Value::Object(body))))
+        Ok(Reply::json(StatusCode::OK, Value::Object(body)))
     }
 
-    /// The mapping whose tags are meant.
-    fn tagged(&self, asked: &Asked) -> Result<Uuid, ApiError> {
-        let arn = &asked.resource;
+    /// Whose tags are meant.
+    fn tagged(&self, asked: &Asked) -> Result<Tagged<'_>, ApiError> {
+        let arn = asked.resource();
         let parts: Vec<&str> = arn.split(':').collect();
         match parts[..] {
             ["arn", _, "lambda", region, account, "event-source-mapping", uuid] => {
                 let uuid = mapping_uuid(uuid)?;
                 let ours = region == self.identity.region && account == self.identity.account;
-                if ours { Ok(uuid) } else { Err(ApiError::NoSuchMapping) }
+                if ours { Ok(Tagged::Mapping(uuid)) } else { Err(ApiError::NoSuchMapping) }
             }
             ["arn", _, "lambda", _, _, "function", _, _] => Err(ApiError::QualifiedTags),
-            ["arn", _, "lambda", _, _, "function", _] => Err(not_yet(asked.operation)),
+            ["arn", _, "lambda", _, _, "function", _] => {
+                let functions = self.registry.functions().ok_or_else(|| not_yet(asked.operation))?;
+                Ok(Tagged::Function(functions, request::named_function(arn, &self.identity)?.name))
+            }
             _ => {
                 let constraint = "Member must be the ARN of a function or an event source mapping";
                 let problem = format!("Value '{arn}' at 'resource' failed to satisfy constraint: {constraint}");
@@ -177,9 +235,30 @@ impl LambdaService {
     }
 }
 
+/// Whose tags they are.
+enum Tagged<'a> {
+    Mapping(Uuid),
+    Function(&'a Functions, String),
+}
+
+fn body_max_bytes(operation: &str) -> usize {
+    match operation {
+        "CreateFunction" | "UpdateFunctionCode" => upload::REQUEST_MAX_BYTES,
+        "Invoke" => EVENT_MAX_BYTES,
+        _ => BODY_MAX_BYTES,
+    }
+}
+
+fn body_too_large(operation: &'static str) -> ApiError {
+    match operation {
+        "Invoke" => ApiError::PayloadTooLarge { text: invoke::TOO_LARGE.to_owned() },
+        operation => ApiError::BodyTooLarge { max_bytes: body_max_bytes(operation), operation },
+    }
+}
+
 fn not_yet(operation: &str) -> ApiError {
-    let text =
-        "is not available: event source mappings and their tags are managed here; functions come from the config.";
+    let text = "is not available: functions, versions, aliases, their tags, permits and policies, Invoke and event \
+                source mappings are.";
     ApiError::UnknownOperation(format!("Lambda's operation {operation} {text}"))
 }
 

@@ -154,7 +154,8 @@ async fn a_function_is_shown_as_it_was_asked_for() {
 async fn every_refusal_of_a_create_has_awss_status_shape_and_text() {
     let worker = Worker::new().await;
     let arn = |name: &str| format!("arn:aws:sqs:us-east-1:000000000000:{name}");
-    worker.engine.functions.lock().unwrap().insert("slow".into(), 31);
+    let owned = [("f", 3), ("g", 3), ("slow", 31)].map(|(name, timeout)| worker.functions.owned(name, timeout));
+    worker.registry.functions().unwrap().own(owned.into()).await.unwrap();
     worker
         .engine
         .queues
@@ -207,7 +208,7 @@ async fn every_refusal_of_a_create_has_awss_status_shape_and_text() {
             "ResourceNotFoundException",
             "Functions from 'eu-west-1' are not reachable in this region ('us-east-1')",
         ),
-        (json!({"FunctionName": "f:live"}), 400, INVALID, "versions and aliases come later"),
+        (json!({"FunctionName": "f:live"}), 400, INVALID, "Function does not exist"),
         (
             json!({"FunctionName": "slow"}),
             400,
@@ -382,7 +383,7 @@ async fn an_update_is_checked_like_a_create() {
         (r#"{"BatchSize":11}"#, INVALID, "Maximum batch window in seconds must be greater than 0"),
         (r#"{"BatchSize":0}"#, VALIDATION, "'batchSize'"),
         (r#"{"FunctionName":"nope"}"#, INVALID, "Function does not exist"),
-        (r#"{"FunctionName":"f:2"}"#, INVALID, "versions and aliases come later"),
+        (r#"{"FunctionName":"f:2"}"#, INVALID, "Function does not exist"),
         (r#"{"FilterCriteria":{"Filters":[{"Pattern":"x"}]}}"#, INVALID, "Invalid filter pattern definition."),
         (r#"{"DestinationConfig":{"OnFailure":{}}}"#, INVALID, "Unsupported DestinationConfig"),
     ] {
@@ -403,7 +404,7 @@ async fn an_update_is_checked_like_a_create() {
 async fn a_mapping_whose_ends_are_gone_can_be_disabled_cleared_and_deleted() {
     let worker = Worker::new().await;
     let uuid = worker.enabled().await;
-    worker.engine.functions.lock().unwrap().clear();
+    worker.registry.functions().unwrap().own(Vec::new()).await.unwrap();
     worker.engine.queues.lock().unwrap().clear();
     assert_eq!(worker.get(uuid).await.state(), "Enabled");
     for (body, rests) in [
@@ -504,7 +505,7 @@ async fn tags_of_other_things_are_refused_by_what_they_are() {
     let mapping = |region: &str| format!("arn:aws:lambda:{region}:000000000000:event-source-mapping:{}", Uuid::nil());
     for (arn, status, error, text) in [
         (format!("{function}:live"), 400, INVALID, "Tags on function aliases and versions are not supported."),
-        (function.to_owned(), 404, "UnknownOperationException", "ListTags"),
+        (format!("{function}x"), 404, "ResourceNotFoundException", "Function not found: arn:aws:lambda:"),
         (mapping("us-east-1"), 404, "ResourceNotFoundException", "The resource you requested does not exist."),
         (mapping("eu-west-1"), 404, "ResourceNotFoundException", "The resource you requested does not exist."),
         ("orders".to_owned(), 400, VALIDATION, "'resource'"),
@@ -518,10 +519,8 @@ async fn tags_of_other_things_are_refused_by_what_they_are() {
 async fn every_other_operation_is_refused_by_its_name() {
     let worker = Worker::new().await;
     for (method, path, name) in [
-        (Method::POST, "/2015-03-31/functions", "CreateFunction"),
-        (Method::GET, "/2015-03-31/functions/f?Qualifier=1", "GetFunction"),
-        (Method::POST, "/2015-03-31/functions/f/invocations", "Invoke"),
-        (Method::GET, "/2016-08-19/account-settings", "GetAccountSettings"),
+        (Method::POST, "/2021-10-31/functions/f/url", "CreateFunctionUrlConfig"),
+        (Method::GET, "/2018-10-31/layers", "ListLayers"),
         (Method::PATCH, "/2015-03-31/functions", "PATCH /2015-03-31/functions"),
         (Method::GET, "/2099-01-01/new-things", "GET /2099-01-01/new-things"),
     ] {
@@ -558,7 +557,7 @@ async fn a_body_over_the_limit_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn a_change_that_cannot_be_stored_is_a_service_exception() {
     let folder = tempfile::tempdir().unwrap();
-    let worker = Worker::open(Some(folder.path()));
+    let worker = Worker::open(Some(folder.path())).await;
     worker.registry.start_all().await;
     std::fs::create_dir(folder.path().join("lambda.json.new")).unwrap();
     let reply = worker.create(&body(&json!({}))).await;

@@ -3,20 +3,25 @@
 //! One JSON object with a format number. It is replaced as a whole: written beside, synced, renamed, and the folder
 //! synced, so that a crash leaves the old one or the new one. A lock file beside it keeps other processes out.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::stored::{self, Record};
+use crate::functions;
+use crate::store::State;
+use crate::stored;
 
 /// The format that is written. A newer one is refused: what this version does not know would be lost.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
+/// The first format: mappings only.
+const WITHOUT_FUNCTIONS: u64 = 1;
 const FORMAT_KEY: &str = "Format";
 const MAPPINGS_KEY: &str = "EventSourceMappings";
+const FUNCTIONS_KEY: &str = "Functions";
 
 /// What is wrong with the state file, and how to mend it.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +37,7 @@ pub enum StateError {
     },
     /// It is not a state file, or not a whole one.
     #[error("the state file {} is damaged: {problem}; restore it from a backup, or move it away: then mappings that \
-             the config names get new UUIDs, and those made through the API are gone", file.display())]
+             the config names get new UUIDs, and mappings and functions made through the API are gone", file.display())]
     Damaged {
         /// The file.
         file: PathBuf,
@@ -47,6 +52,15 @@ pub enum StateError {
         file: PathBuf,
         /// Its format.
         found: u64,
+    },
+    /// There is no state file, and nowhere else to put code that is uploaded.
+    #[error(
+        "there is no temporary folder for uploaded code: {problem}; set state_dir, or TMPDIR to a folder that may be \
+             written"
+    )]
+    NoCodeFolder {
+        /// The system's words.
+        problem: io::Error,
     },
     /// Another process has it.
     #[error("the state file {} is in use by another wasmill; stop that one, or set state_dir to another folder",
@@ -77,7 +91,7 @@ pub(crate) struct StateFile {
 
 impl StateFile {
     /// Takes the file for this process and reads it. There need not be one; the folder is made.
-    pub(crate) fn open(file: &Path) -> Result<(Self, BTreeMap<Uuid, Record>), StateError> {
+    pub(crate) fn open(file: &Path) -> Result<(Self, State), StateError> {
         let unwritable = |problem| StateError::Unwritable { file: file.to_owned(), problem };
         let folder = match file.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
@@ -91,12 +105,12 @@ impl StateFile {
             Err(TryLockError::WouldBlock) => return Err(StateError::InUse { file: file.to_owned() }),
             Err(TryLockError::Error(problem)) => return Err(unwritable(problem)),
         }
-        let records = match fs::read(file) {
+        let state = match fs::read(file) {
             Ok(bytes) => read(file, &bytes)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => State::default(),
             Err(problem) => return Err(StateError::Unreadable { file: file.to_owned(), problem }),
         };
-        Ok((Self { file: file.to_owned(), folder, _lock: lock }, records))
+        Ok((Self { file: file.to_owned(), folder, _lock: lock }, state))
     }
 
     /// Where it is.
@@ -105,8 +119,8 @@ impl StateFile {
     }
 
     /// Replaces what is stored. On an error the old contents stand.
-    pub(crate) fn write(&self, records: &BTreeMap<Uuid, Record>) -> Result<(), StateError> {
-        let mut text = serde_json::to_vec_pretty(&contents(records)).unwrap_or_default();
+    pub(crate) fn write(&self, state: &State) -> Result<(), StateError> {
+        let mut text = serde_json::to_vec_pretty(&contents(state)).unwrap_or_default();
         text.push(b'\n');
         self.replace(&text).map_err(|problem| StateError::Unwritable { file: self.file.clone(), problem })
     }
@@ -142,42 +156,62 @@ fn beside(file: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn contents(records: &BTreeMap<Uuid, Record>) -> Value {
+fn contents(state: &State) -> Value {
     let mappings: Map<String, Value> =
-        records.iter().map(|(uuid, record)| (uuid.to_string(), stored::write(record))).collect();
-    json!({FORMAT_KEY: FORMAT, MAPPINGS_KEY: mappings})
+        state.mappings.iter().map(|(uuid, record)| (uuid.to_string(), stored::write(record))).collect();
+    let functions: Map<String, Value> =
+        state.functions.iter().map(|(name, record)| (name.clone(), functions::write(record))).collect();
+    json!({FORMAT_KEY: FORMAT, MAPPINGS_KEY: mappings, FUNCTIONS_KEY: functions})
 }
 
-fn read(file: &Path, bytes: &[u8]) -> Result<BTreeMap<Uuid, Record>, StateError> {
+fn read(file: &Path, bytes: &[u8]) -> Result<State, StateError> {
     let damaged = |problem: String| StateError::Damaged { file: file.to_owned(), problem };
     let contents: Value = serde_json::from_slice(bytes).map_err(|error| damaged(format!("it is not JSON: {error}")))?;
     let format = contents.get(FORMAT_KEY).and_then(Value::as_u64);
     match format {
-        Some(FORMAT) => {}
+        Some(WITHOUT_FUNCTIONS | FORMAT) => {}
         Some(found) if found > FORMAT => return Err(StateError::NewerFormat { file: file.to_owned(), found }),
-        _ => return Err(damaged(format!("{FORMAT_KEY} is not {FORMAT}"))),
+        _ => return Err(damaged(format!("{FORMAT_KEY} is none of {WITHOUT_FUNCTIONS} to {FORMAT}"))),
     }
-    let mappings = contents.get(MAPPINGS_KEY).and_then(Value::as_object);
-    let mappings = mappings.ok_or_else(|| damaged(format!("{MAPPINGS_KEY} is not an object")))?;
+    let object = |key: &str| {
+        let object = contents.get(key).and_then(Value::as_object);
+        object.ok_or_else(|| damaged(format!("{key} is not an object")))
+    };
     let read_one = |(uuid, value): (&String, &Value)| {
         let key = Uuid::try_parse(uuid).map_err(|_| damaged(format!("{uuid:?} is not a UUID")))?;
         let record = stored::read(value).map_err(|problem| damaged(format!("in mapping {uuid}, {problem}")))?;
         Ok((key, record))
     };
-    mappings.iter().map(read_one).collect()
+    let mappings = object(MAPPINGS_KEY)?.iter().map(read_one).collect::<Result<_, _>>()?;
+    if format == Some(WITHOUT_FUNCTIONS) {
+        return Ok(State { mappings, ..State::default() });
+    }
+    let read_one = |(name, value): (&String, &Value)| {
+        let record = functions::read(value).map_err(|problem| damaged(format!("in function {name}, {problem}")))?;
+        Ok((name.clone(), Arc::new(record)))
+    };
+    let functions = object(FUNCTIONS_KEY)?.iter().map(read_one).collect::<Result<_, _>>()?;
+    Ok(State { mappings, functions })
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::configuration::Configuration;
     use crate::mapping::Origin;
     use crate::names::FunctionRef;
+    use crate::stored::Record;
 
-    fn one() -> BTreeMap<Uuid, Record> {
+    fn one() -> State {
         let configuration = Configuration::new("arn:aws:sqs:us-east-1:000000000000:q", FunctionRef::new("f"));
-        BTreeMap::from([(Uuid::new_v4(), Record { configuration, origin: Origin::Api, last_modified_ms: 7 })])
+        let record = Record { configuration, origin: Origin::Api, last_modified_ms: 7 };
+        State {
+            mappings: BTreeMap::from([(Uuid::new_v4(), record)]),
+            functions: BTreeMap::from([("f".to_owned(), Arc::new(functions::example()))]),
+        }
     }
 
     fn refusal(file: &Path) -> String {
@@ -190,7 +224,7 @@ mod tests {
         let file = folder.path().join("deep/lambda.json");
         let records = one();
         let (state, empty) = StateFile::open(&file).unwrap();
-        assert!(empty.is_empty());
+        assert_eq!(empty, State::default());
         state.write(&records).unwrap();
         drop(state);
         assert_eq!(StateFile::open(&file).unwrap().1, records);
@@ -207,7 +241,7 @@ mod tests {
         fs::write(folder.path().join("lambda.json.new"), b"{\"Format\": 1, \"Event").unwrap();
         let (state, read) = StateFile::open(&file).unwrap();
         assert_eq!(read, records);
-        state.write(&BTreeMap::new()).unwrap();
+        state.write(&State::default()).unwrap();
     }
 
     #[test]
@@ -219,13 +253,18 @@ mod tests {
             (String::new(), "it is not JSON"),
             ("{\"Format\":1,\"EventSo".to_owned(), "it is not JSON"),
             ("\0\0\0\0".to_owned(), "it is not JSON"),
-            ("[]".to_owned(), "Format is not 1"),
-            ("{\"Format\":0}".to_owned(), "Format is not 1"),
+            ("[]".to_owned(), "Format is none of 1 to 2"),
+            ("{\"Format\":0}".to_owned(), "Format is none of 1 to 2"),
             ("{\"Format\":1}".to_owned(), "EventSourceMappings is not an object"),
             ("{\"Format\":1,\"EventSourceMappings\":{\"x\":{}}}".to_owned(), "\"x\" is not a UUID"),
             (
                 format!("{{\"Format\":1,\"EventSourceMappings\":{{\"{uuid}\":{{}}}}}}"),
                 "in mapping 00000000-0000-0000-0000-000000000000, Origin is missing",
+            ),
+            ("{\"Format\":2,\"EventSourceMappings\":{}}".to_owned(), "Functions is not an object"),
+            (
+                "{\"Format\":2,\"EventSourceMappings\":{},\"Functions\":{\"f\":{}}}".to_owned(),
+                "in function f, Origin is missing",
             ),
         ] {
             fs::write(&file, &contents).unwrap();
@@ -240,9 +279,25 @@ mod tests {
     fn a_newer_format_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("lambda.json");
-        fs::write(&file, "{\"Format\":2,\"Whatever\":[]}").unwrap();
+        fs::write(&file, "{\"Format\":3,\"Whatever\":[]}").unwrap();
         let text = refusal(&file);
-        assert!(text.contains("has format 2") && text.contains("start the version that wrote it"), "{text}");
+        assert!(text.contains("has format 3") && text.contains("start the version that wrote it"), "{text}");
+    }
+
+    #[test]
+    fn a_file_from_before_there_were_functions_is_read_and_then_written_as_now() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("lambda.json");
+        let mut state = one();
+        let mut old = contents(&state);
+        old["Format"] = json!(1);
+        old.as_object_mut().unwrap().remove("Functions");
+        fs::write(&file, old.to_string()).unwrap();
+        let (opened, read) = StateFile::open(&file).unwrap();
+        state.functions.clear();
+        assert_eq!(read, state);
+        opened.write(&read).unwrap();
+        assert!(fs::read_to_string(&file).unwrap().contains("\"Format\": 2"));
     }
 
     #[test]

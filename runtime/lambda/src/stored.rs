@@ -60,15 +60,20 @@ pub(crate) fn settings(configuration: &Configuration) -> Map<String, Value> {
 /// What is wrong with it.
 pub(crate) fn read(value: &Value) -> Result<Record, String> {
     let record = Fields::of("the mapping", value)?;
-    let origin = match record.text("Origin")? {
-        "config" => Origin::Config,
-        "api" => Origin::Api,
-        other => return Err(format!("Origin is {other:?}, neither \"config\" nor \"api\"")),
-    };
+    let origin = origin(&record)?;
     let configuration = read_settings(&Fields::of("Configuration", record.field("Configuration")?)?)?;
     let last_modified_ms = record.unsigned("LastModifiedMs")?;
     record.refuse_others(&["Origin", "LastModifiedMs", "Configuration"])?;
     Ok(Record { configuration, origin, last_modified_ms })
+}
+
+/// Reads who made something.
+pub(crate) fn origin(fields: &Fields<'_>) -> Result<Origin, String> {
+    match fields.text("Origin")? {
+        "config" => Ok(Origin::Config),
+        "api" => Ok(Origin::Api),
+        other => Err(format!("Origin is {other:?}, neither \"config\" nor \"api\"")),
+    }
 }
 
 fn read_settings(fields: &Fields<'_>) -> Result<Configuration, String> {
@@ -84,14 +89,6 @@ fn read_settings(fields: &Fields<'_>) -> Result<Configuration, String> {
         let items = fields.field(name)?.as_array().ok_or_else(wrong)?;
         items.iter().map(|item| item.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
     };
-    let tags: Result<BTreeMap<String, String>, String> = Fields::of("Tags", fields.field("Tags")?)?
-        .object
-        .iter()
-        .map(|(key, value)| {
-            let value = value.as_str().ok_or_else(|| format!("the tag {key:?} is not a text"))?;
-            Ok((key.clone(), value.to_owned()))
-        })
-        .collect();
     let configuration = Configuration {
         event_source_arn: fields.text("EventSourceArn")?.to_owned(),
         function: FunctionRef::from_short(fields.text("FunctionName")?),
@@ -100,42 +97,36 @@ fn read_settings(fields: &Fields<'_>) -> Result<Configuration, String> {
         maximum_batching_window_in_seconds: fields.number("MaximumBatchingWindowInSeconds")?,
         report_batch_item_failures: fields.flag("ReportBatchItemFailures")?,
         filter_patterns: texts("FilterPatterns")?,
-        maximum_concurrency: fields
-            .optional("MaximumConcurrency")
-            .map(|_| fields.number("MaximumConcurrency"))
-            .transpose()?,
+        maximum_concurrency: fields.optional_number("MaximumConcurrency")?,
         provisioned_pollers: pollers,
-        kms_key_arn: fields.optional("KMSKeyArn").map(|_| fields.text("KMSKeyArn").map(str::to_owned)).transpose()?,
+        kms_key_arn: fields.optional_text("KMSKeyArn")?,
         count_events: fields.flag("CountEvents")?,
-        tags: tags?,
+        tags: fields.texts_by_name("Tags")?,
     };
-    // What a later wasmill added must not get lost by being written back without it.
     let optional = ["MaximumConcurrency", "MinimumPollers", "MaximumPollers", "KMSKeyArn"];
-    let known: Vec<String> = settings(&configuration).into_iter().map(|(name, _)| name).collect();
-    let known: Vec<&str> = known.iter().map(String::as_str).chain(optional).collect();
-    fields.refuse_others(&known)?;
+    fields.refuse_others_than(&Value::Object(settings(&configuration)), &optional)?;
     Ok(configuration)
 }
 
 /// A JSON object of the file.
-struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     object: &'a Map<String, Value>,
 }
 
 impl<'a> Fields<'a> {
-    fn of(what: &str, value: &'a Value) -> Result<Self, String> {
+    pub(crate) fn of(what: &str, value: &'a Value) -> Result<Self, String> {
         value.as_object().map(|object| Self { object }).ok_or_else(|| format!("{what} is not an object"))
     }
 
-    fn optional(&self, name: &str) -> Option<&'a Value> {
+    pub(crate) fn optional(&self, name: &str) -> Option<&'a Value> {
         self.object.get(name)
     }
 
-    fn field(&self, name: &str) -> Result<&'a Value, String> {
+    pub(crate) fn field(&self, name: &str) -> Result<&'a Value, String> {
         self.optional(name).ok_or_else(|| format!("{name} is missing"))
     }
 
-    fn text(&self, name: &str) -> Result<&'a str, String> {
+    pub(crate) fn text(&self, name: &str) -> Result<&'a str, String> {
         self.field(name)?.as_str().ok_or_else(|| format!("{name} is not a text"))
     }
 
@@ -143,12 +134,37 @@ impl<'a> Fields<'a> {
         self.field(name)?.as_bool().ok_or_else(|| format!("{name} is neither true nor false"))
     }
 
-    fn unsigned(&self, name: &str) -> Result<u64, String> {
+    pub(crate) fn unsigned(&self, name: &str) -> Result<u64, String> {
         self.field(name)?.as_u64().ok_or_else(|| format!("{name} is not a whole number"))
     }
 
-    fn number(&self, name: &str) -> Result<u32, String> {
+    pub(crate) fn number(&self, name: &str) -> Result<u32, String> {
         u32::try_from(self.unsigned(name)?).map_err(|_| format!("{name} is too large"))
+    }
+
+    pub(crate) fn optional_text(&self, name: &str) -> Result<Option<String>, String> {
+        self.optional(name).map(|_| self.text(name).map(str::to_owned)).transpose()
+    }
+
+    pub(crate) fn optional_number(&self, name: &str) -> Result<Option<u32>, String> {
+        self.optional(name).map(|_| self.number(name)).transpose()
+    }
+
+    /// An object whose members are all texts.
+    pub(crate) fn texts_by_name(&self, name: &str) -> Result<BTreeMap<String, String>, String> {
+        let object = self.field(name)?.as_object().ok_or_else(|| format!("{name} is not an object"))?;
+        let text = |(key, value): (&String, &Value)| {
+            let value = value.as_str().ok_or_else(|| format!("in {name}, {key:?} is not a text"))?;
+            Ok((key.clone(), value.to_owned()))
+        };
+        object.iter().map(text).collect()
+    }
+
+    /// What a later wasmill added must not get lost by being written back without it.
+    pub(crate) fn refuse_others_than(&self, written: &Value, optional: &[&str]) -> Result<(), String> {
+        let members = written.as_object().into_iter().flat_map(Map::keys);
+        let known: Vec<&str> = members.map(String::as_str).chain(optional.iter().copied()).collect();
+        self.refuse_others(&known)
     }
 
     fn refuse_others(&self, known: &[&str]) -> Result<(), String> {
@@ -218,7 +234,7 @@ mod tests {
         assert_eq!(broken(&|v| v["Configuration"]["BatchSize"] = json!("1")), "BatchSize is not a whole number");
         assert_eq!(broken(&|v| v["Configuration"]["BatchSize"] = json!(1u64 << 32)), "BatchSize is too large");
         assert_eq!(broken(&|v| v["Configuration"]["Enabled"] = json!(1)), "Enabled is neither true nor false");
-        assert_eq!(broken(&|v| v["Configuration"]["Tags"] = json!({"a": 1})), "the tag \"a\" is not a text");
+        assert_eq!(broken(&|v| v["Configuration"]["Tags"] = json!({"a": 1})), "in Tags, \"a\" is not a text");
         assert_eq!(broken(&|v| v["Configuration"]["MinimumPollers"] = json!(2)), "MaximumPollers is missing");
         assert_eq!(broken(&|v| *v = json!([])), "the mapping is not an object");
         let remove = |name: &str| {

@@ -14,6 +14,7 @@ use wasmill_event::{Fault, FaultKind, Invocation, Payload, Reply};
 
 use crate::judge::{Judgement, judge};
 use crate::metrics::MappingMetrics;
+use crate::route::Callee;
 
 /// What runs a function: the sandbox, or a script in tests. It enforces the function's timeout itself.
 pub type Handler = BoxCloneSyncService<Invocation, Reply, Fault>;
@@ -21,58 +22,56 @@ pub type Handler = BoxCloneSyncService<Invocation, Reply, Fault>;
 /// How long past its timeout a function may take to be stopped before the mapping gives up on the handler itself.
 const BACKSTOP_GRACE: Duration = Duration::from_secs(10);
 
-/// A handler and what is needed to judge its answers. A batch in, its judgement out, by [`Judge::invoke`], which calls the
+/// What is needed to judge a handler's answers. A batch in, its judgement out, by [`Judge::invoke`], which calls the
 /// others one within the other. Concurrency is none of them: the permit was taken before the receive, because the visibility
 /// clock starts there. Nor is the function's timeout: only the sandbox can stop a guest.
 #[derive(Debug)]
 pub(crate) struct Judge {
-    pub(crate) handler: Handler,
     pub(crate) mapping: String,
     pub(crate) reports_item_failures: bool,
-    pub(crate) function_timeout: Duration,
     pub(crate) metrics: MappingMetrics,
 }
 
 impl Judge {
     /// Everything that is logged while a batch runs, whoever logs it, carries the request id and the mapping.
-    pub(crate) async fn invoke(&self, invocation: Invocation) -> Judgement {
+    pub(crate) async fn invoke(&self, callee: &Callee, invocation: Invocation) -> Judgement {
         let span = tracing::info_span!("batch", request_id = invocation.request_id, mapping = self.mapping);
-        self.measured(invocation).instrument(span).await
+        self.measured(callee, invocation).instrument(span).await
     }
 
     /// Counted outside of judging, so that an answer that breaks the contract counts as the failure it is.
-    async fn measured(&self, invocation: Invocation) -> Judgement {
+    async fn measured(&self, callee: &Callee, invocation: Invocation) -> Judgement {
         let started = Instant::now();
-        let judgement = self.judged(invocation).await;
+        let judgement = self.judged(callee, invocation).await;
         self.metrics.invoked(started.elapsed(), judgement.fault.as_ref());
         judgement
     }
 
     /// Every answer and every fault becomes one verdict per record; no error goes further out than here.
-    async fn judged(&self, invocation: Invocation) -> Judgement {
+    async fn judged(&self, callee: &Callee, invocation: Invocation) -> Judgement {
         let payload = invocation.payload.clone();
-        let answer = self.bounded(invocation).await;
+        let answer = bounded(callee, invocation).await;
         let ids: Vec<&str> = match &payload {
             Payload::Batch { records, .. } => records.iter().map(|record| &*record.message_id).collect(),
             Payload::Json(_) => Vec::new(),
         };
         judge(&ids, self.reports_item_failures, answer)
     }
+}
 
-    /// A handler that can neither finish nor be stopped must not hold its batch for twelve hours.
-    async fn bounded(&self, invocation: Invocation) -> Result<Reply, Fault> {
-        let longest = self.function_timeout + BACKSTOP_GRACE;
-        tokio::time::timeout(longest, self.unwinding(invocation)).await.unwrap_or_else(|_| {
-            let message = format!("the handler could not be stopped within {} s", longest.as_secs());
-            Err(Fault::new(FaultKind::Host, message))
-        })
-    }
+/// A handler that can neither finish nor be stopped must not hold its batch for twelve hours.
+async fn bounded(callee: &Callee, invocation: Invocation) -> Result<Reply, Fault> {
+    let longest = callee.timeout + BACKSTOP_GRACE;
+    tokio::time::timeout(longest, unwinding(callee, invocation)).await.unwrap_or_else(|_| {
+        let message = format!("the handler could not be stopped within {} s", longest.as_secs());
+        Err(Fault::new(FaultKind::Host, message))
+    })
+}
 
-    /// A panic in host code is the fault of one batch, not the end of the mapping.
-    async fn unwinding(&self, invocation: Invocation) -> Result<Reply, Fault> {
-        let call = AssertUnwindSafe(self.handler.clone().oneshot(invocation));
-        call.catch_unwind().await.unwrap_or_else(|panic| Err(Fault::new(FaultKind::Host, panic_message(&*panic))))
-    }
+/// A panic in host code is the fault of one batch, not the end of the mapping.
+async fn unwinding(callee: &Callee, invocation: Invocation) -> Result<Reply, Fault> {
+    let call = AssertUnwindSafe(callee.handler.clone().oneshot(invocation));
+    call.catch_unwind().await.unwrap_or_else(|panic| Err(Fault::new(FaultKind::Host, panic_message(&*panic))))
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {
@@ -114,14 +113,10 @@ mod tests {
         T: Future<Output = Result<Reply, Fault>> + Send + 'static,
     {
         let metrics = Metrics::register(&prometheus::Registry::new()).unwrap().of_mapping("q/f", "q", "f");
-        let judge = Judge {
-            handler: BoxCloneSyncService::new(service_fn(handler)),
-            mapping: "q/f".into(),
-            reports_item_failures: true,
-            function_timeout: Duration::from_secs(3),
-            metrics,
-        };
-        judge.invoke(batch_of(&["a", "b"])).await
+        let judge = Judge { mapping: "q/f".into(), reports_item_failures: true, metrics };
+        let handler = BoxCloneSyncService::new(service_fn(handler));
+        let callee = Callee::new(handler, "$LATEST", Duration::from_secs(3));
+        judge.invoke(&callee, batch_of(&["a", "b"])).await
     }
 
     #[tokio::test]

@@ -16,6 +16,7 @@ use crate::line_tests::{Bench, bodies, drain, failing, noting, succeeding, times
 use crate::mapping::start;
 use crate::permits::Permits;
 use crate::retry::RetryPolicy;
+use crate::route::{Callee, Route};
 
 fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -73,8 +74,9 @@ async fn nothing_is_held_past_twelve_hours() {
             Ok(Reply::Json(String::new()))
         });
         let permits = Permits::new(1);
+        let route = Route::fixed(Callee::new(handler.clone(), "$LATEST", s(24 * 3600)));
         let options = bench.options(doors(&bench)[is_remote].clone(), &permits, handler);
-        let mapping = start(MappingOptions { function_timeout: s(24 * 3600), ..options });
+        let mapping = start(MappingOptions { route, ..options });
         sleep(s(12 * 3600 - 700)).await;
         assert_eq!(bench.counts(), (0, 1, 0));
         sleep(s(701)).await;

@@ -22,6 +22,7 @@ use crate::metrics::Metrics;
 use crate::permits::Permits;
 use crate::report::Observer;
 use crate::retry::RetryPolicy;
+use crate::route::{Callee, Route};
 use crate::witness::Witness;
 
 pub(crate) struct Bench {
@@ -120,8 +121,6 @@ impl Bench {
         MappingOptions {
             name: "q/f".into(),
             function_name: "f".into(),
-            function_version: "$LATEST".into(),
-            function_timeout: Duration::from_secs(900),
             batch_size: 10,
             window: Duration::ZERO,
             filters: Filters::default(),
@@ -137,7 +136,7 @@ impl Bench {
             maximum_concurrency: None,
             is_fifo: queue.arn().name().ends_with(".fifo"),
             queue,
-            handler,
+            route: Route::fixed(Callee::new(handler, "$LATEST", Duration::from_secs(900))),
             permits: permits.clone(),
             witness: Witness::default(),
             metrics: self.metrics.clone(),

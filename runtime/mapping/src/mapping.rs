@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wasmill_queue::{Clock, Queue};
@@ -13,7 +13,7 @@ use wasmill_queue::{Clock, Queue};
 use crate::fifo::FifoOrder;
 use crate::filter::Filters;
 use crate::intake::{Intake, OnFiltered};
-use crate::invoke::{Handler, Judge};
+use crate::invoke::Judge;
 use crate::metrics::Metrics;
 use crate::permits::{Permit, Permits};
 use crate::pipeline::Line;
@@ -23,7 +23,8 @@ use crate::remember::Remembered;
 use crate::renewal::{self, Leases};
 use crate::report::Observer;
 use crate::retry::RetryPolicy;
-use crate::settle::Manner;
+use crate::route::Route;
+use crate::settle::Settling;
 use crate::witness::Witness;
 
 /// How long a drain waits once everything was given back: the longest that one call to a remote queue takes.
@@ -35,10 +36,6 @@ pub struct MappingOptions {
     pub name: String,
     /// The function's name, for metrics.
     pub function_name: String,
-    /// The function's version, kept beside dead letters.
-    pub function_version: String,
-    /// How long the function may run; the handler enforces it.
-    pub function_timeout: Duration,
     /// 1–10,000 records per invocation; over ten with a window only, and at most ten from a FIFO queue.
     pub batch_size: u32,
     /// How long a batch may gather; zero: a batch is what one receive brings. Zero for a FIFO queue.
@@ -70,8 +67,8 @@ pub struct MappingOptions {
     pub queue: Arc<dyn Queue>,
     /// Whether that is a FIFO queue; it never changes.
     pub is_fifo: bool,
-    /// What runs the function.
-    pub handler: Handler,
+    /// What leads to the function: asked for each batch.
+    pub route: Route,
     /// The function's permits.
     pub permits: Permits,
     /// What tells a later process which messages were being handled when this one died.
@@ -115,10 +112,8 @@ pub struct Mapping {
 pub fn start(options: MappingOptions) -> Mapping {
     let metrics = options.metrics.of_mapping(&options.name, options.queue.arn().name(), &options.function_name);
     let judge = Judge {
-        handler: options.handler,
         mapping: options.name.clone(),
         reports_item_failures: options.reports_item_failures,
-        function_timeout: options.function_timeout,
         metrics: metrics.clone(),
     };
     let (status_sender, status) = watch::channel(MappingStatus::Starting);
@@ -137,18 +132,16 @@ pub fn start(options: MappingOptions) -> Mapping {
     let remembered = Arc::new(Remembered::default());
     let line = Line {
         name: options.name,
-        manner: Manner {
-            function_version: options.function_version,
-            retry_policy: options.retry_policy,
-            dead_letters_last_attempts: options.dead_letters_last_attempts,
-        },
+        route: options.route,
+        retry_policy: options.retry_policy,
+        dead_letters_last_attempts: options.dead_letters_last_attempts,
         judge,
         windowed: !options.window.is_zero(),
         reports_item_failures: options.reports_item_failures,
         bisect_max_invocations: options.bisect_max_invocations,
         fifo_order: options.fifo_order,
         is_fifo: options.is_fifo,
-        settling: Semaphore::new(permits.allowed()),
+        settling: Settling::default(),
         permits: permits.clone(),
         remembered: Arc::clone(&remembered),
         witness: options.witness,

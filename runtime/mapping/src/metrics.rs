@@ -1,5 +1,6 @@
-//! A mapping's metrics, as methods named for what happened. Labels: mapping, queue and function, never a message id. What
-//! stands at a moment is read when it is asked for (`metrics/standing.rs`).
+//! A mapping's metrics, as methods named for what happened. Labels: mapping, queue and function, never a message id; and the
+//! versions of a function that batches may go to now, by function. What stands at a moment is read when it is asked for
+//! (`metrics/standing.rs`).
 
 mod standing;
 
@@ -22,6 +23,8 @@ const SECONDS_BUCKETS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0];
 /// The outcome of an invocation without a fault.
 const OK: &str = "ok";
+/// That of a batch or a record that failed.
+const FAILED: &str = "failed";
 const VERDICTS: [&str; 4] = ["done", "retry", "dead_letter", "release"];
 
 /// All mappings' metrics on one registry. A cheap handle.
@@ -45,6 +48,8 @@ pub struct Metrics {
     windows_closed: IntCounterVec,
     bisect_invocations: IntCounterVec,
     poison: IntCounterVec,
+    version_batches: IntCounterVec,
+    version_records: IntCounterVec,
     standings: Standings,
 }
 
@@ -138,7 +143,22 @@ impl Metrics {
         registry.register(Box::new(in_flight.clone()))?;
         let standings = Standings::new()?;
         registry.register(Box::new(standings.clone()))?;
+        let by_version = |name: &str, help: &str| {
+            let vector = IntCounterVec::new(Opts::new(name, help), &["function", "version", "outcome"])?;
+            registry.register(Box::new(vector.clone()))?;
+            Ok::<_, prometheus::Error>(vector)
+        };
         Ok(Self {
+            version_batches: by_version(
+                "wasmill_function_version_batches_total",
+                "Batches by the function's version that ran them, and whether the batch failed as a whole; only of versions that \
+                 $LATEST or an alias leads to.",
+            )?,
+            version_records: by_version(
+                "wasmill_function_version_records_total",
+                "Records by the function's version that ran them, and whether they were done; only of versions that $LATEST or an \
+                 alias leads to.",
+            )?,
             received: counter("wasmill_mapping_received_total", "Messages received from the queue.", &[])?,
             empty_receives: counter("wasmill_mapping_empty_receives_total", "Receives that found nothing.", &[])?,
             receive_errors: counter("wasmill_mapping_receive_errors_total", "Receives that failed.", &[])?,
@@ -201,6 +221,28 @@ impl Metrics {
         })
     }
 
+    /// What counts the batches of one version of a function.
+    #[must_use]
+    pub fn tally(&self, function: &str, version: &str) -> Tally {
+        let of = |vector: &IntCounterVec, outcome| vector.with_label_values(&[function, version, outcome]);
+        Tally {
+            batches_ok: of(&self.version_batches, OK),
+            batches_failed: of(&self.version_batches, FAILED),
+            records_done: of(&self.version_records, OK),
+            records_failed: of(&self.version_records, FAILED),
+        }
+    }
+
+    /// Takes a version out of the metrics. Whoever counts it still counts for nobody.
+    pub fn forget_version(&self, function: &str, version: &str) {
+        for vector in [&self.version_batches, &self.version_records] {
+            for outcome in [OK, FAILED] {
+                // It may have been forgotten already.
+                let _ = vector.remove_label_values(&[function, version, outcome]);
+            }
+        }
+    }
+
     pub(crate) fn of_mapping(&self, mapping: &str, queue: &str, function: &str) -> MappingMetrics {
         let labels = [mapping, queue, function];
         // What has not happened yet stands at 0: else its first time would be no increase.
@@ -229,6 +271,55 @@ impl Metrics {
             in_flight: self.in_flight.with_label_values(&labels),
             backoff: Backoff::default(),
         }
+    }
+}
+
+/// Counts what one version of a function made of its batches. Clones count together.
+#[derive(Debug, Clone)]
+pub struct Tally {
+    batches_ok: IntCounter,
+    batches_failed: IntCounter,
+    records_done: IntCounter,
+    records_failed: IntCounter,
+}
+
+/// What a [`Tally`] has counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Batches that did not fail as a whole.
+    pub batches_ok: u64,
+    /// Batches that did: a function error, a timeout, a response that is none.
+    pub batches_failed: u64,
+    /// Records that were done.
+    pub records_done: u64,
+    /// Records that were not.
+    pub records_failed: u64,
+}
+
+impl Tally {
+    /// What it has counted so far.
+    #[must_use]
+    pub fn counted(&self) -> Counted {
+        Counted {
+            batches_ok: self.batches_ok.get(),
+            batches_failed: self.batches_failed.get(),
+            records_done: self.records_done.get(),
+            records_failed: self.records_failed.get(),
+        }
+    }
+
+    /// Counts a batch that was judged.
+    pub(crate) fn judged(&self, fault: Option<&Fault>, verdicts: &[Verdict]) {
+        if fault.is_some() {
+            self.batches_failed.inc();
+        } else {
+            self.batches_ok.inc();
+        }
+        // What is only given back, as it comes after a failed record of its group, says nothing of the version.
+        let failed =
+            verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Retry { .. } | Verdict::DeadLetter { .. }));
+        self.records_failed.inc_by(failed.count() as u64);
+        self.records_done.inc_by(verdicts.iter().filter(|verdict| **verdict == Verdict::Done).count() as u64);
     }
 }
 

@@ -6,14 +6,17 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-/// The permits of one function, shared by its mappings.
+/// The permits of one function, shared by its mappings and by those who call it themselves.
 #[derive(Debug, Clone)]
 pub struct Permits {
     pool: Arc<Pool>,
+    /// The part of those who call it themselves: one for all of them.
+    callers: Arc<OnceLock<MappingPermits>>,
 }
 
 #[derive(Debug)]
@@ -36,6 +39,8 @@ struct State {
 struct Member {
     weight: u64,
     /// `maximum_concurrency`.
+    cap: Option<usize>,
+    /// The function's limit, or the cap below it.
     most: usize,
     /// What a failing function is held to for now, at most `most`.
     allowed: usize,
@@ -66,7 +71,40 @@ impl Permits {
     pub fn new(invocations: u32) -> Self {
         let limit = invocations.max(1) as usize;
         let state = State { limit, held: 0, members: BTreeMap::new(), next_member: 0, grants: 0 };
-        Self { pool: Arc::new(Pool { state: Mutex::new(state) }) }
+        Self { pool: Arc::new(Pool { state: Mutex::new(state) }), callers: Arc::default() }
+    }
+
+    /// From now on so many at a time; with 0 nothing is begun. What runs is not stopped: where it is more than that, nothing is
+    /// handed out until enough have ended.
+    pub fn set_limit(&self, invocations: u32) {
+        {
+            let mut state = self.pool.lock();
+            state.limit = invocations as usize;
+            let limit = state.limit;
+            for member in state.members.values_mut() {
+                let before = std::mem::replace(&mut member.most, member.cap.map_or(limit, |cap| cap.min(limit)));
+                // One that is held to fewer, as the function fails, still is.
+                member.allowed = if member.allowed >= before { member.most } else { member.allowed.min(member.most) };
+            }
+            state.take_back();
+        }
+        hand_out(&self.pool);
+    }
+
+    /// How many at a time.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.pool.lock().limit
+    }
+
+    /// A permit for a call that comes from no mapping; none when none came free within that time. All such calls together
+    /// share with the mappings as one of them does.
+    pub async fn acquire_within(&self, patience: Duration) -> Option<Permit> {
+        if self.limit() == 0 {
+            return None;
+        }
+        let callers = self.callers.get_or_init(|| self.of_mapping(None, 1)).clone();
+        tokio::time::timeout(patience, callers.acquire_in_hand()).await.ok()
     }
 
     /// How many are taken; as many as its mappings say each.
@@ -82,9 +120,11 @@ impl Permits {
     /// `maximum_concurrency` of them at a time.
     pub(crate) fn of_mapping(&self, maximum_concurrency: Option<u32>, weight: u32) -> MappingPermits {
         let mut state = self.pool.lock();
-        let most = maximum_concurrency.map_or(state.limit, |most| (most.max(1) as usize).min(state.limit));
+        let cap = maximum_concurrency.map(|most| most.max(1) as usize);
+        let most = cap.map_or(state.limit, |cap| cap.min(state.limit));
         let member = Member {
             weight: u64::from(weight.max(1)),
+            cap,
             most,
             allowed: most,
             held: 0,
@@ -113,7 +153,7 @@ impl State {
         if self.members.values().all(|member| member.waiting.is_empty()) {
             return granted;
         }
-        while let Some(id) = self.in_turn().into_iter().find(|id| self.held < self.limit || self.take_one_away(*id)) {
+        while let Some(id) = self.in_turn().into_iter().find(|id| self.has_one_for(*id)) {
             self.grants += 1;
             let grants = self.grants;
             let Some(member) = self.members.get_mut(&id) else { break };
@@ -141,6 +181,21 @@ impl State {
             self.members.iter().filter(|(_, member)| member.may_get_one()).collect();
         in_turn.sort_by_key(|(_, member)| (member.share(), member.last_grant));
         in_turn.into_iter().map(|(id, _)| *id).collect()
+    }
+
+    /// Whether there is one to be had: a free one, or an idle poll's.
+    fn has_one_for(&mut self, wanting: u64) -> bool {
+        self.held < self.limit || (self.held == self.limit && self.take_one_away(wanting))
+    }
+
+    /// Takes permits back from idle polls until no more are held than may be.
+    fn take_back(&mut self) {
+        while self.held > self.limit {
+            let idle = self.members.values_mut().filter(|member| !member.reserved.is_empty());
+            let Some(richest) = idle.max_by_key(|member| member.share()) else { return };
+            richest.give_up_reserved();
+            self.held -= 1;
+        }
     }
 
     fn forget_if_over(&mut self, id: u64) {
@@ -255,7 +310,7 @@ impl MappingPermits {
 
     /// Notes that the function failed: it gets half as many at a time, one at least (esm-semantics §7).
     pub(crate) fn shrink(&self) {
-        self.adjust(|member| member.allowed = (member.allowed.min(member.held.max(1)) / 2).max(1));
+        self.adjust(|member| member.allowed = (member.allowed.min(member.held.max(1)) / 2).max(1).min(member.most));
     }
 
     /// Notes that the function succeeded: one more at a time, until all are allowed again.
@@ -276,7 +331,13 @@ impl MappingPermits {
         }
     }
 
+    /// How many this mapping may hold when the function does not fail.
+    pub(crate) fn most(&self) -> usize {
+        self.membership.pool.lock().members.get(&self.membership.id).map_or(0, |member| member.most)
+    }
+
     /// How many this mapping may hold now.
+    #[cfg(test)]
     pub(crate) fn allowed(&self) -> usize {
         self.membership.pool.lock().members.get(&self.membership.id).map_or(0, |member| member.allowed)
     }
@@ -331,7 +392,7 @@ fn hand_out(pool: &Arc<Pool>) {
 
 /// The right to run one invocation, until dropped.
 #[derive(Debug)]
-pub(crate) struct Permit {
+pub struct Permit {
     pool: Arc<Pool>,
     member: u64,
 }
@@ -340,8 +401,13 @@ impl Permit {
     /// Sets the permit aside for a poll: it is taken away when it is wanted before the poll has something.
     pub(crate) fn reserve(self) -> Reservation {
         let reserved = Arc::new(Reserved::default());
-        if let Some(member) = self.pool.lock().members.get_mut(&self.member) {
-            member.reserved.push(Arc::clone(&reserved));
+        {
+            let mut state = self.pool.lock();
+            if let Some(member) = state.members.get_mut(&self.member) {
+                member.reserved.push(Arc::clone(&reserved));
+            }
+            // There may have come to be fewer while it was firm.
+            state.take_back();
         }
         hand_out(&self.pool);
         Reservation { permit: Some(self), reserved }
@@ -400,8 +466,6 @@ impl Drop for Reservation {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use futures::FutureExt;
     use tokio::time::timeout;
 
@@ -514,6 +578,76 @@ mod tests {
         assert_eq!(function.held(), 1);
         drop(held);
         assert_eq!((function.held(), function.pool.lock().members.len()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_lower_limit_holds_once_enough_have_ended_and_a_higher_one_at_once() {
+        let function = Permits::new(3);
+        let mapping = function.of_mapping(None, 1);
+        let mut held = vec![mapping.acquire().await, mapping.acquire().await, mapping.acquire().await];
+        function.set_limit(1);
+        let mut waits = Box::pin(mapping.acquire());
+        for _ in 0..2 {
+            held.pop();
+            assert!((&mut waits).now_or_never().is_none(), "{} run, and one may", held.len());
+        }
+        held.pop();
+        let again = (&mut waits).now_or_never();
+        assert!(again.is_some());
+        let mut waits = Box::pin(mapping.acquire());
+        assert!((&mut waits).now_or_never().is_none());
+        function.set_limit(2);
+        assert!((&mut waits).now_or_never().is_some());
+        assert_eq!((mapping.most(), mapping.allowed()), (2, 2));
+    }
+
+    #[tokio::test]
+    async fn with_a_limit_of_none_nothing_begins_and_idle_polls_give_theirs_back() {
+        let function = Permits::new(2);
+        let (idle, other) = (function.of_mapping(None, 1), function.of_mapping(Some(1), 1));
+        let firm = idle.acquire().await;
+        let reservation = idle.acquire().await.reserve();
+        function.set_limit(0);
+        assert!(reservation.claim().is_none());
+        assert!(firm.reserve().claim().is_none(), "it was firm when the limit fell");
+        assert_eq!(function.held(), 0);
+        assert!(other.try_acquire().is_none() && idle.acquire_in_hand().now_or_never().is_none());
+        assert!(function.acquire_within(Duration::from_secs(9)).now_or_never().is_some_and(|none| none.is_none()));
+        other.shrink();
+        other.grow();
+        assert_eq!(other.allowed(), 0);
+        function.set_limit(5);
+        assert_eq!((other.allowed(), idle.allowed()), (1, 5), "each its own cap");
+        assert!(other.try_acquire().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_new_limit_leaves_a_failing_function_held_to_fewer() {
+        let function = Permits::new(8);
+        let mapping = function.of_mapping(None, 1);
+        let held: Vec<_> = futures::future::join_all((0..8).map(|_| mapping.acquire())).await;
+        mapping.shrink();
+        function.set_limit(16);
+        assert_eq!((mapping.allowed(), mapping.most()), (4, 16));
+        function.set_limit(2);
+        assert_eq!(mapping.allowed(), 2);
+        drop(held);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_call_a_function_themselves_share_as_one_mapping_and_wait_no_longer_than_they_will() {
+        let function = Permits::new(2);
+        let mapping = function.of_mapping(None, 1);
+        let mut held = vec![mapping.acquire().await, mapping.acquire().await];
+        assert!(function.acquire_within(Duration::from_secs(1)).await.is_none());
+        let mut polls: Vec<_> = (0..3).map(|_| Box::pin(mapping.acquire_in_hand())).collect();
+        let mut calls: Vec<_> = (0..3).map(|_| Box::pin(function.acquire_within(Duration::from_secs(1)))).collect();
+        assert!(polls.iter_mut().all(|wait| wait.now_or_never().is_none()));
+        assert!(calls.iter_mut().all(|wait| wait.now_or_never().is_none()));
+        held.clear();
+        let polled: Vec<_> = polls.iter_mut().filter_map(|wait| wait.now_or_never()).collect();
+        let called: Vec<_> = calls.iter_mut().filter_map(|wait| wait.now_or_never()?).collect();
+        assert_eq!((polled.len(), called.len()), (1, 1));
     }
 
     #[tokio::test]

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wasmill_event::{Account, FaultKind, Invocation, Payload, Record, Verdict};
@@ -19,13 +18,17 @@ use crate::metrics::MappingMetrics;
 use crate::permits::{MappingPermits, Permit};
 use crate::remember::Remembered;
 use crate::report::{BatchReport, Observer, RecordReport};
-use crate::settle::{self, Manner, Settler};
+use crate::retry::RetryPolicy;
+use crate::route::{Callee, Copy, Route};
+use crate::settle::{self, Manner, Settler, Settling};
 use crate::witness::Witness;
 
 /// What every trip of a mapping shares.
 pub(crate) struct Line {
     pub(crate) name: String,
-    pub(crate) manner: Manner,
+    pub(crate) route: Route,
+    pub(crate) retry_policy: RetryPolicy,
+    pub(crate) dead_letters_last_attempts: bool,
     pub(crate) judge: Judge,
     pub(crate) windowed: bool,
     /// Without partial responses a failing function backs off.
@@ -35,8 +38,7 @@ pub(crate) struct Line {
     pub(crate) fifo_order: FifoOrder,
     pub(crate) is_fifo: bool,
     pub(crate) permits: MappingPermits,
-    /// Batches that may be settled at once without a permit: as many as may run.
-    pub(crate) settling: Semaphore,
+    pub(crate) settling: Settling,
     pub(crate) remembered: Arc<Remembered>,
     pub(crate) witness: Witness,
     pub(crate) metrics: MappingMetrics,
@@ -53,29 +55,35 @@ impl Line {
         let _in_flight = self.metrics.batch_began(batch.len());
         let started = Instant::now();
         let permit = self.permit(turn).await;
+        // Here it begins, and here is decided in which version.
+        let callee = permit.as_ref().and_then(|_| self.route.draw());
         let being_handled =
-            permit.as_ref().map(|_| self.witness.enter(batch.records.iter().map(|record| &*record.message_id)));
-        let judged = match permit {
-            Some(_) => tokio::select! {
+            callee.as_ref().map(|_| self.witness.enter(batch.records.iter().map(|record| &*record.message_id)));
+        let judged = match &callee {
+            Some(callee) => tokio::select! {
                 biased;
-                judged = self.judged(&batch, started) => Some(judged),
+                judged = self.judged(callee, &batch, started) => Some((callee, judged)),
                 () = self.abandon.cancelled() => None,
             },
             None => None,
         };
         drop(being_handled);
-        // The function's concurrency is its invocations': while this batch is settled the next may run. Only as many as that,
-        // so that a queue that is slow to delete is not handed ever more to delete.
+        // The function's concurrency is its invocations': while this batch is settled the next may run.
         let settling = tokio::select! {
             biased;
-            settling = self.settling.acquire() => settling.ok(),
+            settling = self.settling.enter(self.permits.most()) => settling,
             () = self.abandon.cancelled() => None,
         };
         drop(permit);
         let (plan, report) = match judged {
-            Some((mut judgement, failures, report)) => {
-                let attempts = failures.attempts(&judgement.verdicts, &self.around(&batch));
-                settle::give_up_last_attempts(&batch, &mut judgement.verdicts, &attempts, &self.manner);
+            Some((callee, (mut judgement, failures, report))) => {
+                let manner = Manner {
+                    function_version: &callee.version,
+                    retry_policy: self.retry_policy,
+                    dead_letters_last_attempts: self.dead_letters_last_attempts,
+                };
+                let attempts = failures.attempts(&judgement.verdicts, &self.around(callee, &batch));
+                settle::give_up_last_attempts(&batch, &mut judgement.verdicts, &attempts, manner);
                 // First no renewal may come any more: the plan goes by which messages had one.
                 let goes = |verdict: &Verdict| matches!(verdict, Verdict::Done | Verdict::DeadLetter { .. });
                 batch.lease.settle(|index| judgement.verdicts.get(index).is_some_and(goes)).await;
@@ -83,7 +91,7 @@ impl Line {
                 if !to_keep.is_empty() {
                     queue.explain(to_keep).await;
                 }
-                (settle::plan(&batch, judgement.verdicts, attempts, &self.manner), report)
+                (settle::plan(&batch, judgement.verdicts, attempts, manner), report)
             }
             None => {
                 self.metrics.judged(&vec![Verdict::Release; batch.len()]);
@@ -114,8 +122,7 @@ impl Line {
     }
 
     pub(crate) fn settler<'a>(&'a self, queue: &'a dyn Queue) -> Settler<'a> {
-        let retry_policy = self.manner.retry_policy;
-        Settler { queue, retry_policy, metrics: &self.metrics, hurry: &self.abandon }
+        Settler { queue, retry_policy: self.retry_policy, metrics: &self.metrics, hurry: &self.abandon }
     }
 
     /// The batch's permit; its lease is kept while it waits for one. None: it goes back.
@@ -133,32 +140,45 @@ impl Line {
     }
 
     /// Runs the handler, and once more for parts of the batch when it crashed.
-    async fn judged(&self, batch: &Batch, started: Instant) -> (Judgement, Failures, Option<BatchReport>) {
+    async fn judged(
+        &self,
+        callee: &Callee,
+        batch: &Batch,
+        started: Instant,
+    ) -> (Judgement, Failures, Option<BatchReport>) {
         let invocation = self.invocation(Arc::clone(&batch.records), batch.held.first());
         let request_id = invocation.request_id.clone();
         let run = run_of(&invocation);
-        let mut judgement = self.judge.invoke(invocation).await;
+        let copy = Copy::begin(callee.shadow.as_ref(), &invocation);
+        let mut judgement = self.judge.invoke(callee, invocation).await;
+        if let Some(copy) = copy {
+            let ids = batch.records.iter().map(|record| Arc::clone(&record.message_id)).collect();
+            copy.compare(&self.name, &request_id, ids, self.reports_item_failures, &judgement);
+        }
         let mut failures = Failures::default();
         failures.note(run, 0..batch.len(), &judgement);
         self.adjust_concurrency(&judgement);
         let crashed = judgement.fault.as_ref().is_some_and(bisect::is_crash);
         if crashed && batch.len() > 1 && self.bisect_max_invocations > 0 {
             let noted = Mutex::new(failures);
-            judgement.verdicts = self.isolate(batch, &request_id, &noted).await;
+            judgement.verdicts = self.isolate(callee, batch, &request_id, &noted).await;
             failures = noted.into_inner().unwrap_or_else(PoisonError::into_inner);
         }
         if self.is_fifo && self.fifo_order == FifoOrder::Enforce && (judgement.fault.is_none() || crashed) {
             fifo::enforce(&batch.groups(), &mut judgement.verdicts);
         }
-        let report = self.note(request_id, started, batch, &judgement);
+        if let Some(tally) = &callee.tally {
+            tally.judged(judgement.fault.as_ref(), &judgement.verdicts);
+        }
+        let report = self.note(callee, request_id, started, batch, &judgement);
         (judgement, failures, report)
     }
 
-    fn around<'a>(&'a self, batch: &'a Batch) -> Around<'a> {
+    fn around<'a>(&'a self, callee: &'a Callee, batch: &'a Batch) -> Around<'a> {
         Around {
             batch,
             function: self.metrics.function(),
-            function_version: &self.manner.function_version,
+            function_version: &callee.version,
             ended_unix_ms: self.clock.now().unix_ms,
         }
     }
@@ -173,7 +193,13 @@ impl Line {
     }
 
     /// Finds what the handler crashes on; the verdicts of all.
-    async fn isolate(&self, batch: &Batch, request_id: &str, failures: &Mutex<Failures>) -> Vec<Verdict> {
+    async fn isolate(
+        &self,
+        callee: &Callee,
+        batch: &Batch,
+        request_id: &str,
+        failures: &Mutex<Failures>,
+    ) -> Vec<Verdict> {
         let groups = batch.groups();
         let groups = (self.is_fifo && self.fifo_order == FifoOrder::Enforce).then_some(groups.as_slice());
         let most = self.bisect_max_invocations;
@@ -183,7 +209,7 @@ impl Line {
             let invocation = self.invocation(Arc::new(records), first);
             let run = run_of(&invocation);
             async move {
-                let judgement = self.judge.invoke(invocation).await;
+                let judgement = self.judge.invoke(callee, invocation).await;
                 let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
                 failures.note(run, indexes.into_iter(), &judgement);
                 judgement
@@ -221,7 +247,15 @@ impl Line {
     }
 
     /// Counts and logs what was judged; a report of it for whoever is told.
-    fn note(&self, request_id: String, started: Instant, batch: &Batch, judgement: &Judgement) -> Option<BatchReport> {
+    fn note(
+        &self,
+        callee: &Callee,
+        request_id: String,
+        started: Instant,
+        batch: &Batch,
+        judgement: &Judgement,
+    ) -> Option<BatchReport> {
+        let version = &*callee.version;
         self.metrics.judged(&judgement.verdicts);
         if let Some(suspicion) = &judgement.suspicion {
             self.metrics.suspicious();
@@ -246,15 +280,16 @@ impl Line {
             Some(fault) => tracing::warn!(
                 mapping = self.name,
                 request_id,
+                version,
                 records = batch.len(),
                 fault = fault.kind.as_str(),
                 reason = fault.message,
                 "batch failed"
             ),
             None if failed > 0 => {
-                tracing::info!(mapping = self.name, request_id, done, failed, "batch partly failed");
+                tracing::info!(mapping = self.name, request_id, version, done, failed, "batch partly failed");
             }
-            None => tracing::debug!(mapping = self.name, request_id, done, "batch done"),
+            None => tracing::debug!(mapping = self.name, request_id, version, done, "batch done"),
         }
         self.observer.listens().then(|| BatchReport {
             mapping: self.name.clone(),

@@ -1,8 +1,10 @@
 //! Settling: what each verdict means for the queue. First a pure plan over the whole batch, then its application.
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use wasmill_event::Verdict;
@@ -44,12 +46,46 @@ impl Plan {
     }
 }
 
-/// How a mapping settles.
-#[derive(Debug, Clone)]
-pub(crate) struct Manner {
-    pub(crate) function_version: String,
+/// How a batch is settled.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manner<'a> {
+    /// The version that ran.
+    pub(crate) function_version: &'a str,
     pub(crate) retry_policy: RetryPolicy,
     pub(crate) dead_letters_last_attempts: bool,
+}
+
+/// Places for batches that are settled without a permit: as many at a time as may run, so that a queue that is slow to delete
+/// is not handed ever more to delete. How many that is may change.
+#[derive(Debug)]
+pub(crate) struct Settling {
+    places: Semaphore,
+    size: Mutex<usize>,
+}
+
+impl Default for Settling {
+    fn default() -> Self {
+        Self { places: Semaphore::new(0), size: Mutex::new(0) }
+    }
+}
+
+impl Settling {
+    /// A place among `most`. Cancel-safe.
+    pub(crate) async fn enter(&self, most: usize) -> Option<SemaphorePermit<'_>> {
+        self.fit(most.max(1));
+        self.places.acquire().await.ok()
+    }
+
+    fn fit(&self, most: usize) {
+        let mut size = self.size.lock().unwrap_or_else(PoisonError::into_inner);
+        if most >= *size {
+            self.places.add_permits(most - *size);
+            *size = most;
+        } else {
+            // Those in use go when they are free, at a later call.
+            *size -= self.places.forget_permits(*size - most);
+        }
+    }
 }
 
 /// Plans for a judged batch. `verdicts` are one per record, in order; `attempts` as well, or none at all.
@@ -62,7 +98,7 @@ pub(crate) fn plan(
     batch: &Batch,
     verdicts: Vec<Verdict>,
     mut attempts: Vec<Option<FailedAttempt>>,
-    manner: &Manner,
+    manner: Manner<'_>,
 ) -> Plan {
     let mut plan = Plan::default();
     let standings = batch.lease.standings();
@@ -83,7 +119,7 @@ pub(crate) fn plan(
             Verdict::Release => plan.release.push(held.receipt.clone()),
             Verdict::DeadLetter { reason } => {
                 let message = record::to_message(&batch.records[index], &held.system);
-                let function_version = manner.function_version.clone();
+                let function_version = manner.function_version.to_owned();
                 plan.dead_letter.push((index, DeadLetter { message, reason, function_version, attempt }));
             }
         }
@@ -97,7 +133,7 @@ pub(crate) fn give_up_last_attempts(
     batch: &Batch,
     verdicts: &mut [Verdict],
     attempts: &[Option<FailedAttempt>],
-    manner: &Manner,
+    manner: Manner<'_>,
 ) {
     if !manner.dead_letters_last_attempts {
         return;

@@ -21,17 +21,48 @@ use crate::world::Context;
 
 /// Calls the function on the sandbox's threads, when there is a place for it. Dropping the future stops the guest at its
 /// next tick.
-pub(crate) async fn invoke(function: Arc<FunctionShared>, invocation: Invocation) -> Result<Reply, Fault> {
+pub(crate) async fn invoke(function: Arc<FunctionShared>, invocation: Invocation, is_observed: bool) -> Observed {
     let runtime = function.sandbox.guest_runtime().clone();
     // A function that keeps instances looks for one when it is its turn on a thread: the one that has just answered there is
     // still in the caches, and few are needed however many calls wait.
     let place = match &function.resting {
         Some(_) => None,
-        None => Some(place(&function).await?),
+        None => match place(&function).await {
+            Ok(place) => Some(place),
+            Err(fault) => return Observed::failed(fault),
+        },
     };
     // The caller's half keeps the function, and with it the runtime, until the guest's half is done.
-    let mut guest = AbortOnDrop(runtime.spawn(run(function.clone(), invocation, place)));
-    (&mut guest.0).await.unwrap_or_else(|error| Err(task_fault(error)))
+    let mut guest = AbortOnDrop(runtime.spawn(run(function.clone(), invocation, place, is_observed)));
+    (&mut guest.0).await.unwrap_or_else(|error| Observed::failed(task_fault(error)))
+}
+
+/// An invocation, and what there is to say of it beside its answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observed {
+    /// What came of it.
+    pub answer: Result<Reply, Fault>,
+    /// The handler's own error as it gave it; the fault has one line of it.
+    pub own_error: Option<String>,
+    /// From the start of the guest to its end, instantiation included.
+    pub duration: Duration,
+    /// The most linear memory it had.
+    pub memory_peak_bytes: u64,
+    /// The last 4 KiB of what it logged.
+    pub log_tail: String,
+}
+
+impl Observed {
+    /// One that did not come to run.
+    fn failed(fault: Fault) -> Self {
+        Self {
+            answer: Err(fault),
+            own_error: None,
+            duration: Duration::ZERO,
+            memory_peak_bytes: 0,
+            log_tail: String::new(),
+        }
+    }
 }
 
 /// A place in the pool, as soon as there is one.
@@ -87,8 +118,12 @@ async fn run(
     function: Arc<FunctionShared>,
     invocation: Invocation,
     place: Option<OwnedSemaphorePermit>,
-) -> Result<Reply, Fault> {
-    let seat = Seat::find(&function, place).await?;
+    is_observed: bool,
+) -> Observed {
+    let seat = match Seat::find(&function, place).await {
+        Ok(seat) => seat,
+        Err(fault) => return Observed::failed(fault),
+    };
     let spec = &function.spec;
     let Invocation { request_id, payload, trace_id, account } = &invocation;
     let start = if matches!(seat, Seat::Warm(_)) { Start::Warm } else { Start::Cold };
@@ -125,10 +160,10 @@ async fn run(
         Err(error) => {
             let fault = Fault::new(FaultKind::Host, one_line(&format!("no sandbox to be had: {error:#}"), 1024));
             running.ended(Some(fault.kind), Usage::default());
-            return Err(fault);
+            return Observed::failed(fault);
         }
     };
-    instance.logs().begin(request_id);
+    instance.logs().begin(request_id, is_observed);
 
     let answer = tokio::time::timeout(spec.timeout, instance.call(&function, payload, context)).await;
 
@@ -147,9 +182,13 @@ async fn run(
     let usage = Usage { duration: started.elapsed(), memory_peak_bytes, output_dropped_bytes: logs.dropped_bytes() };
     account.tell(Told {
         code: Some(Arc::clone(&function.code)),
-        log_tail: logs.tail(),
+        log_tail: logs.last_lines(),
         backtrace: answer.as_ref().ok().and_then(|answer| answer.as_ref().err()).map(backtrace_of).unwrap_or_default(),
     });
+    let own_error = match &answer {
+        Ok(Ok(Answer::Returned(Err(text)) | Answer::Judged(Err(text)))) if is_observed => Some(text.clone()),
+        _ => None,
+    };
     let outcome = match answer {
         Err(_elapsed) => Err(timed_out(spec.timeout)),
         Ok(answer) => judge(answer, &reply, spec.limits.reply_bytes, &circumstances),
@@ -168,8 +207,9 @@ async fn run(
         outcome = kind.map_or("success", FaultKind::as_str),
         "REPORT"
     );
+    let (duration, log_tail) = (usage.duration, logs.tail().unwrap_or_default());
     running.ended(kind, usage);
-    outcome
+    Observed { answer: outcome, own_error, duration, memory_peak_bytes, log_tail }
 }
 
 /// The facts that Lambda writes as START and REPORT lines, one event each.

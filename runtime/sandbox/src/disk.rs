@@ -37,6 +37,9 @@ const DEPTH_MAX: usize = 32;
 const PREFIX: &str = "wasmill-tmp-";
 const LOCK: &str = "lock";
 
+/// How often a removal is tried while others remove parts of the same folder.
+const REMOVALS: u32 = 5;
+
 /// How long a process may take from making its folder to locking it.
 const UNLOCKED_MAX: Duration = Duration::from_secs(60);
 
@@ -64,6 +67,15 @@ impl Scratch {
         let made = Arc::new(ScratchFolder::make(&self.parent)?);
         *folder = Arc::downgrade(&made);
         Ok(made)
+    }
+
+    /// Removes the folder now, with all that is in it and whoever keeps it: the process is about to end, and threads that
+    /// would still remove disks end with it.
+    pub(crate) fn close(&self) {
+        let folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        if let Some(folder) = folder {
+            folder.remove();
+        }
     }
 }
 
@@ -138,11 +150,25 @@ impl ScratchFolder {
     }
 }
 
+impl ScratchFolder {
+    fn remove(&self) {
+        // A disk that is being removed at the same time may take away what was just seen here.
+        for attempt in 1..=REMOVALS {
+            match fs::remove_dir_all(&self.path) {
+                Ok(()) => return,
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !self.path.exists() => return,
+                Err(error) if attempt == REMOVALS => {
+                    debug!(folder = %self.path.display(), %error, "cannot remove the folder of handlers' files");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+}
+
 impl Drop for ScratchFolder {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.path) {
-            debug!(folder = %self.path.display(), %error, "cannot remove the folder of handlers' files");
-        }
+        self.remove();
     }
 }
 
@@ -393,6 +419,24 @@ mod tests {
         assert!(Arc::ptr_eq(&folder, &scratch.folder().unwrap()), "one folder serves all");
         drop(folder);
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn closing_removes_the_folder_at_once_also_while_disks_are_being_removed() {
+        let parent = tempfile::tempdir().unwrap();
+        let scratch = Scratch::new(parent.path().to_owned());
+        scratch.close();
+        let folder = scratch.folder().unwrap();
+        for _ in 0..20 {
+            let disk = folder.disk("f", 1, Handle::current()).unwrap();
+            for name in 0..50 {
+                fs::write(disk.path().join(name.to_string()), "x").unwrap();
+            }
+            drop(disk);
+        }
+        scratch.close();
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+        drop(folder);
     }
 
     #[tokio::test]

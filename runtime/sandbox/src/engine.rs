@@ -139,6 +139,10 @@ impl Home {
         &self.linkers
     }
 
+    pub(crate) fn free_places(&self) -> usize {
+        self.places.available_permits()
+    }
+
     pub(crate) fn places_max(&self) -> u32 {
         self.places_max
     }
@@ -177,6 +181,13 @@ impl Sandbox {
     /// When there is no handler in the code that could be called; see [`LoadError`].
     pub fn load(&self, spec: FunctionSpec) -> Result<Function, LoadError> {
         Function::load(self, spec)
+    }
+
+    /// Ends the instances that rest and removes handlers' files. For a process that is about to end, when nothing is called any
+    /// more: threads that would see to it later end with the process.
+    pub fn close(&self) {
+        self.clear_resting();
+        self.shared.scratch.close();
     }
 
     pub(crate) fn plain(&self) -> &Arc<Home> {
@@ -229,6 +240,12 @@ impl Sandbox {
         if let Ok(permit) = Arc::clone(&places).try_acquire_many_owned(count) {
             return Some(permit);
         }
+        self.clear_resting();
+        places.acquire_many_owned(count).await.ok()
+    }
+
+    /// Ends the resting instances of all functions.
+    fn clear_resting(&self) {
         let warm: Vec<_> = {
             let warm = self.shared.warm.lock().unwrap_or_else(PoisonError::into_inner);
             warm.iter().filter_map(Weak::upgrade).collect()
@@ -236,8 +253,6 @@ impl Sandbox {
         for resting in warm.iter().filter_map(|function| function.resting.as_ref()) {
             resting.clear();
         }
-        drop(warm);
-        places.acquire_many_owned(count).await.ok()
     }
 }
 

@@ -94,7 +94,7 @@ pub struct Function {
 /// What all calls of a function share.
 pub(crate) struct FunctionShared {
     pub(crate) sandbox: Sandbox,
-    pub(crate) handler: Handler,
+    pub(crate) handler: Arc<Handler>,
     pub(crate) spec: FunctionSpec,
     /// The variables that every invocation has.
     pub(crate) environment: Vec<(String, String)>,
@@ -144,7 +144,7 @@ impl Function {
         let reuse = spec.reuse.filter(|_| !prepared.handler.is_command());
         let shared = Arc::new(FunctionShared {
             sandbox: sandbox.clone(),
-            handler: prepared.handler,
+            handler: Arc::new(prepared.handler),
             home: prepared.home,
             environment,
             places,
@@ -175,6 +175,18 @@ impl Function {
         &self.shared.spec.version
     }
 
+    /// How long an invocation may take.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.shared.spec.timeout
+    }
+
+    /// How much linear memory an invocation may have, in MiB.
+    #[must_use]
+    pub fn memory_mib(&self) -> u32 {
+        self.shared.spec.memory_mib
+    }
+
     /// Which of the ways in its code has.
     #[must_use]
     pub fn kind(&self) -> FunctionKind {
@@ -185,6 +197,36 @@ impl Function {
     #[must_use]
     pub fn slots(&self) -> u32 {
         self.shared.places
+    }
+
+    /// The same code without a way to change anything: no host is within reach, and every call has an instance of its own.
+    /// What it does is counted under another name.
+    #[must_use]
+    pub fn sealed(&self) -> Self {
+        let FunctionShared { sandbox, handler, home, environment, places, scratch, code_path, code, spec, .. } =
+            &*self.shared;
+        let spec = FunctionSpec { outbound: Outbound::default(), reuse: None, ..spec.clone() };
+        let shared = FunctionShared {
+            sandbox: sandbox.clone(),
+            handler: Arc::clone(handler),
+            home: Arc::clone(home),
+            environment: environment.clone(),
+            places: *places,
+            way_out: Arc::new(Outbound::default()),
+            scratch: scratch.clone(),
+            resting: None,
+            metrics: sandbox.metrics().for_function(&format!("{}:shadow", spec.name)),
+            code_path: code_path.clone(),
+            code: Arc::clone(code),
+            spec,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Whether an instance would have a place at once.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.shared.home.free_places() >= self.shared.places as usize
     }
 
     /// SHA-256 of the code, 64 lower-case hex digits.

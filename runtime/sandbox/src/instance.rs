@@ -88,7 +88,7 @@ impl Instance {
     ) -> wasmtime::Result<Answer> {
         self.calls += 1;
         self.store.data_mut().outgoing.begin();
-        match &function.handler {
+        match &*function.handler {
             Handler::LambdaJson { .. } => {
                 let handle = self.handle(&function.handler).await?;
                 let handle = handle.typed::<(&str, Context<'_>), (Result<String, String>,)>(&self.store)?;

@@ -32,6 +32,7 @@ mod service;
 mod shape;
 mod world;
 
+pub use call::Observed;
 pub use code::Code;
 pub use component::FunctionKind;
 pub use engine::{EngineConfig, Sandbox};

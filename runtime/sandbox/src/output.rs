@@ -257,21 +257,48 @@ struct LogState {
     /// Every line carries it.
     request_id: String,
     log: LineLog,
+    /// The last of the lines, if somebody wants them.
+    tail: Option<Tail>,
+}
+
+/// The end of a text that grows.
+#[derive(Debug, Default)]
+struct Tail(Vec<u8>);
+
+impl Tail {
+    fn push(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(&bytes[bytes.len().saturating_sub(TAIL_BYTES)..]);
+        if self.0.len() > 2 * TAIL_BYTES {
+            let surplus = self.0.len() - TAIL_BYTES;
+            self.0.drain(..surplus);
+        }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0[self.0.len().saturating_sub(TAIL_BYTES)..]).into_owned()
+    }
 }
 
 impl Logs {
     pub(crate) fn new(function: &str, version: &str, limits: &Limits) -> Self {
-        let state = Mutex::new(LogState { request_id: String::new(), log: LineLog::new(limits) });
+        let state = Mutex::new(LogState { request_id: String::new(), log: LineLog::new(limits), tail: None });
         let (function, version) = (function.to_owned(), version.to_owned());
         Self { shared: Arc::new(LogsShared { function, version, limits: *limits, state }) }
     }
 
-    /// An invocation begins: from here on the lines are its own, and so is the budget.
-    pub(crate) fn begin(&self, request_id: &str) {
+    /// An invocation begins: from here on the lines are its own, and so is the budget. With `keeps_tail` the last of them are
+    /// kept.
+    pub(crate) fn begin(&self, request_id: &str, keeps_tail: bool) {
         let mut state = self.shared.lock();
         // What came between two invocations belongs to the first.
         state.finish(&self.shared);
-        *state = LogState { request_id: request_id.to_owned(), log: LineLog::new(&self.shared.limits) };
+        let tail = keeps_tail.then(Tail::default);
+        *state = LogState { request_id: request_id.to_owned(), log: LineLog::new(&self.shared.limits), tail };
+    }
+
+    /// The last of the invocation's lines, if they are kept.
+    pub(crate) fn tail(&self) -> Option<String> {
+        self.shared.lock().tail.as_ref().map(Tail::text)
     }
 
     /// A stream for the guest that ends up in this log.
@@ -290,8 +317,8 @@ impl Logs {
         self.shared.lock().log.dropped_bytes
     }
 
-    /// The last lines that were logged.
-    pub(crate) fn tail(&self) -> String {
+    /// The last whole lines that were logged, for whoever asks why the invocation failed.
+    pub(crate) fn last_lines(&self) -> String {
         self.shared.lock().log.tail.text()
     }
 
@@ -308,11 +335,15 @@ impl LogsShared {
     }
 
     fn write(&self, channel: Channel, bytes: &[u8]) {
-        let LogState { request_id, log } = &mut *self.lock();
-        log.write(channel, bytes, &mut |channel, line| self.emit(request_id, channel, line));
+        let LogState { request_id, log, tail } = &mut *self.lock();
+        log.write(channel, bytes, &mut |channel, line| self.emit(request_id, channel, line, tail));
     }
 
-    fn emit(&self, request_id: &str, channel: Channel, line: &str) {
+    fn emit(&self, request_id: &str, channel: Channel, line: &str, tail: &mut Option<Tail>) {
+        if let Some(tail) = tail {
+            tail.push(line.as_bytes());
+            tail.push(b"\n");
+        }
         let Self { function, version, .. } = self;
         let stream = channel.as_str();
         tracing::info!(target: "wasmill::handler", request_id, function, version, stream, "{line}");
@@ -321,8 +352,8 @@ impl LogsShared {
 
 impl LogState {
     fn finish(&mut self, shared: &LogsShared) {
-        let Self { request_id, log } = self;
-        let first = log.finish(&mut |channel, line| shared.emit(request_id, channel, line));
+        let Self { request_id, log, tail } = self;
+        let first = log.finish(&mut |channel, line| shared.emit(request_id, channel, line, tail));
         if first && log.dropped_bytes > 0 {
             let LogsShared { function, version, .. } = shared;
             tracing::warn!(
@@ -590,6 +621,24 @@ mod tests {
         capture.write(Channel::Stderr, "\nlast\n");
         assert!(capture.log.stderr_tail.len() <= 2 * TAIL_BYTES);
         assert_eq!(capture.log.last_words().as_deref(), Some("last"));
+    }
+
+    #[test]
+    fn the_last_lines_of_an_invocation_are_kept_for_who_wants_them_and_no_longer() {
+        let logs = Logs::new("f", "1", &Limits::default());
+        logs.begin("r-1", true);
+        logs.shared.write(Channel::Stdout, b"one\ntwo");
+        logs.finish();
+        assert_eq!(logs.tail().as_deref(), Some("one\ntwo\n"));
+        logs.begin("r-2", true);
+        for number in 0..3000 {
+            logs.shared.write(Channel::Stderr, format!("line {number}\n").as_bytes());
+        }
+        let tail = logs.tail().unwrap_or_default();
+        assert!(tail.len() == TAIL_BYTES && tail.ends_with("line 2998\nline 2999\n"), "{tail}");
+        logs.begin("r-3", false);
+        logs.shared.write(Channel::Stdout, b"more\n");
+        assert_eq!(logs.tail(), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use tower::Service;
 use wasmill_event::{Fault, Invocation, Reply};
 
-use crate::call;
+use crate::call::{self, Observed};
 use crate::function::Function;
 
 /// The future of one invocation. Dropping it stops the guest.
@@ -24,6 +24,14 @@ impl Service<Invocation> for Function {
     }
 
     fn call(&mut self, invocation: Invocation) -> Self::Future {
-        Box::pin(call::invoke(self.shared.clone(), invocation))
+        let shared = self.shared.clone();
+        Box::pin(async move { call::invoke(shared, invocation, false).await.answer })
+    }
+}
+
+impl Function {
+    /// Calls it once, and tells what there is to say beside the answer.
+    pub async fn observe(&self, invocation: Invocation) -> Observed {
+        call::invoke(self.shared.clone(), invocation, true).await
     }
 }

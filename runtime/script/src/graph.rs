@@ -35,8 +35,11 @@ pub(crate) struct Graph {
 
 impl Graph {
     /// Reads the entry and all that it needs.
-    pub(crate) fn read(entry: &Path) -> Result<Self, BundleError> {
-        let absolute = std::path::absolute(entry).ok().and_then(|entry| fs::canonicalize(entry).ok());
+    pub(crate) fn read(entry: &Path, root: Option<&Path>) -> Result<Self, BundleError> {
+        let canonical = |path: &Path| std::path::absolute(path).ok().and_then(|path| fs::canonicalize(path).ok());
+        let absolute = canonical(entry);
+        // A root that is not there holds nothing.
+        let root = root.map(|root| canonical(root).unwrap_or_else(|| root.to_owned()));
         let (Some(entry), resolve) = (absolute, Resolve::new()) else {
             return Err(unreadable(entry.display().to_string(), "no such file".to_owned(), "name the handler's file"));
         };
@@ -46,7 +49,7 @@ impl Graph {
             Ok(Target::File(found)) => Found { path: entry, module: found.module },
             Ok(Target::Builtin) | Err(_) => Found { path: entry, module: None },
         };
-        let mut reading = Reading { resolve, folder, found: vec![found], numbers: HashMap::new(), bytes: 0 };
+        let mut reading = Reading { resolve, folder, root, found: vec![found], numbers: HashMap::new(), bytes: 0 };
         reading.number_entry();
         let mut nodes = Vec::new();
         while let Some(found) = reading.found.get(nodes.len()).cloned() {
@@ -88,6 +91,8 @@ impl Graph {
 struct Reading {
     resolve: Resolve,
     folder: PathBuf,
+    /// Where all files must be.
+    root: Option<PathBuf>,
     found: Vec<Found>,
     numbers: HashMap<PathBuf, usize>,
     bytes: u64,
@@ -123,6 +128,16 @@ impl Reading {
                 Some(position) => return Err(not_found(name, position, &ask.specifier, why)),
             },
         };
+        if let Some(root) = &self.root
+            && !found.path.starts_with(root)
+        {
+            return match ask.must {
+                None => Ok(Some(Value::Null)),
+                Some(position) => {
+                    Err(not_found(name, position, &ask.specifier, "it is outside of the package".to_owned()))
+                }
+            };
+        }
         if let Some(&number) = self.numbers.get(&found.path) {
             return Ok(Some(json!(number)));
         }

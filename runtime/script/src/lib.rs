@@ -42,7 +42,15 @@ pub struct Bundle {
 /// # Errors
 /// The first thing that is wrong, with file, line and column and how to mend it.
 pub fn bundle(entry: &Path) -> Result<Bundle, BundleError> {
-    graph::Graph::read(entry)?.print()
+    graph::Graph::read(entry, None)?.print()
+}
+
+/// The same for what somebody sent: nothing is taken from outside of the folder `root`.
+///
+/// # Errors
+/// As [`bundle`], and when something is imported from elsewhere.
+pub fn bundle_within(root: &Path, entry: &Path) -> Result<Bundle, BundleError> {
+    graph::Graph::read(entry, Some(root))?.print()
 }
 
 #[cfg(test)]

@@ -133,6 +133,29 @@ fn what_is_only_required_may_be_missing_until_it_is_called() {
 }
 
 #[test]
+fn what_somebody_sent_takes_nothing_from_outside_of_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("package");
+    fs::create_dir_all(root.join("src")).unwrap();
+    fs::write(folder.path().join("secret.json"), "{}").unwrap();
+    fs::write(root.join("shared.js"), "module.exports = 1;").unwrap();
+    let entry = root.join("src/index.mjs");
+    for (text, refused) in [
+        ("import '../shared.js'; export const handler = 1;", false),
+        ("import '../../secret.json'; export const handler = 1;", true),
+        ("export const handler = () => require('../../secret.json');", true),
+    ] {
+        fs::write(&entry, text).unwrap();
+        assert!(bundle(&entry).is_ok(), "{text}");
+        let within = crate::bundle_within(&root, &entry);
+        match within {
+            Err(error) => assert!(refused && error.to_string().contains("outside of the package"), "{text}: {error}"),
+            Ok(bundle) => assert!(!refused || !names(&bundle).iter().any(|name| name.contains("secret")), "{text}"),
+        }
+    }
+}
+
+#[test]
 fn a_file_that_is_too_big_is_refused() {
     let big = format!("//{}\n", "x".repeat(usize::try_from(crate::FILE_BYTES_MAX).unwrap()));
     let error = bundled(&[("h.mjs", &big)]).unwrap_err();

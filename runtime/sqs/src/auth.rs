@@ -138,22 +138,22 @@ impl Guard {
     }
 
     /// Judges a request by the machine's own clock. The queues' clock never goes back, so it would keep refusing
-    /// signatures after a clock that was ahead has been set right.
-    pub(crate) fn check(&self, parts: &Parts, body: &[u8]) -> Result<(), Refusal> {
+    /// signatures after a clock that was ahead has been set right. Gives the id of the key that it was signed with.
+    pub(crate) fn check(&self, parts: &Parts, body: &[u8]) -> Result<&str, Refusal> {
         self.check_at(SystemTime::now(), self.service, parts, body)
     }
 
     /// The same for another service on this listener.
-    pub(crate) fn check_for(&self, service: &str, parts: &Parts, body: &[u8]) -> Result<(), Refusal> {
+    pub(crate) fn check_for(&self, service: &str, parts: &Parts, body: &[u8]) -> Result<&str, Refusal> {
         self.check_at(SystemTime::now(), service, parts, body)
     }
 
-    fn check_at(&self, now: SystemTime, service: &str, parts: &Parts, body: &[u8]) -> Result<(), Refusal> {
+    fn check_at(&self, now: SystemTime, service: &str, parts: &Parts, body: &[u8]) -> Result<&str, Refusal> {
         let claim = Claim::read(parts)?;
         check_time(&claim, now)?;
         check_signed_headers(&claim, parts)?;
         let access_key_id = self.check_scope(service, &claim)?;
-        let credentials = self.secrets.get(access_key_id).ok_or(Refusal::UnknownKey)?;
+        let (id, credentials) = self.secrets.get_key_value(access_key_id).ok_or(Refusal::UnknownKey)?;
         // Keys here are long-term ones: AWS, too, knows no token that goes with such a key.
         if claim.has_session_token || parts.headers.contains_key(X_AMZ_SECURITY_TOKEN) {
             return Err(Refusal::UnknownKey);
@@ -161,7 +161,7 @@ impl Guard {
         let expected =
             self.sign(service, credentials, &claim, parts, body).ok_or(Refusal::DoesNotMatch(MISMATCH.into()))?;
         let is_equal: bool = expected.as_bytes().ct_eq(claim.signature.as_bytes()).into();
-        if is_equal { Ok(()) } else { Err(Refusal::DoesNotMatch(MISMATCH.into())) }
+        if is_equal { Ok(id) } else { Err(Refusal::DoesNotMatch(MISMATCH.into())) }
     }
 
     /// The credential must be for this service and region, and for the day of the stamp. Gives its access key id.

@@ -6,10 +6,12 @@ mod dead_letter;
 mod move_tasks;
 mod queue;
 mod session;
+mod signer;
 mod verbs;
 
 pub use move_tasks::RemoteMoveTask;
 pub use queue::RemoteQueue;
+pub use signer::Signer;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

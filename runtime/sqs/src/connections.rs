@@ -8,7 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -16,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::Peer;
 use crate::connections::patience::Patience;
 use crate::server::{SqsService, router};
 
@@ -35,7 +39,7 @@ const ACCEPT_FAILURES_MAX: u32 = 100;
 
 enum Event {
     Stop,
-    Accepted(io::Result<(TcpStream, OwnedSemaphorePermit)>),
+    Accepted(io::Result<(TcpStream, Peer, OwnedSemaphorePermit)>),
     Ended(Result<(), JoinError>),
 }
 
@@ -64,10 +68,10 @@ pub async fn serve(
         };
         match event {
             Event::Stop => break Ok(()),
-            Event::Accepted(Ok((stream, slot))) => {
+            Event::Accepted(Ok((stream, peer, slot))) => {
                 failures = 0;
                 let stopping = service.stopping().clone();
-                connections.spawn(connection(stream, app.clone(), stopping, slot));
+                connections.spawn(connection(stream, peer, app.clone(), stopping, slot));
             }
             Event::Accepted(Err(error)) if failures == ACCEPT_FAILURES_MAX => break Err(error),
             Event::Accepted(Err(error)) => {
@@ -94,14 +98,15 @@ pub async fn serve(
 }
 
 /// A slot first: without one the connection stays in the backlog. Cancel-safe.
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> io::Result<(TcpStream, Peer, OwnedSemaphorePermit)> {
     let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _peer) = listener.accept().await?;
-    Ok((stream, slot))
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, Peer(peer), slot))
 }
 
 async fn connection(
     stream: TcpStream,
+    peer: Peer,
     app: TowerToHyperService<Router>,
     stopping: CancellationToken,
     _slot: OwnedSemaphorePermit,
@@ -113,7 +118,11 @@ async fn connection(
     let io = TokioIo::new(Patience::new(stream, WRITE_TIMEOUT));
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_MAX_BYTES);
-    let mut connection = pin!(builder.serve_connection(io, app));
+    let from_peer = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        app.call(request)
+    });
+    let mut connection = pin!(builder.serve_connection(io, from_peer));
     let outcome = tokio::select! {
         biased;
         outcome = connection.as_mut() => outcome,

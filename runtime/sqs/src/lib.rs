@@ -7,6 +7,7 @@
 //! `client` is the other direction: Amazon SQS, or any service like it, behind the same `Queue` trait.
 
 mod actions;
+mod audit;
 mod auth;
 mod browsers;
 mod client;
@@ -20,9 +21,12 @@ mod sibling;
 mod urls;
 mod wire;
 
+pub use audit::Change;
 pub use auth::{AccessKey, NotAnAccessKey};
 pub use browsers::{NotAnOrigin, check_origin};
-pub use client::{ConnectError, ListedQueue, QueueStats, RemoteMoveTask, RemoteOptions, RemoteQueue, RemoteSqs};
+pub use client::{
+    ConnectError, ListedQueue, QueueStats, RemoteMoveTask, RemoteOptions, RemoteQueue, RemoteSqs, Signer,
+};
 pub use connections::serve;
 pub use server::{SqsOptions, SqsService, router};
 pub use sibling::Sibling;

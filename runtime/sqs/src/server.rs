@@ -21,6 +21,7 @@ use wasmill_queue::Broker;
 use wasmill_queue::limits::MESSAGE_MAX_BYTES;
 
 use crate::actions::{Actions, Caller};
+use crate::audit::{self, Change};
 use crate::auth::{AccessKey, Guard};
 use crate::browsers::{self, BrowserRule, NotAnOrigin, Requester};
 use crate::codec::{RequestId, RequestIds, json, query};
@@ -40,7 +41,16 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 const SMALL_BODY_BYTES: u64 = 64 << 10;
 /// What all bodies above that may take together: later ones wait.
 const LARGE_BODIES_MAX_KIB: usize = 256 << 10;
+/// Bodies that are longer than any of SQS's, as those are that bring code: so many at once, apart from the others, which must
+/// not wait for them.
+const UPLOADS_AT_ONCE: usize = 2;
+/// How long one of them may take, waiting for its turn included.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
 const TRACE_HEADER: &str = "x-amzn-trace-id";
+/// Where an API of AWS's in REST and JSON names its error.
+const ERROR_TYPE_HEADER: &str = "x-amzn-errortype";
+/// In the audit log.
+const SERVICE: &str = "sqs";
 /// Stands in queue URLs when a client sends no usable `Host` (HTTP/1.0): the default listener.
 const FALLBACK_HOST: &str = "127.0.0.1:9324";
 
@@ -67,6 +77,7 @@ pub struct SqsService {
     stopping: CancellationToken,
     request_ids: RequestIds,
     large_bodies_kib: Semaphore,
+    uploads: Semaphore,
 }
 
 impl SqsService {
@@ -102,6 +113,7 @@ impl SqsService {
             stopping,
             request_ids: RequestIds::new(),
             large_bodies_kib: Semaphore::new(LARGE_BODIES_MAX_KIB),
+            uploads: Semaphore::new(UPLOADS_AT_ONCE),
         })
     }
 
@@ -130,7 +142,7 @@ async fn handle(State(service): State<Arc<SqsService>>, request: Request) -> Res
     let requester = match service.browsers.judge(&parts.headers) {
         Ok(requester) => requester,
         Err(refused) => {
-            discard(body).await;
+            discard(body, DISCARD_MAX_BYTES).await;
             return encode(&parts, protocol, Err(refused), request_id);
         }
     };
@@ -138,14 +150,18 @@ async fn handle(State(service): State<Arc<SqsService>>, request: Request) -> Res
     let mut response = match (&requester, sibling) {
         (Requester::Page { .. }, _) if parts.method == Method::OPTIONS => browsers::preflight(&parts.headers),
         (_, Some(sibling)) => {
-            let body = read_body(&service, &parts.headers, body).await;
+            let max_bytes = sibling.body_max_bytes(&parts.method, parts.uri.path()) as u64;
+            let body = read_body(&service, &parts.headers, body, max_bytes).await;
             answer_beside(&service, &**sibling, &parts, body, request_id).await
         }
         (_, None) => {
             // The body is read before anything is said: an answer to a request that is still being sent ends the
             // connection, and the client may never see it.
-            let body = read_body(&service, &parts.headers, body).await;
-            let outcome = answer(&service, &parts, protocol, body).await;
+            let body = read_body(&service, &parts.headers, body, BODY_MAX_BYTES).await;
+            if let Some(answer) = answer_form_beside(&service, &parts, protocol, body.as_ref().ok(), request_id) {
+                return answer;
+            }
+            let outcome = answer(&service, &parts, protocol, body, request_id).await;
             encode(&parts, protocol, outcome, request_id)
         }
     };
@@ -185,15 +201,24 @@ async fn answer(
     parts: &Parts,
     protocol: Protocol<'_>,
     body: Result<ReadBody<'_>, ActionError>,
+    request_id: RequestId,
 ) -> Outcome {
     let body = match body {
         Err(ActionError::BodyTooLarge { .. }) => return Err(too_large(protocol, &parts.headers)),
         body => body?,
     };
     // The request is here whole, and nothing of it has been decoded.
-    if let Some(guard) = &service.guard {
-        guard.check(parts, &body.bytes)?;
-    }
+    let access_key_id = match service.guard.as_ref().map(|guard| guard.check(parts, &body.bytes)) {
+        Some(Ok(access_key_id)) => access_key_id,
+        Some(Err(refusal)) => {
+            let refusal = refusal.into();
+            if let Some(change) = named_change(parts, protocol, &body.bytes) {
+                change.log_unverified(SERVICE, parts, request_id, &refusal);
+            }
+            return Err(refusal);
+        }
+        None => audit::ANONYMOUS,
+    };
     let decoded = match protocol {
         Protocol::Json { target } => Some(json::decode(json::action(target)?, &body.bytes)?),
         Protocol::Query => query::decode(parts, &body.bytes)?,
@@ -208,10 +233,23 @@ async fn answer(
     let Some(actions) = &service.actions else {
         return Err(ActionError::Unsupported { what: NO_QUEUES.to_owned() });
     };
-    let action = request.action();
+    let (action, change) = (request.action(), Change::of(&request, parts.uri.path()));
     let caller = Caller { host: host(parts), path: parts.uri.path(), trace_header: trace_header(parts) };
-    let response = actions.run(caller, request).await?;
-    Ok(Some((action, response)))
+    let outcome = actions.run(caller, request).await;
+    if let Some(change) = change {
+        let said = outcome.as_ref().err().map_or("ok", |error| error.answer().shape.name);
+        change.log(SERVICE, access_key_id, parts, request_id, said);
+    }
+    Ok(Some((action, outcome?)))
+}
+
+/// The change that a request names, which nobody has signed for.
+fn named_change(parts: &Parts, protocol: Protocol<'_>, body: &[u8]) -> Option<Change> {
+    match protocol {
+        Protocol::Json { target } => Change::named(json::action(target).ok()?),
+        Protocol::Query => Change::named(&query::action(parts, body)?),
+        Protocol::None => None,
+    }
 }
 
 /// A request of the other API, judged by the same rules.
@@ -222,19 +260,52 @@ async fn answer_beside(
     body: Result<ReadBody<'_>, ActionError>,
     request_id: RequestId,
 ) -> Response {
-    let checked = body.and_then(|body| {
-        if let Some(guard) = &service.guard {
-            guard.check_for(sibling.service(), parts, &body.bytes)?;
+    let (method, path) = (&parts.method, parts.uri.path());
+    let body = match body {
+        Ok(body) => body,
+        Err(ActionError::BodyTooLarge { .. }) => return sibling::framed(sibling.refuse_body(method, path)),
+        Err(error) => return json::encode_error(&error, request_id),
+    };
+    let path_and_query = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let guard = service.guard.as_ref().filter(|_| !sibling.is_open(method, path));
+    let access_key_id = match guard.map(|guard| guard.check_for(sibling.service(), parts, &body.bytes)) {
+        Some(Ok(access_key_id)) => access_key_id,
+        Some(Err(refusal)) => {
+            let refusal = refusal.into();
+            // Of a stranger's body nothing is decoded.
+            if let Some(change) = sibling.change(method, path_and_query, b"") {
+                change.log_unverified(sibling.service(), parts, request_id, &refusal);
+            }
+            return json::encode_error(&refusal, request_id);
         }
-        Ok(body)
-    });
-    match checked {
-        Ok(body) => {
-            let path_and_query = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-            sibling::framed(sibling.handle(&parts.method, path_and_query, &parts.headers, body.bytes).await)
-        }
-        Err(error) => json::encode_error(&error, request_id),
+        None => audit::ANONYMOUS,
+    };
+    let change = sibling.change(method, path_and_query, &body.bytes);
+    let answer = sibling.handle(method, path_and_query, &parts.headers, body.bytes).await;
+    if let Some(change) = change {
+        let code = answer.headers().get(ERROR_TYPE_HEADER).and_then(|code| code.to_str().ok());
+        let status = answer.status();
+        let said = if status.is_success() { "ok" } else { code.unwrap_or(status.as_str()) };
+        change.log(sibling.service(), access_key_id, parts, request_id, said);
     }
+    sibling::framed(answer)
+}
+
+/// A form whose action is no queue's but one that clients of the other API send along.
+fn answer_form_beside(
+    service: &SqsService,
+    parts: &Parts,
+    protocol: Protocol<'_>,
+    body: Option<&ReadBody<'_>>,
+    request_id: RequestId,
+) -> Option<Response> {
+    let (Protocol::Query, Some(sibling), Some(body)) = (protocol, &service.sibling, body) else { return None };
+    let (of_service, answer) = sibling.answer_form(&query::action(parts, &body.bytes)?)?;
+    let checked = service.guard.as_ref().map_or(Ok(""), |guard| guard.check_for(of_service, parts, &body.bytes));
+    Some(match checked {
+        Ok(_) => sibling::framed(answer),
+        Err(refused) => encode(parts, protocol, Err(refused.into()), request_id),
+    })
 }
 
 fn encode(parts: &Parts, protocol: Protocol<'_>, outcome: Outcome, request_id: RequestId) -> Response {
@@ -270,38 +341,51 @@ struct ReadBody<'a> {
     _memory: Option<SemaphorePermit<'a>>,
 }
 
-async fn read_body<'a>(service: &'a SqsService, headers: &HeaderMap, body: Body) -> Result<ReadBody<'a>, ActionError> {
+async fn read_body<'a>(
+    service: &'a SqsService,
+    headers: &HeaderMap,
+    body: Body,
+    max_bytes: u64,
+) -> Result<ReadBody<'a>, ActionError> {
     let length = body.size_hint().exact().or_else(|| content_length(headers));
-    if length.is_some_and(|length| length > BODY_MAX_BYTES) {
-        discard(body).await;
-        return Err(ActionError::BodyTooLarge { max_bytes: BODY_MAX_BYTES });
+    if length.is_some_and(|length| length > max_bytes) {
+        discard(body, DISCARD_MAX_BYTES.max(max_bytes * 2)).await;
+        return Err(ActionError::BodyTooLarge { max_bytes });
     }
     // A body of unknown length (chunked) counts as the longest one.
-    let length = length.unwrap_or(BODY_MAX_BYTES);
+    let length = length.unwrap_or(max_bytes);
+    let is_upload = length > BODY_MAX_BYTES;
     let read = async {
         let memory = match u32::try_from(length.div_ceil(1024)) {
+            _ if is_upload => service.uploads.acquire().await.ok(),
             Ok(kib) if length > SMALL_BODY_BYTES => service.large_bodies_kib.acquire_many(kib).await.ok(),
             _ => None,
         };
-        Ok(ReadBody { bytes: collect(body).await?, _memory: memory })
+        Ok(ReadBody { bytes: collect(body, max_bytes).await?, _memory: memory })
     };
-    let timed_out = |_| ActionError::BodyTimeout { seconds: BODY_TIMEOUT.as_secs() };
-    tokio::time::timeout(BODY_TIMEOUT, read).await.map_err(timed_out)?
+    let timeout = if is_upload { UPLOAD_TIMEOUT } else { BODY_TIMEOUT };
+    let timed_out = |_| ActionError::BodyTimeout { seconds: timeout.as_secs() };
+    tokio::time::timeout(timeout, read).await.map_err(timed_out)?
 }
 
 /// A body that came in one piece, as nearly all do, is not copied.
-async fn collect(mut body: Body) -> Result<Bytes, ActionError> {
+async fn collect(mut body: Body, max_bytes: u64) -> Result<Bytes, ActionError> {
     let mut pieces = Vec::new();
     while let Some(frame) = body.frame().await {
         let unreadable = |error| format!("The request body could not be read: {error}");
         let frame = frame.map_err(|error| ActionError::Serialization { what: unreadable(error) })?;
         // What is no data are trailers.
         let Ok(data) = frame.into_data() else { continue };
-        if (pieces.len() + data.len()) as u64 > BODY_MAX_BYTES {
-            return Err(ActionError::BodyTooLarge { max_bytes: BODY_MAX_BYTES });
+        if (pieces.len() + data.len()) as u64 > max_bytes {
+            return Err(ActionError::BodyTooLarge { max_bytes });
         }
-        if pieces.is_empty() && body.is_end_stream() {
-            return Ok(data);
+        if pieces.is_empty() {
+            if body.is_end_stream() {
+                return Ok(data);
+            }
+            // A long body is not moved again and again while it grows.
+            let length = body.size_hint().exact().and_then(|rest| usize::try_from(rest).ok());
+            pieces.reserve_exact(length.map_or(0, |rest| rest.saturating_add(data.len())));
         }
         pieces.extend_from_slice(&data);
     }
@@ -309,11 +393,11 @@ async fn collect(mut body: Body) -> Result<Bytes, ActionError> {
 }
 
 /// Reads a body away, within limits.
-async fn discard(mut body: Body) {
+async fn discard(mut body: Body, max_bytes: u64) {
     let read_away = async {
         let mut discarded: u64 = 0;
         while let Some(Ok(frame)) = body.frame().await
-            && discarded <= DISCARD_MAX_BYTES
+            && discarded <= max_bytes
         {
             discarded += frame.data_ref().map_or(0, |data| data.len() as u64);
         }

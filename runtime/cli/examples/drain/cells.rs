@@ -11,7 +11,7 @@ use tower::util::BoxCloneSyncService;
 use tower::{ServiceExt, service_fn};
 use wasmill_event::{Account, Fault, Invocation, Payload, Reply, lambda_event};
 use wasmill_mapping::{
-    FifoOrder, Filters, Handler, Mapping, MappingOptions, Observer, OnFiltered, Permits, RetryPolicy,
+    Callee, FifoOrder, Filters, Handler, Mapping, MappingOptions, Observer, OnFiltered, Permits, RetryPolicy, Route,
 };
 use wasmill_queue::{
     Broker, BrokerOptions, Durability, Identity, LocalQueue, OutgoingMessage, Queue, ReceiptHandle, ReceiveRequest,
@@ -162,8 +162,6 @@ impl Bench {
         wasmill_mapping::start(MappingOptions {
             name: format!("{}/{FUNCTION}", queue.name()),
             function_name: FUNCTION.to_owned(),
-            function_version: "$LATEST".to_owned(),
-            function_timeout: TIMEOUT,
             batch_size: batch,
             window: if batch > 10 { WINDOW } else { Duration::ZERO },
             filters: Filters::default(),
@@ -179,7 +177,7 @@ impl Bench {
             maximum_concurrency: None,
             queue: Arc::new(queue),
             is_fifo: false,
-            handler,
+            route: Route::fixed(Callee::new(handler, "$LATEST", TIMEOUT)),
             permits: Permits::new(PERMITS),
             witness: wasmill_mapping::Witness::default(),
             metrics: self.mapping_metrics.clone(),

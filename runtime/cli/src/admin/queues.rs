@@ -185,7 +185,7 @@ fn failed(name: &str, error: &QueueError) -> Response {
     answer(code, &json!({ "error": what }))
 }
 
-fn answer(code: StatusCode, body: &Value) -> Response {
+pub(super) fn answer(code: StatusCode, body: &Value) -> Response {
     (code, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }
 

@@ -1,5 +1,4 @@
-//! `/api/mappings` and `/api/functions`: how the worker's mappings are, what its functions are and what they said last. It only
-//! looks.
+//! `/api/mappings` and `/api/functions/NAME/logs`: how the worker's mappings are, and what its functions said last. It only looks.
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -18,23 +17,16 @@ pub(crate) type Listing = std::sync::Arc<dyn Fn() -> Vec<Value> + Send + Sync>;
 const LINES_MAX: usize = 200;
 
 pub(super) fn routes() -> Router<AdminState> {
-    Router::new()
-        .route("/api/mappings", get(mappings))
-        .route("/api/functions", get(functions))
-        .route("/api/functions/{name}/logs", get(logs))
+    Router::new().route("/api/mappings", get(mappings)).route("/api/functions/{name}/logs", get(logs))
 }
 
 async fn mappings(State(state): State<AdminState>) -> Response {
     answer(StatusCode::OK, &json!({ "mappings": (state.mappings)() }))
 }
 
-async fn functions(State(state): State<AdminState>) -> Response {
-    answer(StatusCode::OK, &json!({ "functions": (state.functions)() }))
-}
-
 /// The last lines that a function's handlers wrote, the oldest first.
 async fn logs(State(state): State<AdminState>, Path(name): Path<String>) -> Response {
-    if !(state.functions)().iter().any(|function| function["name"] == name.as_str()) {
+    if !state.functions.names().contains(&name) {
         return answer(StatusCode::NOT_FOUND, &json!({ "error": format!("there is no function {name:?}") }));
     }
     let lines: Vec<Value> = telemetry::recent_lines(&name, LINES_MAX)

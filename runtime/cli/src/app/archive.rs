@@ -14,9 +14,9 @@ const SCRIPT: &str = "script.js";
 /// The folder of a Python app.
 const APP: &str = "app/";
 /// Lambda's limit of an unzipped deployment package.
-const UNPACKED_BYTES_MAX: u64 = 250 << 20;
+pub(crate) const UNPACKED_BYTES_MAX: u64 = 250 << 20;
 /// As many as a package with its dependencies ever has.
-const FILES_MAX: usize = 50_000;
+pub(crate) const FILES_MAX: usize = 50_000;
 
 /// What an app consists of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,33 +30,49 @@ pub(crate) enum Contents {
 /// The archive's bytes. The error says what is wrong.
 pub(super) fn write(manifest: &str, contents: &Contents) -> Result<Vec<u8>, String> {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    let mut add = |name: &str, bytes: &[u8]| add_file(&mut writer, name, bytes);
+    add(MANIFEST, manifest.as_bytes())?;
+    match contents {
+        Contents::Script(script) => add(SCRIPT, script.as_bytes())?,
+        Contents::Folder(folder) => add_folder(folder, APP, &mut add)?,
+    }
+    writer.finish().map(Cursor::into_inner).map_err(|error| error.to_string())
+}
+
+/// A folder as an archive of its own, written alike for the same files.
+pub(crate) fn archive_of(folder: &Path) -> Result<Vec<u8>, String> {
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    add_folder(folder, "", &mut |name, bytes| add_file(&mut writer, name, bytes))?;
+    writer.finish().map(Cursor::into_inner).map_err(|error| error.to_string())
+}
+
+fn add_file(writer: &mut ZipWriter<Cursor<Vec<u8>>>, name: &str, bytes: &[u8]) -> Result<(), String> {
     // The same time for all: the same contents are the same bytes.
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
         .last_modified_time(DateTime::default())
         .unix_permissions(0o644);
-    let mut add = |name: &str, bytes: &[u8]| {
-        writer.start_file(name, options).map_err(|error| format!("{name}: {error}"))?;
-        writer.write_all(bytes).map_err(|error| format!("{name}: {error}"))
-    };
-    add(MANIFEST, manifest.as_bytes())?;
-    match contents {
-        Contents::Script(script) => add(SCRIPT, script.as_bytes())?,
-        Contents::Folder(folder) => {
-            let (mut files, mut bytes_left) = (Vec::new(), UNPACKED_BYTES_MAX);
-            list(folder, &mut files)?;
-            for path in files {
-                let bytes = fs::read(&path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-                bytes_left = bytes_left.checked_sub(bytes.len() as u64).ok_or_else(|| {
-                    format!("the app is larger than {} MiB, the limit of a function", UNPACKED_BYTES_MAX >> 20)
-                })?;
-                let below = path.strip_prefix(folder).unwrap_or(&path);
-                let name = below.to_str().ok_or_else(|| format!("{} is no UTF-8", below.display()))?;
-                add(&format!("{APP}{}", name.replace('\\', "/")), &bytes)?;
-            }
-        }
+    writer.start_file(name, options).map_err(|error| format!("{name}: {error}"))?;
+    writer.write_all(bytes).map_err(|error| format!("{name}: {error}"))
+}
+
+fn add_folder(
+    folder: &Path,
+    below: &str,
+    add: &mut dyn FnMut(&str, &[u8]) -> Result<(), String>,
+) -> Result<(), String> {
+    let (mut files, mut bytes_left) = (Vec::new(), UNPACKED_BYTES_MAX);
+    list(folder, &mut files)?;
+    for path in files {
+        let bytes = fs::read(&path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+        bytes_left = bytes_left.checked_sub(bytes.len() as u64).ok_or_else(|| {
+            format!("the app is larger than {} MiB, the limit of a function", UNPACKED_BYTES_MAX >> 20)
+        })?;
+        let inside = path.strip_prefix(folder).unwrap_or(&path);
+        let name = inside.to_str().ok_or_else(|| format!("{} is no UTF-8", inside.display()))?;
+        add(&format!("{below}{}", name.replace('\\', "/")), &bytes)?;
     }
-    writer.finish().map(Cursor::into_inner).map_err(|error| error.to_string())
+    Ok(())
 }
 
 /// The files of a folder and below, in order.
@@ -101,12 +117,21 @@ fn text(archive: &mut ZipArchive<Cursor<&[u8]>>, name: &str) -> Result<Option<St
     Ok(Some(text))
 }
 
-/// Unpacks the app's folder to `folder`, beside which it is built up: who looks meanwhile finds it whole or not at all.
+/// Unpacks the app's folder to `folder`, below `beside`.
 pub(super) fn unpack(archive: &[u8], beside: &Path, folder: &Path) -> Result<(), String> {
+    make_whole(beside, folder, |unfinished| unpack_into(archive, unfinished))
+}
+
+/// Makes a folder below `beside`, where it is built up under another name: who looks meanwhile finds it whole or not at all.
+pub(crate) fn make_whole(
+    beside: &Path,
+    folder: &Path,
+    fill: impl FnOnce(&Path) -> Result<(), String>,
+) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{}: {error}", beside.display());
     fs::create_dir_all(beside).map_err(failed)?;
     let unfinished = beside.join(format!(".unfinished-{}", uuid::Uuid::new_v4()));
-    let outcome = unpack_into(archive, &unfinished).and_then(|()| match fs::rename(&unfinished, folder) {
+    let outcome = fill(&unfinished).and_then(|()| match fs::rename(&unfinished, folder) {
         // Another process was quicker.
         Err(_) if folder.is_dir() => fs::remove_dir_all(&unfinished).map_err(failed),
         renamed => renamed.map_err(failed),

@@ -1,33 +1,32 @@
 //! The engine and the handlers in it. `check` and `run` load them here, so both find the same mistakes.
 
-use std::time::Duration;
-
 use prometheus::Registry;
-use wasmill_mapping::Permits;
-use wasmill_sandbox::{EngineConfig, FunctionSpec, Limits, LoadError, Metrics, Sandbox};
+use wasmill_sandbox::{Function, FunctionSpec, Limits, LoadError, Metrics, Sandbox};
 
-use crate::assemble::{LATEST, metrics_twice};
+use crate::assemble::engine::LazyEngine;
+use crate::assemble::metrics_twice;
 use crate::config::{self, Config, Finding, INSTANCES_MAX, instances_for};
 use crate::error::CliError;
-use crate::interpreters::{self, Places, Unfit};
-use crate::live::Live;
+use crate::functions::LATEST;
+use crate::interpreters::{self, Places, Unfit, UserCode};
 
 /// The loaded functions, and the engine that runs them.
-#[derive(Default)]
 pub(super) struct Handlers {
-    /// None without functions: then nothing is reserved for them.
-    pub(super) sandbox: Option<Sandbox>,
+    pub(super) engine: LazyEngine,
     pub(super) functions: Vec<Loaded>,
 }
 
-/// A function that is ready to be called, and its permits.
+/// A function that is ready to be called, and how many permits it has.
 pub(super) struct Loaded {
-    pub(super) name: String,
-    pub(super) timeout: Duration,
-    pub(super) function: Live,
-    pub(super) permits: Permits,
-    /// How many of the engine's slots it takes with all its permits in use.
-    slots: u64,
+    pub(super) function: Function,
+    pub(super) permits: u32,
+}
+
+impl Loaded {
+    /// How many of the engine's places it takes with all its permits in use.
+    fn slots(&self) -> u64 {
+        u64::from(self.permits) * u64::from(self.function.slots())
+    }
 }
 
 /// Loads every handler of the config, and says what is wrong with the others. `is_whole`: the config has no mistakes, so
@@ -37,16 +36,13 @@ pub(super) async fn load(
     is_whole: bool,
     registry: &Registry,
 ) -> Result<(Handlers, Vec<Finding>), CliError> {
-    if config.functions.is_empty() {
-        return Ok((Handlers::default(), Vec::new()));
-    }
     let metrics = Metrics::new(registry).map_err(metrics_twice)?;
     let ceiling = config.sandbox.max_instances.min(INSTANCES_MAX);
     let (handlers, findings) = load_into(config, ceiling, &metrics).await?;
     if !is_whole || !findings.is_empty() {
         return Ok((handlers, findings));
     }
-    let slots = handlers.functions.iter().map(|loaded| loaded.slots).sum();
+    let slots = handlers.functions.iter().map(Loaded::slots).sum();
     match ceiling_for(&config.sandbox, slots) {
         Ok(enough) if enough <= ceiling => Ok((handlers, findings)),
         // The engine's size is frozen. Loading again is cheap: what was compiled is in the cache.
@@ -90,60 +86,54 @@ async fn load_into(
     max_instances: u32,
     metrics: &Metrics,
 ) -> Result<(Handlers, Vec<Finding>), CliError> {
-    let sandbox = make_sandbox(config, max_instances, metrics.clone())?;
+    let engine = LazyEngine::new(config, max_instances, metrics.clone());
     let mut functions = Vec::new();
     let mut findings = Vec::new();
     for spec in &config.functions {
-        let wanted = match function_spec(config, spec) {
+        let wanted = match function_spec(config, spec, Provenance::CONFIG) {
             Ok(wanted) => wanted,
             Err(unfit) => {
                 findings.push(spec.code_origin.finding(unfit.what, unfit.mend));
                 continue;
             }
         };
-        let here = sandbox.clone();
-        // It may compile for seconds.
-        let loaded = tokio::task::spawn_blocking(move || here.load(wanted))
-            .await
-            .map_err(|error| CliError::internal(format!("loading a handler ended unexpectedly: {error}")))?;
-        match loaded {
-            Ok(function) => functions.push(Loaded {
-                name: spec.name.clone(),
-                timeout: spec.timeout,
-                permits: Permits::new(spec.reserved_concurrent_executions),
-                slots: u64::from(spec.reserved_concurrent_executions) * u64::from(function.slots()),
-                function: Live::new(function),
-            }),
+        match load_beside(engine.get()?, wanted).await? {
+            Ok(function) => functions.push(Loaded { function, permits: spec.reserved_concurrent_executions }),
             Err(error) => {
                 let (what, mend) = what_and_mend(&error);
                 findings.push(spec.code_origin.finding(what, mend));
             }
         }
     }
-    Ok((Handlers { sandbox: Some(sandbox), functions }, findings))
+    Ok((Handlers { engine, functions }, findings))
 }
 
-/// Loads a function again, as its files are now, and puts it in the place of the one that runs.
+/// Loads a function where blocking is allowed: it may compile for seconds.
+pub(super) async fn load_beside(
+    sandbox: Sandbox,
+    wanted: FunctionSpec,
+) -> Result<Result<Function, LoadError>, CliError> {
+    tokio::task::spawn_blocking(move || sandbox.load(wanted))
+        .await
+        .map_err(|error| CliError::internal(format!("loading a handler ended unexpectedly: {error}")))
+}
+
+/// Loads a function again, as its files are now.
 pub(super) async fn reload(
-    sandbox: &Sandbox,
+    engine: &LazyEngine,
     config: &Config,
     spec: &config::FunctionSpec,
-    live: &Live,
-) -> Result<(), CliError> {
-    let wanted = function_spec(config, spec).map_err(|unfit| CliError::config(unfit.what).with_mend(unfit.mend))?;
-    let here = sandbox.clone();
-    let loaded = tokio::task::spawn_blocking(move || here.load(wanted)).await;
-    let loaded =
-        loaded.map_err(|error| CliError::internal(format!("loading a handler ended unexpectedly: {error}")))?;
-    live.replace(loaded.map_err(|error| {
+) -> Result<Function, CliError> {
+    let wanted = function_spec(config, spec, Provenance::CONFIG)
+        .map_err(|unfit| CliError::config(unfit.what).with_mend(unfit.mend))?;
+    load_beside(engine.get()?, wanted).await?.map_err(|error| {
         let (what, mend) = what_and_mend(&error);
         CliError::config(what).with_mend(mend)
-    })?);
-    Ok(())
+    })
 }
 
 /// What is wrong and what to do about it. Where the error's own line ends in its mend, that is the mend.
-fn what_and_mend(error: &LoadError) -> (String, String) {
+pub(super) fn what_and_mend(error: &LoadError) -> (String, String) {
     let line = error.to_string();
     match (error, line.split_once("; ")) {
         (LoadError::MemoryTooSmall { needed_mib, .. }, _) => {
@@ -155,29 +145,36 @@ fn what_and_mend(error: &LoadError) -> (String, String) {
     }
 }
 
-fn make_sandbox(config: &Config, max_instances: u32, metrics: Metrics) -> Result<Sandbox, CliError> {
-    // Memory keeps its default ceiling, the largest a function may have: a lower one reserves no less, and the engine
-    // would refuse a handler that begins above it before the load can say which memory_size it needs.
-    let engine = EngineConfig {
-        max_instances,
-        cache_dir: config.cache_dir.clone(),
-        guest_threads: config.sandbox.guest_threads as usize,
-        ..EngineConfig::default()
-    };
-    Sandbox::new(engine, metrics).map_err(|error| {
-        CliError::unavailable(error.to_string()).with_mend("check the process's limits (ulimit -v, ulimit -u)")
-    })
+/// Where a function comes from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Provenance<'a> {
+    /// `$LATEST`, or the version's number.
+    pub(super) version: &'a str,
+    /// Somebody sent its code.
+    pub(super) is_sent: bool,
 }
 
-/// The sandbox's view of a configured function.
-fn function_spec(config: &Config, spec: &config::FunctionSpec) -> Result<FunctionSpec, Unfit> {
+impl Provenance<'static> {
+    /// The config names it.
+    const CONFIG: Self = Self { version: LATEST, is_sent: false };
+}
+
+/// The sandbox's view of a function.
+pub(super) fn function_spec(
+    config: &Config,
+    spec: &config::FunctionSpec,
+    provenance: Provenance<'_>,
+) -> Result<FunctionSpec, Unfit> {
+    let Provenance { version, is_sent } = provenance;
     interpreters::check_storage(spec.runtime, spec.ephemeral_storage_mib)?;
     let environment = spec.environment.0.clone().into_iter().collect();
     let places = Places::new(config.runtimes_dirs.clone(), config.cache_dir.as_deref());
-    let made = interpreters::prepare(spec.runtime, &spec.code, &spec.handler, environment, &places)?;
+    let code = UserCode { runtime: spec.runtime, path: &spec.code, handler: &spec.handler, is_sent };
+    let made = interpreters::prepare(code, environment, &places)?;
+    let qualifier = if version == LATEST { String::new() } else { format!(":{version}") };
     Ok(FunctionSpec {
-        version: LATEST.to_owned(),
-        arn: format!("arn:aws:lambda:{}:{}:function:{}", config.region, config.account_id, spec.name),
+        version: version.to_owned(),
+        arn: format!("arn:aws:lambda:{}:{}:function:{}{qualifier}", config.region, config.account_id, spec.name),
         region: config.region.clone(),
         timeout: spec.timeout,
         memory_mib: spec.memory_size_mib,
@@ -234,9 +231,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let prepared = prepare(config_of(folder.path(), 60, None)).await.unwrap();
         let loaded = &prepared.handlers.functions[0];
-        assert_eq!((loaded.function.current().slots(), loaded.slots), (2, 120));
-        let shown = format!("{:?}", prepared.handlers.sandbox);
-        assert!(shown.contains("max_instances: 128"), "{shown}");
+        assert_eq!((loaded.function.slots(), loaded.slots()), (2, 120));
+        assert_eq!(prepared.handlers.engine.places(), 128);
 
         let refused = prepare(config_of(folder.path(), 60, Some(100))).await.err().unwrap().to_string();
         assert!(refused.contains("100 is not enough") && refused.contains("write 120 or more"), "{refused}");
@@ -255,7 +251,7 @@ mod tests {
     async fn without_functions_there_is_no_engine() {
         let folder = tempfile::tempdir().unwrap();
         let config = Config { functions: Vec::new(), ..config_of(folder.path(), 1, None) };
-        assert!(prepare(config).await.unwrap().handlers.sandbox.is_none());
+        assert!(!prepare(config).await.unwrap().handlers.engine.is_made());
     }
 
     async fn mistakes_of(text: &str) -> Mistakes {

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio_util::task::TaskTracker;
-use tower::util::BoxCloneSyncService;
 use wasmill_lambda::{Configuration, Engine, FunctionFacts, FunctionRef, QueueFacts, QueueTrouble};
 use wasmill_mapping::{
     FifoOrder, Filters, Mapping, MappingOptions, MappingStatus, Metrics, Observer, OnFiltered, RetryPolicy, Witness,
@@ -19,15 +18,14 @@ use wasmill_queue::{Broker, Queue, QueueArn, QueueError};
 
 use crate::admin::{Component, Readiness};
 use crate::assemble::feeds;
-use crate::assemble::handlers::Loaded;
-use crate::assemble::{LATEST, follow};
+use crate::assemble::follow;
 use crate::config::{self, MappingSource, MappingSpec, RemoteAddress, RemoteQueue};
-use crate::live::Live;
+use crate::functions::{Functions, LATEST};
 
 /// What running mappings are made of.
 pub(super) struct Parts {
     pub(super) broker: Option<Broker>,
-    pub(super) functions: Vec<Loaded>,
+    pub(super) functions: Functions,
     /// `[aws] endpoint_url`: for queues that only the API names.
     pub(super) endpoint_url: Option<String>,
     pub(super) metrics: Metrics,
@@ -54,8 +52,7 @@ pub(crate) struct Fleet {
 
 struct Running {
     mapping: Arc<Mapping>,
-    queue_arn: String,
-    function_name: String,
+    configuration: Configuration,
     component: Component,
     /// Dropped when another takes its place: what it says of itself is then of no interest.
     _current: Arc<()>,
@@ -127,7 +124,9 @@ impl Fleet {
         let uuid = {
             let running = self.running();
             let same = running.iter().find(|(_, one)| {
-                one.queue_arn == mapping.event_source_arn && one.function_name == mapping.function.name
+                one.configuration.event_source_arn == mapping.event_source_arn
+                    && one.configuration.function.name == mapping.function.name
+                    && qualifier(&one.configuration.function) == qualifier(&mapping.function)
             });
             same.map(|(uuid, _)| uuid.clone())
         };
@@ -139,17 +138,12 @@ impl Fleet {
     }
 
     fn spec(&self, mapping: &Configuration) -> Option<MappingSpec> {
+        // The config names no qualifiers.
+        if qualifier(&mapping.function) != LATEST {
+            return None;
+        }
         let key = (mapping.event_source_arn.clone(), mapping.function.name.clone());
         self.specs.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
-    }
-
-    /// A function that may be replaced while it runs.
-    pub(super) fn live(&self, name: &str) -> Option<Live> {
-        self.loaded(name).map(|loaded| loaded.function.clone())
-    }
-
-    fn loaded(&self, name: &str) -> Option<&Loaded> {
-        self.parts.functions.iter().find(|loaded| loaded.name == name)
     }
 
     /// The queue behind an ARN, where the config does not say more.
@@ -180,7 +174,9 @@ impl Fleet {
 
     /// The settings of a mapping: Lambda's from the resource, wasmill's own from the config.
     async fn options(&self, uuid: &str, mapping: &Configuration) -> Result<MappingOptions, String> {
-        let loaded = self.loaded(&mapping.function.name).ok_or_else(|| "Function does not exist".to_owned())?;
+        let (functions, function) = (&self.parts.functions, &mapping.function);
+        let permits = functions.permits(&function.name).filter(|_| self.leads_somewhere(function));
+        let permits = permits.ok_or_else(|| self.nowhere(function))?;
         let spec = self.spec(mapping);
         let said = |error: QueueError| error.to_string();
         let queue = match &spec {
@@ -194,10 +190,8 @@ impl Fleet {
         };
         let is_fifo = queue.attributes().await.map_err(said)?.fifo;
         Ok(MappingOptions {
-            name: self.name_for(uuid, queue.arn(), &loaded.name),
-            function_name: loaded.name.clone(),
-            function_version: LATEST.to_owned(),
-            function_timeout: loaded.timeout,
+            name: self.name_for(uuid, queue.arn(), &shown(function)),
+            function_name: function.name.clone(),
             batch_size: mapping.batch_size,
             window: Duration::from_secs(u64::from(mapping.maximum_batching_window_in_seconds)),
             filters: Filters::parse(&mapping.filter_patterns).map_err(|error| error.to_string())?,
@@ -213,8 +207,8 @@ impl Fleet {
             maximum_concurrency: mapping.maximum_concurrency,
             queue,
             is_fifo,
-            handler: BoxCloneSyncService::new(loaded.function.clone()),
-            permits: loaded.permits.clone(),
+            route: functions.route_to(&function.name, qualifier(function)),
+            permits,
             metrics: self.parts.metrics.clone(),
             witness: self.parts.witness.clone(),
             observer: self.parts.observer.clone(),
@@ -227,6 +221,16 @@ impl Fleet {
         let others = running.iter().filter(|(other, _)| *other != uuid);
         feeds::name_for(arn, function_name, others.map(|(_, running)| running.mapping.name()))
     }
+}
+
+/// The qualifier that a function is called by.
+fn qualifier(function: &FunctionRef) -> &str {
+    function.qualifier.as_deref().unwrap_or(LATEST)
+}
+
+/// A function with its qualifier, if that says something.
+fn shown(function: &FunctionRef) -> String {
+    if qualifier(function) == LATEST { function.name.clone() } else { function.to_string() }
 }
 
 /// A mapping that no config knows searches for what a handler crashes on like one that says nothing about it.
@@ -259,7 +263,7 @@ fn own_settings(spec: &MappingSpec) -> impl PartialEq + use<> {
 #[async_trait]
 impl Engine for Fleet {
     fn function(&self, name: &str) -> Option<FunctionFacts> {
-        let timeout = self.loaded(name)?.timeout;
+        let timeout = self.parts.functions.draw(name, LATEST)?.function.timeout();
         Some(FunctionFacts { timeout_seconds: u32::try_from(timeout.as_secs()).unwrap_or(u32::MAX) })
     }
 
@@ -324,9 +328,31 @@ impl Fleet {
         component.not_ready(problem.clone());
     }
 
+    fn leads_somewhere(&self, function: &FunctionRef) -> bool {
+        self.parts.functions.leads_somewhere(&function.name, qualifier(function))
+    }
+
+    /// Why there is nothing to call.
+    fn nowhere(&self, function: &FunctionRef) -> String {
+        match self.parts.functions.permits(&function.name) {
+            None => "Function does not exist".to_owned(),
+            Some(_) => format!("The function has no version or alias {}", qualifier(function)),
+        }
+    }
+
+    /// Ends the receiving of a function's mappings that lead nowhere any more, at once: their owner stops them next.
+    pub(super) fn routes_changed(&self, function: &str) {
+        for one in self.running().values() {
+            let led_to = &one.configuration.function;
+            if led_to.name == function && !self.leads_somewhere(led_to) {
+                tracing::warn!(mapping = one.mapping.name(), "the mapping receives nothing any more: it leads nowhere");
+                one.mapping.stop_receiving();
+            }
+        }
+    }
+
     async fn begin(&self, uuid: &str, mapping: &Configuration) -> Result<(), String> {
         let options = self.options(uuid, mapping).await?;
-        let (queue_arn, function_name) = (mapping.event_source_arn.clone(), mapping.function.name.clone());
         let before = self.running().remove(uuid).map(|before| {
             before.mapping.stop_receiving();
             (before.mapping, before.component)
@@ -337,22 +363,25 @@ impl Fleet {
         );
         let running_as = Arc::new(());
         let still_runs = Arc::downgrade(&running_as);
-        let mapping = Arc::new(wasmill_mapping::start(options));
-        let name = mapping.name().to_owned();
+        let begun = Arc::new(wasmill_mapping::start(options));
+        let name = begun.name().to_owned();
         let is_current = move || still_runs.strong_count() > 0;
-        tokio::spawn(follow(name, mapping.watch_status(), component.clone(), is_current));
+        tokio::spawn(follow(name, begun.watch_status(), component.clone(), is_current));
         {
             let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
             all.retain(|one| one.strong_count() > 0);
-            all.push(Arc::downgrade(&mapping));
+            all.push(Arc::downgrade(&begun));
         }
-        let running = Running { mapping, queue_arn, function_name, component, _current: running_as };
+        let configuration = mapping.clone();
+        let running = Running { mapping: begun, configuration, component, _current: running_as };
         // Another change of the same mapping may have come in between: there is one of it at a time.
         let overtaken = self.running().insert(uuid.to_owned(), running).map(|overtaken| overtaken.mapping);
         for before in before.map(|(mapping, _)| mapping).into_iter().chain(overtaken) {
             let grace = self.parts.grace;
             self.leaving.spawn(async move { before.drain(grace).await });
         }
+        // Its function may have gone meanwhile.
+        self.routes_changed(&mapping.function.name);
         Ok(())
     }
 }

@@ -1,14 +1,13 @@
-//! What the admin listener shows of a worker's mappings and functions.
+//! What the admin listener shows of a worker's mappings.
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use wasmill_lambda::{Mapping, Origin, Registry};
 use wasmill_mapping::MappingStatus;
 
 use crate::admin::Listing;
 use crate::assemble::Fleet;
-use crate::config::Config;
 
 /// Every mapping that there is, whether it runs or not.
 pub(super) fn mappings(resources: &Registry, fleet: &Arc<Fleet>) -> Listing {
@@ -54,26 +53,4 @@ pub(super) fn mappings(resources: &Registry, fleet: &Arc<Fleet>) -> Listing {
 fn name(mapping: &Mapping) -> (&str, &str) {
     let settings = &mapping.configuration;
     (settings.event_source_arn.as_str(), settings.function.name.as_str())
-}
-
-/// Every function that is loaded, as it is now.
-pub(super) fn functions(config: &Config, fleet: &Arc<Fleet>) -> Listing {
-    let specs = config.functions.clone();
-    let fleet = Arc::clone(fleet);
-    Arc::new(move || {
-        let loaded = specs.iter().filter_map(|spec| Some((spec, fleet.live(&spec.name)?.current())));
-        let shown = loaded.map(|(spec, function)| -> Value {
-            json!({
-                "name": spec.name,
-                "version": function.version(),
-                "code_sha256": function.sha256(),
-                "kind": function.kind().as_str(),
-                "runtime": spec.runtime.as_str(),
-                "timeout_seconds": spec.timeout.as_secs_f64(),
-                "memory_size_mib": spec.memory_size_mib,
-                "reserved_concurrent_executions": spec.reserved_concurrent_executions,
-            })
-        });
-        shown.collect()
-    })
 }

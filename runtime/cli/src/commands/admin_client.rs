@@ -60,7 +60,7 @@ async fn exchange(stream: TcpStream, request: Request<Body>) -> Result<(StatusCo
 }
 
 /// Host and port to connect to, and what the `Host` header says.
-fn address(base: &str) -> Option<(String, u16, String)> {
+pub(super) fn address(base: &str) -> Option<(String, u16, String)> {
     let uri: Uri = base.parse().ok()?;
     let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'))?;
     let is_bare = uri.scheme_str() == Some("http") && matches!(uri.path(), "" | "/") && uri.query().is_none();

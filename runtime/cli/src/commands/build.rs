@@ -16,6 +16,7 @@ use crate::args::BuildArgs;
 use crate::commands::print_line;
 use crate::error::CliError;
 
+use interpreted::Scratch;
 pub(crate) use project::Language;
 use project::Project;
 
@@ -72,6 +73,30 @@ fn check(made: &Path) -> Result<(), CliError> {
     }
     Err(CliError::failure("the build left something that is no WebAssembly module")
         .with_mend("check that the toolchain builds for WebAssembly"))
+}
+
+/// What is deployed of a source.
+pub(super) enum Source {
+    /// An archive of a Python app, and `FILE.FUNCTION` in it.
+    Python { archive: Vec<u8>, handler: String },
+    /// A module, or an app in one.
+    Module(Scratch),
+}
+
+/// Makes of a file or a folder what can be deployed. Blocking.
+pub(super) fn source(path: &Path, handler: Option<&str>) -> Result<Source, CliError> {
+    let project = Project::of(path, handler)?;
+    if project.language == Language::Python {
+        let archive = interpreted::python_archive(&project, path)?;
+        return Ok(Source::Python { archive, handler: project.handler });
+    }
+    let out = Scratch::new()?.with_file("handler.wasm");
+    let made = match project.language {
+        Language::Js | Language::Ts => interpreted::js(&project, out.path()),
+        _ => compiled::build(&project, out.path()),
+    };
+    made.and_then(|()| check(out.path()))?;
+    Ok(Source::Module(out))
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> CliError {

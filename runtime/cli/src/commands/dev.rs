@@ -1,29 +1,32 @@
 //! `wasmill dev`: a queue, mappings and handlers in one process, and a handler anew whenever its files change.
 //!
-//! What runs is a handler that was named, with a queue of its own, or all of a config.
+//! What runs is a handler that was named, with a queue of its own, or all of a config or of a template.
 
 mod screen;
+mod source;
 mod watch;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use wasmill_mapping::Observer;
 
 use self::screen::Frame;
+use self::source::Source;
 use self::watch::Change;
 use crate::args::DevArgs;
 use crate::assemble::{self, Prepared, Worker};
 use crate::commands::print_line;
 use crate::commands::run::until_told;
 use crate::config::{
-    self, Config, Durability, FunctionSpec, LocalQueue, MappingSource, MappingSpec, QueueSpec, RedriveSpec, Runtime,
-    Sandbox,
+    self, Config, DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_SECONDS, Durability, FunctionSpec, LocalQueue, MappingSource,
+    MappingSpec, QueueSpec, RedriveSpec, Runtime, Sandbox,
 };
 use crate::error::CliError;
+use crate::import;
 use crate::shutdown::Signals;
 
 /// After so many receives a message goes to the dead-letter queue.
@@ -43,16 +46,16 @@ pub(crate) async fn dev(args: DevArgs) -> Result<ExitCode, CliError> {
             CliError::unavailable(format!("the folder cannot be made: {error}")).at(folder.display().to_string())
         })?;
     }
-    let (prepared, file, frame) = prepare(&args).await?;
+    let (prepared, source, frame) = prepare(&args).await?;
     let mut config = prepared.config.clone();
     // Before anything polls: a change from here on is not missed.
-    let mut changes = watch::watch(&config.functions, file.as_deref())?;
+    let mut changes = watch::watch(&config.functions, source.as_ref().map(Source::file))?;
     // A reader that went away is noticed at the next signal.
     let show = Observer::new(move |report| drop(print_line(frame.render(report))));
     let worker = assemble::start(prepared, &show).await?;
     for function in &config.functions {
-        if let (Some(folder), Some(live)) = (&args.save_events, worker.live(&function.name)) {
-            live.save_events(folder);
+        if let Some(folder) = &args.save_events {
+            worker.functions().save_events(&function.name, folder);
         }
     }
     introduce(&config, &worker)?;
@@ -67,7 +70,10 @@ pub(crate) async fn dev(args: DevArgs) -> Result<ExitCode, CliError> {
             for change in changed {
                 let said = match change {
                     Change::Function(name) => reload(&worker, &config, &name).await,
-                    Change::Config => reload_config(&worker, file.as_deref(), &mut config).await,
+                    Change::Config => match &source {
+                        Some(source) => reload_config(&worker, source, &mut config).await,
+                        None => continue,
+                    },
                 };
                 drop(print_line(said));
             }
@@ -81,29 +87,35 @@ pub(crate) async fn dev(args: DevArgs) -> Result<ExitCode, CliError> {
     Ok(until_told(worker, &signals, grace).await)
 }
 
-/// What is to run: the handler that was named, or a config, or the config that lies here.
-async fn prepare(args: &DevArgs) -> Result<(Prepared, Option<PathBuf>, Frame), CliError> {
+/// What is to run: the handler or the template that was named, or a config, or the config that lies here.
+async fn prepare(args: &DevArgs) -> Result<(Prepared, Option<Source>, Frame), CliError> {
     let here = Path::new(PROJECT_CONFIG);
-    let file = match (&args.handler, &args.config) {
+    let source = match (&args.handler, &args.config) {
+        (Some(template), _) if import::is_template(template) => Source::template(args, template)?,
         (Some(handler), _) => {
+            if !args.parameter.is_empty() {
+                return Err(CliError::usage("--parameter is for a template, and a handler has none")
+                    .at(handler.display())
+                    .with_mend("name a template (.yaml, .yml, .json), or give the handler a variable with --env"));
+            }
             let prepared = assemble::prepare(config_of(args, handler)?).await?;
             return Ok((prepared, None, Frame { names_mapping: false, max_receive_count: Some(MAX_RECEIVE_COUNT) }));
         }
-        (None, Some(file)) => file.clone(),
-        (None, None) if here.is_file() => here.to_owned(),
+        (None, Some(file)) => Source::File(file.clone()),
+        (None, None) if here.is_file() => Source::File(here.to_owned()),
         (None, None) => {
             return Err(CliError::usage(format!(
                 "there is nothing to run: no handler is named, and no {PROJECT_CONFIG} is here"
             ))
-            .with_mend("name a handler, such as handler.py, or a config with --config"));
+            .with_mend("name a handler, such as handler.py, a template.yaml, or a config with --config"));
         }
     };
-    let prepared = assemble::prepare_file(&file).await??;
+    let prepared = assemble::prepare_draft(source.read(true)?).await??;
     for warning in &prepared.config.warnings {
         tracing::warn!(key = warning.key, mend = warning.mend, "{}", warning.what);
     }
     let frame = Frame { names_mapping: prepared.config.mappings.len() > 1, max_receive_count: None };
-    Ok((prepared, Some(file), frame))
+    Ok((prepared, Some(source), frame))
 }
 
 /// What a config file would say of a handler.
@@ -129,8 +141,9 @@ fn config_of(args: &DevArgs, handler: &Path) -> Result<Config, CliError> {
     let mut function = FunctionSpec::new(&name, path);
     function.runtime = runtime;
     function.handler = args.function.as_ref().map_or(usual, |function| format!("{stem}.{function}"));
-    function.timeout = Duration::from_secs(u64::from(args.timeout));
-    function.memory_size_mib = args.memory;
+    let timeout = args.timeout.unwrap_or(DEFAULT_TIMEOUT_SECONDS);
+    function.timeout = Duration::from_secs(u64::from(timeout));
+    function.memory_size_mib = args.memory.unwrap_or(DEFAULT_MEMORY_MIB);
     function.ephemeral_storage_mib = args.tmp;
     function.environment.0.extend(args.env.iter().cloned());
     function.outbound.hosts.origins.clone_from(&args.allow_host);
@@ -140,7 +153,7 @@ fn config_of(args: &DevArgs, handler: &Path) -> Result<Config, CliError> {
         dead_letter_queue: dead_letters.clone(),
         max_receive_count: MAX_RECEIVE_COUNT,
     };
-    let visibility = VISIBILITY_SECONDS_MIN.max(args.timeout);
+    let visibility = VISIBILITY_SECONDS_MIN.max(timeout);
     let main =
         QueueSpec { visibility_timeout_seconds: Some(visibility), redrive: Some(redrive), ..QueueSpec::new(&queue) };
     let source = MappingSource::Local { queue_name: queue };
@@ -190,11 +203,11 @@ async fn reload(worker: &Worker, config: &Config, name: &str) -> String {
 }
 
 /// Reads the config anew: its queues and mappings, and what it says of its functions' environment and bounds.
-async fn reload_config(worker: &Worker, file: Option<&Path>, config: &mut Config) -> String {
-    let read = config::load(file.unwrap_or(Path::new(PROJECT_CONFIG)), &crate::process_env);
-    let read = match read.and_then(|draft| draft.finish(Vec::new())) {
+async fn reload_config(worker: &Worker, source: &Source, config: &mut Config) -> String {
+    let read = source.read(false).and_then(|draft| Ok(draft.finish(Vec::new())?));
+    let read = match read {
         Ok(read) => read,
-        Err(mistakes) => return format!("-- the config stays as it was: {}", CliError::from(mistakes)),
+        Err(error) => return format!("-- the config stays as it was: {error}"),
     };
     if let Err(error) = worker.reload(&read).await {
         return format!("-- the config stays as it was: {error}");

@@ -16,7 +16,7 @@ use crate::commands::print_line;
 use crate::config;
 use crate::error::CliError;
 use crate::event_file;
-use crate::interpreters::{self, Places};
+use crate::interpreters::{self, Places, UserCode};
 use crate::telemetry;
 
 /// One instance is called; with several memories or many tables it takes several of the engine's places.
@@ -33,7 +33,10 @@ pub(crate) async fn invoke(args: InvokeArgs) -> Result<ExitCode, CliError> {
     let cache_dir = config::default_cache_dir(&crate::process_env);
     let places = Places::new(config::runtimes_dirs(None, &crate::process_env), cache_dir.as_deref());
     let made = interpreters::check_storage(runtime, args.tmp)
-        .and_then(|()| interpreters::prepare(runtime, &args.handler, &usual, args.env, &places))
+        .and_then(|()| {
+            let code = UserCode { runtime, path: &args.handler, handler: &usual, is_sent: false };
+            interpreters::prepare(code, args.env, &places)
+        })
         .map_err(|unfit| CliError::config(unfit.what).with_mend(unfit.mend))?;
     let spec = FunctionSpec {
         timeout: Duration::from_secs(u64::from(args.timeout)),
@@ -47,14 +50,17 @@ pub(crate) async fn invoke(args: InvokeArgs) -> Result<ExitCode, CliError> {
     let engine = EngineConfig { max_instances: INSTANCES, cache_dir, ..EngineConfig::default() };
     let metrics = Metrics::new(&telemetry::registry()?).map_err(|error| CliError::internal(error.to_string()))?;
     let sandbox = Sandbox::new(engine, metrics).map_err(|error| CliError::unavailable(error.to_string()))?;
-    let function = tokio::task::spawn_blocking(move || sandbox.load(spec))
+    let loading = sandbox.clone();
+    let function = tokio::task::spawn_blocking(move || loading.load(spec))
         .await
         .map_err(|error| CliError::internal(error.to_string()))?
         .map_err(|error| CliError::config(error.to_string()))?;
     let payload = payload_of(event, function.kind(), &args.event)?;
     let request_id = uuid::Uuid::new_v4().to_string();
     let invocation = Invocation { request_id, payload, trace_id: None, account: Account::default() };
-    match function.oneshot(invocation).await {
+    let answer = function.oneshot(invocation).await;
+    sandbox.close();
+    match answer {
         Ok(Reply::Json(response)) => print_line(response).map(|()| ExitCode::SUCCESS),
         Ok(Reply::Verdicts(verdicts)) => print_line(as_json(&verdicts)).map(|()| ExitCode::SUCCESS),
         Err(fault) => Err(CliError::failure(format!("the invocation failed: {fault}"))),

@@ -3,14 +3,20 @@
 mod admin_client;
 pub(crate) mod build;
 pub(crate) mod check;
+pub(crate) mod config;
 pub(crate) mod demo;
+pub(crate) mod deploy;
 pub(crate) mod dev;
 mod dry_run;
+pub(crate) mod import;
 pub(crate) mod invoke;
+mod lambda_client;
+pub(crate) mod manual;
 pub(crate) mod new;
 mod peek;
 pub(crate) mod queue;
 mod redrive;
+pub(crate) mod rollback;
 pub(crate) mod run;
 pub(crate) mod serve;
 
@@ -23,6 +29,11 @@ use crate::error::CliError;
 /// says nothing then, and its exit code is 0.
 pub(crate) fn print_line(line: impl Display) -> Result<(), CliError> {
     write_line(&mut std::io::stdout().lock(), line)
+}
+
+/// Prints a text that has its own line ends; a reader that went away is as in [`print_line`].
+pub(crate) fn print_text(text: &str) -> Result<(), CliError> {
+    print_line(text.strip_suffix('\n').unwrap_or(text))
 }
 
 /// Tells a person something beside the output, on stderr. That it cannot be written changes nothing.

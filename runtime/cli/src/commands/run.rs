@@ -48,7 +48,7 @@ pub(crate) async fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
 async fn reload_when_told(worker: &Worker, signals: &Signals, path: &Path) -> Infallible {
     loop {
         signals.reload_requested().await;
-        let draft = config::load(path, &crate::process_env).and_then(|draft| draft.finish(Vec::new()));
+        let draft = config::load_here(path).and_then(|draft| draft.finish(Vec::new()));
         let outcome = match draft {
             Ok(config) => worker.reload(&config).await,
             Err(mistakes) => Err(mistakes.into()),

@@ -37,7 +37,8 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<ExitCode, CliError> {
         blocks_deleted_names: false,
     };
     let signals = Signals::install().map_err(|error| CliError::internal(format!("no signals: {error}")))?;
-    let config = Config { access_keys: access_key.into_iter().collect(), ..Config::of_queue(local, args.admin_listen) };
+    let access_keys = access_key.into_iter().collect();
+    let config = Config { access_keys, is_queue_only: true, ..Config::of_queue(local, args.admin_listen) };
     let worker = assemble::start(assemble::prepare(config).await?, &Observer::nobody()).await?;
     // Nothing is held here, so there is nothing to wait for.
     Ok(until_told(worker, &signals, Duration::ZERO).await)

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use wasmill_sqs::{AccessKey, NotAnAccessKey};
 
 use super::reader::Section;
+use super::source::Place;
 
 /// Below this a secret can be guessed from one signed request that somebody saw.
 const SECRET_STRONG_BYTES: usize = 16;
@@ -29,25 +30,26 @@ pub(super) fn read_auth(root: &mut Section<'_, '_>) -> Vec<AccessKey> {
         source.mistake(&place, what, "add one of the two, or remove [auth]");
     }
     let mut keys = Vec::new();
-    let mut first_with: HashMap<String, usize> = HashMap::new();
+    let mut first_with: HashMap<String, Place> = HashMap::new();
     for mut entry in entries {
         let id = entry.required_string("access_key_id", "write the public half of the key");
-        let secret = entry.required_string("secret_access_key", "write the secret half, best as \"${QUEUE_SECRET}\"");
+        let secret = entry.required_secret("secret_access_key", "write the secret half, best as \"${QUEUE_SECRET}\"");
         let (Some(id), Some(secret)) = (id, secret) else {
             entry.finish();
             continue;
         };
         match AccessKey::new(&id.value, &secret.value) {
             Ok(key) => {
-                if let Some(line) = first_with.get(key.id()) {
-                    let what = format!("there is a key {:?} already, on line {line}", key.id());
+                if let Some(first) = first_with.get(key.id()) {
+                    let place = source.elsewhere(first.at, id.place.at);
+                    let what = format!("there is a key {:?} already, {place}", key.id());
                     source.mistake(&id.place, what, "give each key an id of its own, or remove one of the two");
                 }
                 if secret.value.len() < SECRET_STRONG_BYTES {
                     let what = format!("the secret has fewer than {SECRET_STRONG_BYTES} characters and can be guessed");
                     source.warning(&secret.place, what, "take a longer one, such as `openssl rand -hex 20` prints");
                 }
-                first_with.entry(key.id().to_owned()).or_insert(id.place.at.line);
+                first_with.entry(key.id().to_owned()).or_insert(id.place);
                 keys.push(key);
             }
             Err(error) => {

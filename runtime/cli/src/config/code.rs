@@ -109,6 +109,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, folder: &Path) -> Code {
         return Code { runtime: runtime.unwrap_or_default(), path: PathBuf::new(), handler, place, is_good: false };
     };
     let runtime = runtime.unwrap_or_else(|| Runtime::of_file(Path::new(&text.value)));
+    section.default_of("runtime", runtime.as_str());
     let expected = if runtime == Runtime::Wasm { Expected::File } else { Expected::FileOrFolder };
     let resolved = paths::resolve(&text, source, folder, expected);
     let (path, mut is_good) = (resolved.path, resolved.is_good);

@@ -100,6 +100,25 @@ fn lookup(written: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<String,
     }
 }
 
+/// The names of the variables in `text`, those with defaults included.
+pub(super) fn variables(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut rest = text;
+    while let Some(dollar) = rest.find('$') {
+        let tail = &rest[dollar..];
+        if let Some(after) = tail.strip_prefix("$${") {
+            rest = after;
+            continue;
+        }
+        rest = &tail[1..];
+        if let Some((written, after)) = tail.strip_prefix("${").and_then(|inside| inside.split_once('}')) {
+            names.push(written.split_once(":-").map_or(written, |(name, _)| name).to_owned());
+            rest = after;
+        }
+    }
+    names
+}
+
 /// `[A-Za-z_][A-Za-z0-9_]*`: what POSIX lets an environment variable be called.
 pub(crate) fn is_variable_name(name: &str) -> bool {
     let mut characters = name.chars();
@@ -147,6 +166,11 @@ mod tests {
     #[test]
     fn a_value_is_not_expanded_again() {
         assert_eq!(value("${TRICKY}"), "${REGION}");
+    }
+
+    #[test]
+    fn variables_are_named_and_the_escape_is_none() {
+        assert_eq!(variables("${A}-${B:-x}-$${C}-$D-${E"), ["A", "B"]);
     }
 
     #[test]

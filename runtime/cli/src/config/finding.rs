@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-/// A place in the config file. Both numbers start at 1; columns count characters, not bytes.
+/// A place in the config. Both numbers start at 1; columns count characters, not bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Position {
+    /// Which of the texts that the config is read from, counted from 0.
+    pub(crate) text: u32,
     /// Line, from 1.
     pub(crate) line: usize,
     /// Character within the line, from 1.
-    pub(crate) column: usize,
+    pub(crate) column: u32,
 }
 
 /// What a finding points at, kept beside a value that is judged only after the file was read.
@@ -30,8 +32,8 @@ pub(crate) struct Origin {
 
 impl Origin {
     /// Where `key` stands in `file`.
-    pub(super) fn new(file: &Path, at: Position, key: &str) -> Self {
-        Self { file: file.to_owned(), at: Some(at), key: key.to_owned() }
+    pub(super) fn new(file: &Path, at: Option<Position>, key: &str) -> Self {
+        Self { file: file.to_owned(), at, key: key.to_owned() }
     }
 
     /// Of what no config file says: the demo's own settings, `queue serve`.
@@ -141,7 +143,7 @@ mod tests {
     fn finding(line: usize, key: &str) -> Finding {
         Finding {
             file: PathBuf::from("wasmill.toml"),
-            at: Some(Position { line, column: 9 }),
+            at: Some(Position { text: 0, line, column: 9 }),
             key: key.to_owned(),
             what: "0 is not in 1–10".to_owned(),
             mend: "write a whole number from 1 to 10".to_owned(),

@@ -26,7 +26,7 @@ pub(crate) const DEFAULT_LOG_BYTES_MAX: u32 = 1024 * 1024;
 /// Neither a response nor the log of one invocation may be allowed more.
 const OUTPUT_BYTES_CEILING: u32 = 64 * 1024 * 1024;
 /// The most memory a function may have.
-const MEMORY_MIB_MAX: u32 = 4096;
+pub(crate) const MEMORY_MIB_MAX: u32 = 4096;
 const FUNCTION_NAME_CHARS_MAX: usize = 64;
 /// One function, resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +113,7 @@ fn read_function(mut section: Section<'_, '_>, folder: &Path) -> FunctionDraft {
     let code = code::read(&mut section, folder);
     let timeout_seconds = section.integer("timeout", 1..=900, " s", DEFAULT_TIMEOUT_SECONDS);
     let memory_size_mib = section.optional_integer("memory_size", 1..=MEMORY_MIB_MAX, " MiB");
+    section.default_of("memory_size", DEFAULT_MEMORY_MIB);
     // In place of a mistaken size the largest, so that the handler is not blamed for needing more than the default.
     let memory_unread = if section.has("memory_size") { MEMORY_MIB_MAX } else { DEFAULT_MEMORY_MIB };
     let permits = section.integer("reserved_concurrent_executions", 1..=1000, "", DEFAULT_PERMITS).value;

@@ -92,7 +92,10 @@ pub(super) fn read_listeners(root: &mut Section<'_, '_>, folder: &Path) -> Liste
     }
     let admin_listen = match root.table("admin") {
         Some(section) => read_admin(section),
-        None => Located::new(DEFAULT_ADMIN_LISTEN, root.place().clone()),
+        None => {
+            root.absent("admin.listen", DEFAULT_ADMIN_LISTEN.to_string());
+            Located::new(DEFAULT_ADMIN_LISTEN, root.place().clone())
+        }
     };
     let admin = Admin { listen: admin_listen.value };
     for (section, listen) in [("local_queue", local_listen), ("control", control_listen)] {
@@ -110,6 +113,9 @@ fn read_local_queue(mut section: Section<'_, '_>, folder: &Path, has_auth: bool)
     let has_data_dir = section.has("data_dir");
     let data_dir = paths::read(&mut section, "data_dir", folder, Expected::FolderOrNothing);
     let durability = section.choice("durability", &[("fsync", Durability::Fsync), ("os", Durability::Os)]);
+    if has_data_dir {
+        section.default_of("durability", "fsync");
+    }
     if let Some(durability) = durability.as_ref().filter(|_| !has_data_dir) {
         let what = "says how data_dir is kept, and without data_dir the queue is in memory";
         source.mistake(&durability.place, what, "add data_dir = \"data\", or remove durability");
@@ -176,7 +182,9 @@ fn read_listen(
     refusal: impl Fn(SocketAddr) -> Option<(&'static str, &'static str)>,
 ) -> Located<SocketAddr> {
     let unwritten = Located::new(default, section.place_of("listen"));
-    let Some(text) = section.string("listen") else { return unwritten };
+    let text = section.string("listen");
+    section.default_of("listen", default.to_string());
+    let Some(text) = text else { return unwritten };
     let Ok(address) = text.value.parse::<SocketAddr>() else {
         let mend = format!("write IP:PORT, such as {default}; names such as localhost are not looked up");
         section.source().mistake(&text.place, format!("{} is not an address to listen on", text.shown()), mend);

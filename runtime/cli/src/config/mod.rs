@@ -9,6 +9,8 @@ mod address;
 mod auth;
 mod aws;
 mod code;
+mod deployed;
+mod document;
 mod expand;
 mod finding;
 mod function;
@@ -18,26 +20,31 @@ mod paths;
 mod queue;
 mod queue_spec;
 mod reader;
+mod record;
 mod resolve;
 mod sandbox;
+mod schema;
 mod settling;
+mod show;
 mod source;
+#[cfg(test)]
+mod sources_tests;
 mod suggest;
 #[cfg(test)]
 mod tests;
 mod world;
 
-use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use wasmill_sandbox::Outbound;
 use wasmill_sqs::AccessKey;
 
 pub(crate) use self::aws::Aws;
 pub(crate) use self::code::Runtime;
 pub(crate) use self::finding::{Finding, Mistakes};
-pub(crate) use self::function::{DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_SECONDS, FunctionSpec};
+pub(crate) use self::function::{DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_SECONDS, FunctionSpec, MEMORY_MIB_MAX};
 pub(crate) use self::listener::{
     Admin, Control, DEFAULT_ADMIN_LISTEN, DEFAULT_AWS_LISTEN, Durability, LocalQueue, check_aws_listen, is_loopback,
 };
@@ -50,18 +57,20 @@ pub(crate) use self::queue_spec::RedriveAllowSpec;
 pub(crate) use self::queue_spec::{DEFAULT_VISIBILITY_TIMEOUT_SECONDS, QueueSpec, RedriveSpec};
 pub(crate) use self::resolve::{DEFAULT_ACCOUNT_ID, DEFAULT_REGION};
 pub(crate) use self::sandbox::{INSTANCES_MAX, Sandbox, instances_for};
+pub(crate) use self::schema::schema;
 pub(crate) use self::settling::BISECT_MAX_INVOCATIONS;
+pub(crate) use self::show::Setting;
 pub(crate) use self::source::Env;
-pub(crate) use self::world::{EPHEMERAL_STORAGE_MIB_MAX, check_variable_name};
+pub(crate) use self::suggest::nearest;
+pub(crate) use self::world::{EPHEMERAL_STORAGE_MIB_MAX, Environment, check_variable_name};
 
+use self::document::Text;
 use self::listener::Listeners;
 use self::paths::Expected;
 use self::reader::Section;
 use self::resolve::Resolver;
 use self::source::Source;
 
-/// More is not a config file.
-const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 /// How long a drain may take unless told otherwise.
 pub(crate) const DEFAULT_DRAIN_GRACE: Duration = Duration::from_secs(30);
 const DRAIN_GRACE_SECONDS_MAX: u32 = 3600;
@@ -86,6 +95,8 @@ pub(crate) struct Config {
     pub(crate) functions: Vec<FunctionSpec>,
     /// What feeds what, in the order of the file.
     pub(crate) mappings: Vec<MappingSpec>,
+    /// What functions may ask of the network that the config does not name.
+    pub(crate) deployed: Outbound,
     /// What clients of the AWS listener must sign with; empty: nothing is asked of them.
     pub(crate) access_keys: Vec<AccessKey>,
     /// How Amazon SQS is reached.
@@ -106,6 +117,8 @@ pub(crate) struct Config {
     pub(crate) sandbox: Sandbox,
     /// Whether what Lambda refuses is refused here, too.
     pub(crate) strict_lambda: bool,
+    /// Only a queue: no function runs here, whoever asks.
+    pub(crate) is_queue_only: bool,
     /// What works, but probably not as meant: `check` prints them, `run` logs them.
     pub(crate) warnings: Vec<Finding>,
 }
@@ -120,6 +133,7 @@ impl Config {
             queues: Vec::new(),
             functions: Vec::new(),
             mappings: Vec::new(),
+            deployed: Outbound::default(),
             access_keys: Vec::new(),
             aws: Aws::default(),
             cache_dir: None,
@@ -130,14 +144,15 @@ impl Config {
             drain_grace: DEFAULT_DRAIN_GRACE,
             sandbox: Sandbox::for_permits(0),
             strict_lambda: false,
+            is_queue_only: false,
             warnings: Vec::new(),
         }
     }
 
-    /// The file of what is changed at run time. None: it is kept in memory, as the queues are. A process without functions
+    /// The file of what is changed at run time. None: it is kept in memory, as the queues are. A process that is only a queue
     /// (`queue serve`) has nothing to map, and leaves what another keeps there alone.
     pub(crate) fn state_file(&self) -> Option<PathBuf> {
-        if self.functions.is_empty() {
+        if self.is_queue_only {
             return None;
         }
         let data_dir = self.local_queue.as_ref().and_then(|local| local.data_dir.clone());
@@ -170,31 +185,58 @@ impl Draft {
     }
 }
 
-/// Reads and checks the file at `path`. `env` looks up environment variables; relative paths in the file start at its
-/// own folder.
+/// Reads and checks the file at `path`, or all of a folder's. `env` looks up environment variables, `names` are those that
+/// are set: of them, those that begin with `WASMILL__` override the file. Relative paths start at the file's folder.
 ///
 /// # Errors
 /// The file cannot be read as text; mistakes in it are in the draft.
-pub(crate) fn load(path: &Path, env: Env<'_>) -> Result<Draft, Mistakes> {
-    let text = read_text(path)?;
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    Ok(parse(path, folder, &text, env))
+pub(crate) fn load(path: &Path, env: Env<'_>, names: &[String]) -> Result<Draft, Mistakes> {
+    let texts = document::read(path, names)?;
+    Ok(draft(&texts, folder_of(path), env).0)
 }
 
+/// [`load`] in this process's environment.
+pub(crate) fn load_here(path: &Path) -> Result<Draft, Mistakes> {
+    load(path, &crate::process_env, &crate::process_env_names())
+}
+
+/// What [`load_here`] has read, key by key, beside what it made of it.
+pub(crate) fn settings_here(path: &Path) -> Result<(Draft, Vec<Setting>), Mistakes> {
+    let texts = document::read(path, &crate::process_env_names())?;
+    Ok(draft(&texts, folder_of(path), &crate::process_env))
+}
+
+/// Reads and checks a text that was made of the file at `path`: findings name that file, and no lines of it.
+pub(crate) fn of_made(path: &Path, folder: &Path, text: &str, env: Env<'_>) -> Draft {
+    draft(&[Text::made(path, text)], folder, env).0
+}
+
+#[cfg(test)]
 fn parse(path: &Path, folder: &Path, text: &str, env: Env<'_>) -> Draft {
-    let source = Source::new(path, text, env, &TOP_LEVEL_KEYS);
+    draft(&[Text::file(path, text)], folder, env).0
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        _ if path.is_dir() => path,
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn draft(texts: &[Text], folder: &Path, env: Env<'_>) -> (Draft, Vec<Setting>) {
+    let source = Source::new(texts, env, &TOP_LEVEL_KEYS);
     let config = source.parse().map(|document| read(&source, &document, folder, env));
+    let settings = show::settings(&source);
     let (mistakes, warnings) = source.finish();
-    Draft { config: config.map(|config| Config { warnings, ..config }), mistakes }
+    (Draft { config: config.map(|config| Config { warnings, ..config }), mistakes }, settings)
 }
 
 /// With mistakes recorded, what is returned has holes.
 fn read(source: &Source<'_>, document: &toml::de::DeTable<'_>, folder: &Path, env: Env<'_>) -> Config {
     let mut root = Section::root(source, document);
     let region = aws::read_region(&mut root).unwrap_or_else(|| DEFAULT_REGION.to_owned());
+    root.default_of("region", DEFAULT_REGION);
     let account_id = read_account_id(&mut root);
     let cache_dir = read_cache_dir(&mut root, folder, env);
     let runtimes_dir = paths::read(&mut root, "runtimes_dir", folder, Expected::FolderOrNothing);
@@ -210,6 +252,7 @@ fn read(source: &Source<'_>, document: &toml::de::DeTable<'_>, folder: &Path, en
         let what = "has no folder to keep what Lambda's API makes: it is forgotten when the worker ends";
         source.warning(&root.place_of("control"), what, "add state_dir = \"data\" above every section");
     }
+    let deployed = deployed::read_deployed(&mut root);
     let access_keys = auth::read_auth(&mut root);
     let aws = aws::read_aws(&mut root);
     let queues = queue::read_queues(&mut root);
@@ -236,6 +279,7 @@ fn read(source: &Source<'_>, document: &toml::de::DeTable<'_>, folder: &Path, en
         queues,
         functions,
         mappings,
+        deployed,
         access_keys,
         aws,
         cache_dir,
@@ -246,12 +290,15 @@ fn read(source: &Source<'_>, document: &toml::de::DeTable<'_>, folder: &Path, en
         drain_grace: Duration::from_secs(u64::from(drain_grace_seconds)),
         sandbox,
         strict_lambda,
+        is_queue_only: false,
         warnings: Vec::new(),
     }
 }
 
 fn read_account_id(root: &mut Section<'_, '_>) -> String {
-    let Some(text) = root.string("account_id") else { return DEFAULT_ACCOUNT_ID.to_owned() };
+    let text = root.string("account_id");
+    root.default_of("account_id", DEFAULT_ACCOUNT_ID);
+    let Some(text) = text else { return DEFAULT_ACCOUNT_ID.to_owned() };
     if !address::is_account_id(&text.value) {
         let what = format!("{} is not an account number", text.shown());
         root.source().mistake(&text.place, what, "write twelve digits in quotes, such as \"000000000000\"");
@@ -264,27 +311,12 @@ fn read_cache_dir(root: &mut Section<'_, '_>, folder: &Path, env: Env<'_>) -> Op
         return Some(written);
     }
     let default = default_cache_dir(env);
+    if let Some(default) = &default {
+        root.default_of("cache_dir", default.display().to_string());
+    }
     if default.is_none() {
         let what = "is missing, and neither XDG_CACHE_HOME nor HOME names a folder to put a cache in";
         root.source().mistake(&root.place_of("cache_dir"), what, "write cache_dir = \"cache\", or set HOME");
     }
     default
-}
-
-fn read_text(path: &Path) -> Result<String, Mistakes> {
-    let cannot_read = |error: &std::io::Error| {
-        let what = format!("the config file cannot be read: {error}");
-        Mistakes::of_file(path, what, "check the path given to --config and its permissions".to_owned())
-    };
-    let file = std::fs::File::open(path).map_err(|error| cannot_read(&error))?;
-    let mut bytes = Vec::new();
-    file.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| cannot_read(&error))?;
-    if bytes.len() as u64 > CONFIG_BYTES_MAX {
-        let what = format!("the config file is larger than {CONFIG_BYTES_MAX} bytes");
-        return Err(Mistakes::of_file(path, what, "check the path given to --config".to_owned()));
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let what = format!("the config file is not UTF-8 text: byte {} is not", error.utf8_error().valid_up_to());
-        Mistakes::of_file(path, what, "save it as UTF-8".to_owned())
-    })
 }

@@ -7,11 +7,14 @@
 
 use std::ops::RangeInclusive;
 
+use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::document;
 use super::finding::Position;
-use super::source::{Located, Place, Source};
+use super::record::{Record, Shape};
+use super::source::{Located, Place, Probe, Source};
 use super::suggest::nearest;
 
 /// How many entries one array of tables, one list or one map may have.
@@ -29,7 +32,7 @@ pub(super) struct Section<'s, 'a> {
 impl<'s, 'a> Section<'s, 'a> {
     /// The document itself.
     pub(super) fn root(source: &'s Source<'a>, table: &'s DeTable<'a>) -> Self {
-        let place = Place { key: String::new(), at: Position { line: 1, column: 1 } };
+        let place = Place { key: String::new(), at: Position { text: 0, line: 1, column: 1 } };
         Self { source, place, table, asked: Vec::new(), refused: Vec::new() }
     }
 
@@ -50,19 +53,46 @@ impl<'s, 'a> Section<'s, 'a> {
 
     /// Whether the key is written as a table.
     pub(super) fn is_table(&self, key: &str) -> bool {
-        self.table.get(key).is_some_and(|value| matches!(value.get_ref(), DeValue::Table(_)))
+        self.source.probe() == Some(Probe::Tables)
+            || self.table.get(key).is_some_and(|value| matches!(value.get_ref(), DeValue::Table(_)))
     }
 
     /// A string, expanded.
     pub(super) fn string(&mut self, key: &'static str) -> Option<Located<String>> {
-        let (place, value) = self.take(key)?;
+        let (place, value) = self.take(key, Shape::Text)?;
         self.text_of(place, value)
+    }
+
+    /// A string that must be there and never prints.
+    pub(super) fn required_secret(&mut self, key: &'static str, mend: &str) -> Option<Located<String>> {
+        self.require(key, mend);
+        let taken = self.take(key, Shape::Secret);
+        self.now_required(key);
+        let (place, value) = taken?;
+        self.text_of(place, value)
+    }
+
+    /// What a key is that was asked for and is not written: for those who look at the whole config.
+    pub(super) fn default_of(&self, key: &str, default: impl Into<Value>) {
+        self.source.record_default(&self.path(key), default.into());
+    }
+
+    /// A key of a section that is not there, by its path below this one, with what it is then.
+    pub(super) fn absent(&self, key: &str, default: impl Into<Value>) {
+        self.note(key, Shape::Text, None);
+        self.default_of(key, default);
+    }
+
+    fn now_required(&self, key: &str) {
+        self.source.record_required(&self.path(key));
     }
 
     /// A string that must be there; its absence is recorded, `mend` says what to write.
     pub(super) fn required_string(&mut self, key: &'static str, mend: &str) -> Option<Located<String>> {
         self.require(key, mend);
-        self.string(key)
+        let found = self.string(key);
+        self.now_required(key);
+        found
     }
 
     /// A whole number in `range`, `default` if it is not written. `unit` reads after a number: `" s"`, `" MiB"`, `""`.
@@ -74,6 +104,7 @@ impl<'s, 'a> Section<'s, 'a> {
         default: u32,
     ) -> Located<u32> {
         let found = self.optional_integer(key, range, unit);
+        self.default_of(key, default);
         found.unwrap_or_else(|| Located::new(default, self.place_of(key)))
     }
 
@@ -93,7 +124,8 @@ impl<'s, 'a> Section<'s, 'a> {
             true => format!("write {start}, or remove the key"),
             false => format!("write a whole number from {start} to {end}{unit}"),
         };
-        let number = self.whole_number(key, &mend)?;
+        let shape = Shape::Integer { least: *start, most: *end };
+        let number = self.whole_number(key, shape, &mend)?;
         let place = number.place;
         if let Some(value) = u32::try_from(number.value).ok().filter(|value| range.contains(value)) {
             return Some(Located::new(value, place));
@@ -102,8 +134,8 @@ impl<'s, 'a> Section<'s, 'a> {
         self.wrong(&place, format!("{} is not in {span}{unit}", number.value), mend)
     }
 
-    fn whole_number(&mut self, key: &'static str, mend: &str) -> Option<Located<i64>> {
-        let (place, value) = self.take(key)?;
+    fn whole_number(&mut self, key: &'static str, shape: Shape, mend: &str) -> Option<Located<i64>> {
+        let (place, value) = self.take(key, shape)?;
         let number = match value.get_ref() {
             DeValue::Integer(digits) => i64::from_str_radix(digits.as_str(), digits.radix()).ok(),
             DeValue::String(_) => {
@@ -131,18 +163,21 @@ impl<'s, 'a> Section<'s, 'a> {
         mend: &str,
     ) -> Option<Located<u32>> {
         self.require(key, mend);
-        self.optional_integer(key, range, "")
+        let found = self.optional_integer(key, range, "");
+        self.now_required(key);
+        found
     }
 
     /// `true` or `false`, `default` if it is not written.
     pub(super) fn boolean(&mut self, key: &'static str, default: bool) -> Located<bool> {
         let found = self.optional_boolean(key);
+        self.default_of(key, default);
         found.unwrap_or_else(|| Located::new(default, self.place_of(key)))
     }
 
     /// `true` or `false`, if it is written.
     pub(super) fn optional_boolean(&mut self, key: &'static str) -> Option<Located<bool>> {
-        let (place, value) = self.take(key)?;
+        let (place, value) = self.take(key, Shape::Boolean)?;
         let mend = "write true or false, without quotes";
         match value.get_ref() {
             DeValue::Boolean(value) => Some(Located::new(*value, place)),
@@ -160,7 +195,9 @@ impl<'s, 'a> Section<'s, 'a> {
 
     /// One of a few words, each with what it means.
     pub(super) fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)]) -> Option<Located<T>> {
-        let text = self.string(key)?;
+        let shape = Shape::Words(choices.iter().map(|(word, _)| (*word).to_owned()).collect());
+        let (place, value) = self.take(key, shape)?;
+        let text = self.text_of(place, value)?;
         if let Some((_, meaning)) = choices.iter().find(|(word, _)| *word == text.value) {
             let meaning = *meaning;
             return Some(text.map(|_| meaning));
@@ -175,7 +212,12 @@ impl<'s, 'a> Section<'s, 'a> {
 
     /// A list of strings, each expanded; empty if it is not written.
     pub(super) fn strings(&mut self, key: &'static str) -> Vec<Located<String>> {
-        let Some((place, value)) = self.take(key) else { return Vec::new() };
+        let Some((place, value)) = self.take(key, Shape::Texts) else { return Vec::new() };
+        if self.source.is_override(place.at) {
+            let Some(text) = self.text_of(place, value) else { return Vec::new() };
+            let items = text.value.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty());
+            return items.collect::<Vec<_>>().into_iter().map(|item| text.clone().map(|_| item)).collect();
+        }
         let Some(items) = value.get_ref().as_array() else {
             let what = format!("expected a list of strings, found {}", kind_of(value.get_ref()));
             self.source.mistake(&place, what, format!("write {key} = [\"…\"]"));
@@ -191,7 +233,7 @@ impl<'s, 'a> Section<'s, 'a> {
 
     /// A table of strings such as `{ NAME = "value" }`: names with their expanded values, in the order of the names.
     pub(super) fn string_map(&mut self, key: &'static str) -> Vec<(String, Located<String>)> {
-        let entries = self.text_or_table_map(key).into_iter();
+        let entries = self.map_of(key, Shape::TextMap).into_iter();
         let texts = entries.filter_map(|(name, entry)| match entry {
             Entry::Text(text) => Some((name, text)),
             Entry::Table(table) => self.wrong(table.place(), "expected a string, found a table", "write it in quotes"),
@@ -199,9 +241,19 @@ impl<'s, 'a> Section<'s, 'a> {
         texts.collect()
     }
 
-    /// A table whose values are strings or tables: names with what they have, in the order of the names.
-    pub(super) fn text_or_table_map(&mut self, key: &'static str) -> Vec<(String, Entry<'s, 'a>)> {
-        let Some((place, value)) = self.take(key) else { return Vec::new() };
+    /// A table whose values are strings, which never print, or tables: names with what they have, in the order of the names.
+    pub(super) fn secret_map(&mut self, key: &'static str) -> Vec<(String, Entry<'s, 'a>)> {
+        self.map_of(key, Shape::SecretMap)
+    }
+
+    fn map_of(&mut self, key: &'static str, shape: Shape) -> Vec<(String, Entry<'s, 'a>)> {
+        let each = if shape == Shape::SecretMap { Shape::Secret } else { Shape::Text };
+        let taken = self.take(key, shape);
+        if self.source.probe() == Some(Probe::Tables) && each == Shape::Secret {
+            let place = Place { key: format!("{}.*", self.path(key)), at: self.place.at };
+            return vec![("*".to_owned(), Entry::Table(Self::inner(self.source, place, self.table)))];
+        }
+        let Some((place, value)) = taken else { return Vec::new() };
         let Some(table) = value.get_ref().as_table() else {
             let what = format!("expected a table of strings, found {}", kind_of(value.get_ref()));
             self.source.mistake(&place, what, format!("write {key} = {{ NAME = \"value\" }}"));
@@ -213,7 +265,10 @@ impl<'s, 'a> Section<'s, 'a> {
             let place = Place { key: format!("{}.{name}", place.key), at: self.source.position(value.span()) };
             let entry = match value.get_ref() {
                 DeValue::Table(table) => Entry::Table(Self::inner(self.source, place, table)),
-                _ => Entry::Text(self.text_of(place, value)?),
+                _ => {
+                    self.note(&place.key, each.clone(), Some((place.at, value)));
+                    Entry::Text(self.text_of(place, value)?)
+                }
             };
             Some((name, entry))
         });
@@ -222,7 +277,11 @@ impl<'s, 'a> Section<'s, 'a> {
 
     /// A sub-table, written as `[key]` or `key = { … }`.
     pub(super) fn table(&mut self, key: &'static str) -> Option<Section<'s, 'a>> {
-        let (place, value) = self.take(key)?;
+        let taken = self.take(key, Shape::Table);
+        if self.source.probe().is_some() {
+            return Some(Self::inner(self.source, self.place_of(key), self.table));
+        }
+        let (place, value) = taken?;
         match value.get_ref() {
             DeValue::Table(table) => Some(Self::inner(self.source, place, table)),
             other => {
@@ -237,7 +296,12 @@ impl<'s, 'a> Section<'s, 'a> {
 
     /// An array of tables, written as repeated `[[key]]`; empty if it is not written.
     pub(super) fn array_of_tables(&mut self, key: &'static str) -> Vec<Section<'s, 'a>> {
-        let Some((place, value)) = self.take(key) else { return Vec::new() };
+        let taken = self.take(key, Shape::Tables);
+        if self.source.probe().is_some() {
+            let place = Place { key: format!("{}[]", self.path(key)), at: self.place.at };
+            return vec![Self::inner(self.source, place, self.table)];
+        }
+        let Some((place, value)) = taken else { return Vec::new() };
         let mend = format!("begin each entry with its own [[{key}]]");
         let Some(items) = value.get_ref().as_array() else {
             let what = format!("expected [[{key}]] entries, found {}", kind_of(value.get_ref()));
@@ -262,10 +326,10 @@ impl<'s, 'a> Section<'s, 'a> {
 
     /// A known key that is refused, with the reason.
     pub(super) fn refuse(&mut self, key: &'static str, what: &str, mend: &str) {
-        if let Some((place, _)) = self.take(key) {
+        if let Some(value) = self.table.get(key) {
+            let place = Place { key: self.path(key), at: self.source.position(value.span()) };
             self.source.mistake(&place, what, mend);
         }
-        self.asked.pop();
         self.refused.push(key);
     }
 
@@ -282,6 +346,9 @@ impl<'s, 'a> Section<'s, 'a> {
                 _ if self.source.is_top_level(written) => {
                     format!("{written} is a key of the whole file: move it above the first [section]")
                 }
+                Some(near) if self.source.is_override(place.at) => {
+                    format!("did you mean {}?", document::variable_of(&self.path(near)))
+                }
                 Some(near) => format!("did you mean {near}?"),
                 None => format!("the keys here are {}", self.asked.join(", ")),
             };
@@ -293,10 +360,43 @@ impl<'s, 'a> Section<'s, 'a> {
         Self { source, place, table, asked: Vec::new(), refused: Vec::new() }
     }
 
-    fn take(&mut self, key: &'static str) -> Option<(Place, &'s Spanned<DeValue<'a>>)> {
+    fn take(&mut self, key: &'static str, shape: Shape) -> Option<(Place, &'s Spanned<DeValue<'a>>)> {
         self.asked.push(key);
-        let value = self.table.get(key)?;
-        Some((Place { key: self.path(key), at: self.source.position(value.span()) }, value))
+        let value = self.table.get(key);
+        let place = value.map(|value| Place { key: self.path(key), at: self.source.position(value.span()) });
+        self.note(&self.path(key), shape, place.as_ref().map(|place| place.at).zip(value));
+        Some((place?, value?))
+    }
+
+    /// Keeps what was asked for, and what is written there.
+    fn note(&self, key: &str, shape: Shape, written: Option<(Position, &Spanned<DeValue<'a>>)>) {
+        let mut variables = Vec::new();
+        let value = written.map_or(Value::Null, |(_, value)| self.value_of(value.get_ref(), &shape, &mut variables));
+        let at = written.map(|(at, _)| at);
+        let key = key.to_owned();
+        self.source.record(Record { key, shape, is_required: false, at, value, variables, default: None });
+    }
+
+    /// A value for those who look at the config; what is wrong with it is said elsewhere.
+    fn value_of(&self, value: &DeValue<'a>, shape: &Shape, variables: &mut Vec<String>) -> Value {
+        match value {
+            DeValue::String(text) => {
+                variables.extend(self.source.variables(text));
+                let expanded = self.source.expand(text, self.place.clone()).map(|text| text.value).unwrap_or_default();
+                match shape {
+                    Shape::Integer { .. } | Shape::Boolean => expanded.parse().unwrap_or(Value::String(expanded)),
+                    _ => Value::String(expanded),
+                }
+            }
+            DeValue::Integer(digits) => {
+                i64::from_str_radix(digits.as_str(), digits.radix()).map_or(Value::Null, Value::from)
+            }
+            DeValue::Boolean(value) => Value::Bool(*value),
+            DeValue::Array(items) => {
+                items.iter().map(|item| self.value_of(item.get_ref(), &Shape::Text, variables)).collect()
+            }
+            _ => Value::Null,
+        }
     }
 
     fn require(&self, key: &'static str, mend: &str) {

@@ -121,8 +121,10 @@ impl Resolver<'_, '_> {
             let pair = (identity(&source), function.spec.name.clone());
             if let Some(first) = first_with.get(&pair) {
                 let what = format!(
-                    "an event source mapping with this queue and function {:?} already exists: {} on line {}",
-                    function.spec.name, first.key, first.at.line
+                    "an event source mapping with this queue and function {:?} already exists: {} {}",
+                    function.spec.name,
+                    first.key,
+                    self.source.elsewhere(first.at, draft.place.at)
                 );
                 self.source.mistake(
                     &draft.place,
@@ -340,7 +342,11 @@ impl Resolver<'_, '_> {
                 first_with.insert(&name.value, &name.place);
                 continue;
             };
-            let what = format!("there is a {kind} {} already, on line {}", name.shown(), first.at.line);
+            let what = format!(
+                "there is a {kind} {} already, {}",
+                name.shown(),
+                self.source.elsewhere(first.at, name.place.at)
+            );
             self.source.mistake(&name.place, what, "rename one of the two, or remove it");
         }
     }

@@ -54,8 +54,12 @@ pub(super) fn read_sandbox(root: &mut Section<'_, '_>, functions: &[FunctionDraf
     let (mut max_instances, mut guest_threads) = (None, default.guest_threads);
     if let Some(mut section) = root.table("sandbox") {
         max_instances = section.optional_integer("max_instances", 1..=INSTANCES_MAX, "");
+        section.default_of("max_instances", default.max_instances);
         guest_threads = section.integer("guest_threads", 1..=GUEST_THREADS_MAX, "", guest_threads).value;
         section.finish();
+    } else {
+        root.absent("sandbox.max_instances", default.max_instances);
+        root.absent("sandbox.guest_threads", default.guest_threads);
     }
     let is_written = max_instances.is_some();
     let unwritten =

@@ -49,7 +49,9 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Settling {
 }
 
 fn read_on_filtered(section: &mut Section<'_, '_>) -> OnFilteredDraft {
-    let Some(written) = section.string("on_filtered") else { return OnFilteredDraft::Delete };
+    let written = section.string("on_filtered");
+    section.default_of("on_filtered", "delete");
+    let Some(written) = written else { return OnFilteredDraft::Delete };
     match written.value.as_str() {
         "delete" => OnFilteredDraft::Delete,
         "keep" => OnFilteredDraft::Keep,
@@ -73,7 +75,9 @@ fn read_on_filtered(section: &mut Section<'_, '_>) -> OnFilteredDraft {
 fn read_retry_policy(section: &mut Section<'_, '_>) -> RetryPolicy {
     if !section.is_table("retry_policy") {
         let words = [("visibility", RetryPolicy::Visibility), ("immediate", RetryPolicy::Immediate)];
-        let Some(word) = section.string("retry_policy") else { return RetryPolicy::default() };
+        let word = section.string("retry_policy");
+        section.default_of("retry_policy", "visibility");
+        let Some(word) = word else { return RetryPolicy::default() };
         if let Some((_, policy)) = words.into_iter().find(|(name, _)| *name == word.value) {
             return policy;
         }
@@ -92,17 +96,32 @@ fn read_retry_policy(section: &mut Section<'_, '_>) -> RetryPolicy {
         }
         kind.value
     });
-    let seconds = |found: Option<Located<u32>>| Duration::from_secs(found.map_or(1, |found| u64::from(found.value)));
-    let range = 1..=DELAY_MAX_SECONDS;
-    let policy = match kind.as_deref() {
-        Some("immediate") => RetryPolicy::Immediate,
-        Some("fixed") => {
-            let delay = table.required_integer("delay_seconds", range, "write delay_seconds = 30");
-            RetryPolicy::Fixed { delay: seconds(delay) }
+    let policy = read_delays(&mut table, kind.as_deref());
+    table.finish();
+    policy
+}
+
+/// The keys of the types that have some. One of another type's means nothing, which is a mistake.
+fn read_delays(table: &mut Section<'_, '_>, kind: Option<&str>) -> RetryPolicy {
+    let mut of_type = |key, wanted: &str, mend: &str| {
+        if kind == Some(wanted) {
+            return table.required_integer(key, 1..=DELAY_MAX_SECONDS, mend);
         }
+        let written = table.optional_integer(key, 1..=DELAY_MAX_SECONDS, " s");
+        if let (Some(written), Some(kind)) = (written, kind) {
+            let what = format!("is for type = {wanted:?}, and the type is {kind:?}");
+            table.source().mistake(&written.place, what, format!("remove the key, or write type = {wanted:?}"));
+        }
+        None
+    };
+    let delay = of_type("delay_seconds", "fixed", "write delay_seconds = 30");
+    let base = of_type("base_seconds", "exponential", "write base_seconds = 2");
+    let max = of_type("max_seconds", "exponential", "write max_seconds = 900");
+    let seconds = |found: Option<Located<u32>>| Duration::from_secs(found.map_or(1, |found| u64::from(found.value)));
+    match kind {
+        Some("immediate") => RetryPolicy::Immediate,
+        Some("fixed") => RetryPolicy::Fixed { delay: seconds(delay) },
         Some("exponential") => {
-            let base = table.required_integer("base_seconds", range.clone(), "write base_seconds = 2");
-            let max = table.required_integer("max_seconds", range, "write max_seconds = 900");
             if let (Some(base), Some(max)) = (&base, &max)
                 && max.value < base.value
             {
@@ -112,7 +131,5 @@ fn read_retry_policy(section: &mut Section<'_, '_>) -> RetryPolicy {
             RetryPolicy::Exponential { base: seconds(base), max: seconds(max) }
         }
         _ => RetryPolicy::Visibility,
-    };
-    table.finish();
-    policy
+    }
 }

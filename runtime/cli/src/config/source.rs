@@ -2,14 +2,17 @@
 //!
 //! Absent: how a table is read; that is `reader.rs`.
 
-use std::cell::RefCell;
+use std::cell::{Ref, RefCell};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use toml::de::DeTable;
 
-use super::expand::{ExpandError, expand};
-use super::finding::{Finding, Origin, Position};
+use super::document::{self, Origin, Text};
+use super::expand::{ExpandError, expand, variables};
+use super::finding::{Finding, Origin as FindingOrigin, Position};
+use super::record::Record;
 
 /// Looks an environment variable up; a parameter, so that tests need not touch the process.
 pub(crate) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -61,35 +64,81 @@ impl Located<String> {
     }
 }
 
-/// The file being read, and what was found in it so far.
+/// What is being read, and what was found in it so far.
 pub(super) struct Source<'a> {
+    /// Names what no text says: a file that is empty has no place in it.
     file: PathBuf,
-    text: &'a str,
+    texts: &'a [Text],
     env: Env<'a>,
     top_level: &'static [&'static str],
+    probe: Option<Probe>,
     mistakes: RefCell<Vec<Finding>>,
     warnings: RefCell<Vec<Finding>>,
+    records: RefCell<Vec<Record>>,
+}
+
+/// A reading of nothing, to learn which keys there are: every section counts as there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Probe {
+    /// What may be a table is taken for the other thing it may be.
+    Words,
+    /// What may be a table is taken for one.
+    Tables,
 }
 
 impl<'a> Source<'a> {
-    /// `file` is only for messages; `text` is its content. `top_level` are the keys that stand above every section: in
-    /// TOML such a key, written below a header, silently joins that section, and the message should say so.
-    pub(super) fn new(file: &Path, text: &'a str, env: Env<'a>, top_level: &'static [&'static str]) -> Self {
-        let (mistakes, warnings) = (RefCell::default(), RefCell::default());
-        Self { file: file.to_owned(), text, env, top_level, mistakes, warnings }
+    /// `top_level` are the keys that stand above every section: in TOML such a key, written below a header, silently
+    /// joins that section, and the message should say so.
+    pub(super) fn new(texts: &'a [Text], env: Env<'a>, top_level: &'static [&'static str]) -> Self {
+        let file = texts.iter().find_map(|text| match &text.origin {
+            Origin::File(path) | Origin::Made(path) => Some(path.clone()),
+            Origin::Variable(_) => None,
+        });
+        let (mistakes, warnings, records) = (RefCell::default(), RefCell::default(), RefCell::default());
+        Self { file: file.unwrap_or_default(), texts, env, top_level, probe: None, mistakes, warnings, records }
+    }
+
+    /// The same for a reading of nothing.
+    pub(super) fn probing(self, probe: Probe) -> Self {
+        Self { probe: Some(probe), ..self }
+    }
+
+    pub(super) fn probe(&self) -> Option<Probe> {
+        self.probe
     }
 
     /// The document, or `None` with its first syntax error recorded: the ones behind it are mostly its echo.
     pub(super) fn parse(&self) -> Option<DeTable<'a>> {
-        let error = match DeTable::parse(self.text) {
-            Ok(root) => return Some(root.into_inner()),
-            Err(error) => error,
-        };
-        let at = self.position(error.span().unwrap_or_default());
-        let what = format!("not valid TOML: {}", error.message().replace('\n', ", "));
-        let mend = "correct the syntax; the keys are checked once the file is valid TOML";
-        self.mistake(&Place { key: String::new(), at }, what, mend);
-        None
+        document::merge(self, self.texts)
+    }
+
+    /// Notes that a key was asked for.
+    pub(super) fn record(&self, record: Record) {
+        self.records.borrow_mut().push(record);
+    }
+
+    /// Says of the key that was last asked for by this path what it is without being written.
+    pub(super) fn record_default(&self, key: &str, default: Value) {
+        if let Some(record) = self.records.borrow_mut().iter_mut().rev().find(|record| record.key == key) {
+            record.default = Some(default);
+        }
+    }
+
+    /// Says of the key that was last asked for by this path that it must be there.
+    pub(super) fn record_required(&self, key: &str) {
+        if let Some(record) = self.records.borrow_mut().iter_mut().rev().find(|record| record.key == key) {
+            record.is_required = true;
+        }
+    }
+
+    /// The variables that a text names and that are set.
+    pub(super) fn variables(&self, text: &str) -> Vec<String> {
+        variables(text).into_iter().filter(|name| self.env(name).is_some_and(|value| !value.is_empty())).collect()
+    }
+
+    /// Every key that was asked for.
+    pub(super) fn records(&self) -> Ref<'_, [Record]> {
+        Ref::map(self.records.borrow(), Vec::as_slice)
     }
 
     /// Records a mistake: the config will not be used.
@@ -115,8 +164,33 @@ impl<'a> Source<'a> {
     }
 
     /// The place for whoever judges its value after the file was read.
-    pub(super) fn origin(&self, place: &Place) -> Origin {
-        Origin::new(&self.file, place.at, &place.key)
+    pub(super) fn origin(&self, place: &Place) -> FindingOrigin {
+        match self.texts.get(place.at.text as usize).map(|text| &text.origin) {
+            Some(Origin::File(path)) => FindingOrigin::new(path, Some(place.at), &place.key),
+            Some(Origin::Made(path)) => FindingOrigin::new(path, None, &place.key),
+            Some(Origin::Variable(name)) => FindingOrigin::new(Path::new(name), None, &place.key),
+            None => FindingOrigin::new(&self.file, Some(place.at), &place.key),
+        }
+    }
+
+    /// What the place is in.
+    pub(super) fn origin_of(&self, at: Position) -> &Origin {
+        const NOWHERE: &Origin = &Origin::Made(PathBuf::new());
+        self.texts.get(at.text as usize).map_or(NOWHERE, |text| &text.origin)
+    }
+
+    /// Whether the place is a variable that overrides the file.
+    pub(super) fn is_override(&self, at: Position) -> bool {
+        matches!(self.origin_of(at), Origin::Variable(_))
+    }
+
+    /// Where another place is, said at `here`.
+    pub(super) fn elsewhere(&self, there: Position, here: Position) -> String {
+        match self.origin_of(there) {
+            Origin::File(file) if there.text != here.text => format!("in {}:{}", file.display(), there.line),
+            Origin::Variable(name) => format!("in {name}"),
+            _ => format!("on line {}", there.line),
+        }
     }
 
     /// The text with its variables put in.
@@ -146,9 +220,6 @@ impl<'a> Source<'a> {
 
     /// Where a span of bytes begins.
     pub(super) fn position(&self, span: Range<usize>) -> Position {
-        let before = self.text.get(..span.start).unwrap_or(self.text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let line = before.matches('\n').count() + 1;
-        Position { line, column: before[line_start..].chars().count() + 1 }
+        document::position(self.texts, &span)
     }
 }

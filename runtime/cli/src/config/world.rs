@@ -48,7 +48,7 @@ pub(crate) fn check_variable_name(name: &str) -> Result<(), &'static str> {
 pub(super) fn read_environment(section: &mut Section<'_, '_>, folder: &Path) -> Environment {
     let source = section.source();
     let mut written = Vec::new();
-    for (name, entry) in section.text_or_table_map("environment") {
+    for (name, entry) in section.secret_map("environment") {
         match entry {
             Entry::Text(text) => written.push((name, text)),
             Entry::Table(table) => written.extend(read_elsewhere(table, folder).map(|value| (name, value))),
@@ -171,6 +171,7 @@ pub(super) fn read_reuse(section: &mut Section<'_, '_>, default: bool) -> Option
     let terms = Reuse::default();
     if !section.is_table("reuse") {
         let wanted = section.optional_boolean("reuse").map_or(default, |written| written.value);
+        section.default_of("reuse", default);
         return wanted.then_some(terms);
     }
     let mut table = section.table("reuse")?;

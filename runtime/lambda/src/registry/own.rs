@@ -7,9 +7,10 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::clock::now_ms;
 use crate::configuration::Configuration;
 use crate::mapping::{MappingState, Origin};
-use crate::registry::{Entry, Inner, Registry, now_ms};
+use crate::registry::{Entry, Inner, Registry};
 use crate::state_file::StateError;
 use crate::stored::{self, Record};
 
@@ -57,7 +58,7 @@ impl Registry {
     /// When it cannot be stored. Nothing is changed then.
     pub async fn own(&self, configurations: Vec<Configuration>) -> Result<Ownership, StateError> {
         let inner = &self.inner;
-        let changing = inner.changing.lock().await;
+        let mut turn = inner.store.turn().await;
         let (ownership, imposed) = inner.plan(configurations);
         let before = inner.records();
         let mut records = before.clone();
@@ -66,10 +67,10 @@ impl Registry {
         }
         records.extend(imposed.iter().map(|imposed| (imposed.uuid, imposed.record.clone())));
         if records != before {
-            inner.persist(records).await?;
+            turn.keep_mappings(records).await?;
         }
         let begun = inner.impose(&ownership.deleted, imposed);
-        drop(changing);
+        drop(turn);
 
         report(&ownership);
         for (uuid, generation) in begun {

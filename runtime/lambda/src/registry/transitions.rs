@@ -44,10 +44,13 @@ enum Outcome {
 }
 
 impl Registry {
-    /// Runs every mapping that is enabled, and returns when each was tried once: that takes as long as the slowest
+    /// Makes every function ready that was stored, then runs every mapping that is enabled, and returns when each was tried once: that takes as long as the slowest
     /// [`Engine::run`](crate::Engine::run). Those that did not run are returned; they are tried again in the background.
     pub async fn start_all(&self) -> Vec<StartTrouble> {
-        let changing = self.inner.changing.lock().await;
+        if let Some(functions) = &self.inner.functions {
+            functions.restore().await;
+        }
+        let turn = self.inner.store.turn().await;
         if self.inner.started.swap(true, Ordering::AcqRel) {
             return Vec::new();
         }
@@ -55,7 +58,7 @@ impl Registry {
             let entries = self.inner.entries();
             entries.iter().filter(|(_, e)| e.state.is_busy()).map(|(uuid, e)| (*uuid, e.generation)).collect()
         };
-        drop(changing);
+        drop(turn);
         let outcomes = join_all(waiting.iter().map(|(uuid, generation)| self.inner.advance(*uuid, *generation))).await;
         let mut troubles = Vec::new();
         for ((uuid, generation), outcome) in waiting.into_iter().zip(outcomes) {
@@ -105,7 +108,7 @@ impl Inner {
         let Some(step) = self.step(uuid, generation) else { return Outcome::Done };
         let id = uuid.to_string();
         let outcome = match step {
-            Step::Run(configuration) => guarded(self.engine.run(&id, &configuration)).await.and_then(|ran| ran),
+            Step::Run(configuration) => self.run(&id, &configuration).await,
             // A mapping whose stop panicked holds nothing that could be waited for.
             Step::Stop => guarded(self.engine.stop(&id)).await,
             Step::Nothing => Ok(()),
@@ -118,6 +121,16 @@ impl Inner {
             Err(problem) => Outcome::Failed(problem),
             Ok(()) => Outcome::Done,
         }
+    }
+
+    /// A mapping whose function cannot be invoked receives nothing.
+    async fn run(&self, id: &str, configuration: &Configuration) -> Result<(), String> {
+        let functions = self.functions.as_ref();
+        if let Some(problem) = functions.and_then(|functions| functions.problem(&configuration.function)) {
+            guarded(self.engine.stop(id)).await?;
+            return Err(problem);
+        }
+        guarded(self.engine.run(id, configuration)).await?
     }
 
     /// None when the change was overtaken by a later one, or is done.

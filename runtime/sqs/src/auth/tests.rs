@@ -33,7 +33,7 @@ fn request(method: &str, uri: &str, headers: &[(&str, &str)]) -> Parts {
 }
 
 fn judge(now: &str, parts: &Parts, body: &str) -> Result<(), Refusal> {
-    guard().check_at(at(now), "service", parts, body.as_bytes())
+    guard().check_at(at(now), "service", parts, body.as_bytes()).map(drop)
 }
 
 /// `Authorization` and the date, as the examples write them.

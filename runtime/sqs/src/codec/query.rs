@@ -43,6 +43,13 @@ fn has_action(form: &[u8]) -> bool {
     form.split(|byte| *byte == b'&').any(|pair| pair.starts_with(b"Action="))
 }
 
+/// The action that a request names, if its forms can be read.
+pub(crate) fn action(parts: &Parts, body: &[u8]) -> Option<String> {
+    let body = if has_form(&parts.headers) { body } else { b"" };
+    let mut form = Form::parse([body, parts.uri.query().unwrap_or_default().as_bytes()]).ok()?;
+    form.scope().text("Action").filter(|action| !action.is_empty())
+}
+
 /// Reads a request. None when it names no action.
 pub(crate) fn decode(parts: &Parts, body: &[u8]) -> Result<Option<Request>, ActionError> {
     let body = if has_form(&parts.headers) { body } else { b"" };

@@ -56,6 +56,11 @@ impl Connection {
         self.stream.write_all(body.as_bytes()).await.unwrap();
     }
 
+    /// More of a body whose beginning was written.
+    pub(crate) async fn send(&mut self, body: &str) {
+        self.stream.write_all(body.as_bytes()).await.unwrap();
+    }
+
     pub(crate) async fn read(&mut self) -> Answer {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {

@@ -15,6 +15,7 @@ mod query;
 mod queues;
 mod raw;
 mod remote;
+mod sibling;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -27,11 +27,15 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(broker: Broker, options: SqsOptions) -> Self {
+        let service = SqsService::new(broker.clone(), &options).unwrap();
+        Self::over(broker, service).await
+    }
+
+    pub(crate) async fn over(broker: Broker, service: SqsService) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let service = Arc::new(SqsService::new(broker.clone(), &options).unwrap());
         let stop = CancellationToken::new();
-        let task = tokio::spawn(wasmill_sqs::serve(listener, service, stop.clone().cancelled_owned()));
+        let task = tokio::spawn(wasmill_sqs::serve(listener, Arc::new(service), stop.clone().cancelled_owned()));
         Self { broker, address, stop, task }
     }
 

@@ -28,7 +28,7 @@ function row(one) {
     h(
       "a",
       { class: "row", href: `#/functions/${encodeURIComponent(one.name)}`, "data-row": true },
-      h("span", { class: "name" }, h("b", {}, one.name), h("span", { class: "tag" }, one.version), h("span", { class: "tag" }, one.runtime)),
+      h("span", { class: "name" }, h("b", {}, one.name), one.version && h("span", { class: "tag" }, one.version)),
       fact("calls", rate(rateNow("wasmill_function_invocations_total", of))),
       fact("faults", rate(faults), faults > 0 ? "bad" : ""),
       fact("p50", seconds(quantile(0.5, "wasmill_function_duration_seconds", of))),
@@ -40,6 +40,8 @@ function row(one) {
   );
 }
 
+const byVersion = ({ version, batches, records }) => `${version}: ${count(batches.ok)} batches well, ${count(batches.failed)} failed; ${count(records.failed)} records given back`;
+
 const logs = { of: "", lines: [], at: 0 };
 
 /** One function. */
@@ -50,8 +52,8 @@ export function functionView(name, draw) {
   if (logs.of !== name || logs.at !== state.at) loadLogs(name, draw);
   const kinds = FAULTS.map((kind) => [kind, metric("wasmill_function_invocations_total", { ...of, kind })]).filter(([, value]) => value);
   const facts = [
-    ["Version", one.version], ["Code", one.code_sha256], ["Runtime", `${one.runtime}, ${one.kind}`], ["Timeout", seconds(one.timeout_seconds)],
-    ["Memory", `${one.memory_size_mib} MiB`], ["Invocations at a time", one.reserved_concurrent_executions],
+    ["Version", one.version], ["Code", one.code_sha256], ["Kind", one.kind], ["Timeout", seconds(one.timeout_seconds)],
+    ["Memory", `${one.memory_size_mib} MiB`], ["By version", one.versions.map(byVersion).join("; ") || "nothing yet"],
     ["Memory peak, p99", bytes(quantile(0.99, "wasmill_function_memory_peak_bytes", of))],
     ["Latest load took", seconds(metric("wasmill_function_load_seconds", of))],
     ["Faults so far", kinds.length ? kinds.map(([kind, value]) => `${kind} ${count(value)}`).join(", ") : "none"],

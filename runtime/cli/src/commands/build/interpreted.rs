@@ -55,6 +55,21 @@ pub(super) fn python(project: &Project, out: &Path) -> Result<(), CliError> {
     pack(&component, Runtime::Python, project, &Contents::Folder(app), out)
 }
 
+/// A Python app as Lambda takes it: a file by itself, or a folder with what `requirements.txt` asks for.
+pub(super) fn python_archive(project: &Project, named: &Path) -> Result<Vec<u8>, CliError> {
+    let work = Scratch::new()?;
+    let app = work.path().join("app");
+    if named.is_file() {
+        fs::create_dir_all(&app).map_err(|error| failed(&app, &error))?;
+        let file = named.file_name().unwrap_or_default();
+        fs::copy(named, app.join(file)).map_err(|error| failed(named, &error))?;
+    } else {
+        copy_app(&project.folder, &app)?;
+        install_packages(&app)?;
+    }
+    app::archive_of(&app).map_err(CliError::config)
+}
+
 /// Builds a JavaScript or TypeScript app.
 pub(super) fn js(project: &Project, out: &Path) -> Result<(), CliError> {
     let unfit = |Unfit { what, mend }| CliError::config(what).with_mend(mend);
@@ -140,24 +155,33 @@ fn failed(path: &Path, error: &std::io::Error) -> CliError {
     CliError::unavailable(format!("cannot be read or written: {error}")).at(path.display())
 }
 
-/// A folder for a build, gone when it is over.
-struct Scratch(PathBuf);
+/// A folder for a build, or a file in one, gone when it is over.
+pub(in crate::commands) struct Scratch {
+    folder: PathBuf,
+    path: PathBuf,
+}
 
 impl Scratch {
-    fn new() -> Result<Self, CliError> {
+    pub(super) fn new() -> Result<Self, CliError> {
         let path = std::env::temp_dir().join(format!("wasmill-build-{}", uuid::Uuid::new_v4()));
         fs::create_dir(&path).map_err(|error| failed(&path, &error))?;
-        Ok(Self(path))
+        Ok(Self { folder: path.clone(), path })
     }
 
-    fn path(&self) -> &Path {
-        &self.0
+    /// The same for a file in it.
+    pub(super) fn with_file(mut self, name: &str) -> Self {
+        self.path = self.folder.join(name);
+        self
+    }
+
+    pub(in crate::commands) fn path(&self) -> &Path {
+        &self.path
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
         // What is left takes room in the temporary folder only.
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(&self.folder);
     }
 }

@@ -54,7 +54,8 @@ fn watch_code(
             .with_mend("check that the handler's folder is there, and fs.inotify.max_user_watches")
     };
     let root = folder.canonicalize().map_err(|error| failed(notify::Error::io(error)))?;
-    let part = Part { root: root.clone(), runtime, file: code.file_name().map(Into::into) };
+    let file = code.file_name().filter(|_| !code.is_dir()).map(Into::into);
+    let part = Part { root: root.clone(), runtime, file };
     let mode = if runtime == Runtime::Wasm { RecursiveMode::NonRecursive } else { RecursiveMode::Recursive };
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         let Ok(event) = event else { return };
@@ -78,8 +79,11 @@ struct Part {
 
 impl Part {
     fn has(&self, path: &Path) -> bool {
-        if self.runtime == Runtime::Wasm {
-            return path.file_name() == self.file.as_deref();
+        match (self.runtime, &self.file) {
+            (Runtime::Wasm, Some(file)) => return path.file_name() == Some(file),
+            // A folder of configs.
+            (Runtime::Wasm, None) => return path.extension().is_some_and(|ending| ending == "toml"),
+            _ => {}
         }
         let below = path.strip_prefix(&self.root).unwrap_or(path);
         let is_hidden = below.components().any(|part| {
@@ -112,6 +116,8 @@ mod tests {
             assert_eq!(python.has(&root.join(path)), counts, "{path}");
         }
         assert!(wasm.has(&root.join("h.wasm")) && !wasm.has(&root.join("other.wasm")));
+        let configs = Part { root: root.clone(), runtime: Runtime::Wasm, file: None };
+        assert!(configs.has(&root.join("10-queues.toml")) && !configs.has(&root.join("data.sqlite")));
         assert!(of(Runtime::Js, "h.mjs").has(&root.join("package.json")));
     }
 }

@@ -25,10 +25,6 @@ impl Sibling for Beside {
         path.starts_with("/2015-03-31/")
     }
 
-    fn change(&self, _: &Method, _: &str, _: &[u8]) -> Option<Change> {
-        None
-    }
-
     fn body_max_bytes(&self, _method: &Method, path: &str) -> usize {
         if path.ends_with("/upload") { LONG } else { 10 }
     }

@@ -28,7 +28,7 @@ use crate::telemetry::recent::Recent;
 
 /// The target under which the sandbox logs what handlers print.
 pub(crate) const HANDLER_TARGET: &str = "wasmill::handler";
-/// The target under which the sandbox tells when an invocation began and what it took, as Lambda's START and REPORT lines do.
+/// The target under which the sandbox tells when an invocation began and what it took, as Lambda's START, END and REPORT lines do.
 const REPORT_TARGET: &str = "wasmill::report";
 
 /// The variable that filters logs.

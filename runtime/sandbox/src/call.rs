@@ -194,6 +194,7 @@ async fn run(
         Ok(answer) => judge(answer, &reply, spec.limits.reply_bytes, &circumstances),
     };
     let kind = outcome.as_ref().err().map(|fault| fault.kind);
+    tracing::debug!(target: REPORT, request_id, function = spec.name, version = spec.version, "END");
     tracing::debug!(
         target: REPORT,
         request_id,
@@ -212,7 +213,7 @@ async fn run(
     Observed { answer: outcome, own_error, duration, memory_peak_bytes, log_tail }
 }
 
-/// The facts that Lambda writes as START and REPORT lines, one event each.
+/// The facts that Lambda writes as START, END and REPORT lines, one event each.
 const REPORT: &str = "wasmill::report";
 
 fn event_text(payload: &Payload) -> String {

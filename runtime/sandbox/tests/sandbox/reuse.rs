@@ -139,14 +139,17 @@ async fn an_asynchronous_guest_is_called_again_too() {
 }
 
 #[tokio::test]
-async fn start_and_report_are_one_event_each_with_lambdas_facts() {
+async fn start_end_and_report_are_one_event_each_with_lambdas_facts() {
     let house = House::new();
     let function = warm(&house, Reuse::default());
     for (request_id, start) in [("report-1", "cold"), ("report-2", "warm")] {
         assert_eq!(call(&function, request_id, "n").await.map(|_| ()), Ok(()));
         let events = reported(request_id);
-        assert_eq!(events.iter().map(|event| event["message"].as_str()).collect::<Vec<_>>(), ["START", "REPORT"]);
-        let report = &events[1];
+        assert_eq!(
+            events.iter().map(|event| event["message"].as_str()).collect::<Vec<_>>(),
+            ["START", "END", "REPORT"]
+        );
+        let report = &events[2];
         let facts = ["function", "version", "memory_size_mb", "memory_peak_mb", "start", "outcome"];
         let facts: Vec<&str> = facts.iter().map(|fact| report[*fact].as_str()).collect();
         assert_eq!(facts, ["orders", "$LATEST", "16", "1", start, "success"]);

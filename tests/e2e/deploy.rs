@@ -370,6 +370,15 @@ async fn a_python_function_is_deployed_as_it_is() {
     worker.sqs().wait_for_counts(PATIENCE, "orders", Counts::EMPTY).await;
     assert_eq!(worker.log().said("orders", "py hello").len(), 1);
 
+    // From a file of another name, whose handler is another one, and back again: in one step each.
+    let other = home.write("elsewhere/billing.py", text.replace("py ", "other "));
+    assert_eq!(deployed(&worker, &other, &["--timeout", "30"]).await["version"], "2");
+    worker.sqs().send("orders", "hello").await;
+    worker.log().wait_for_said(PATIENCE, "orders", "other hello", 1).await;
+    assert_eq!(rolled_back(&worker, &[]).await["version"], "1");
+    worker.sqs().send("orders", "again").await;
+    worker.log().wait_for_said(PATIENCE, "orders", "py again", 1).await;
+
     // The same by Lambda's own API: a zip archive with the handler in a package.
     let zip = stored_zip(&[
         ("app/__init__.py", b""),

@@ -99,15 +99,7 @@ async fn upload(
             }
             function.create(bytes, wanted).await?;
         }
-        Some(before) => {
-            let changed = changed(before, wanted);
-            if !changed.is_empty() {
-                function.update_settings(changed).await?;
-                progress(args, "new settings, compiling");
-                function.settled().await?;
-            }
-            function.update_code(bytes).await?;
-        }
+        Some(before) => function.update_code(bytes, changed(before, wanted)).await?,
     }
     progress(args, "uploaded, compiling");
     function.settled().await?;

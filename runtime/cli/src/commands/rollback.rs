@@ -84,11 +84,7 @@ async fn restore(function: &Function, latest: &Value, target: &Value, version: &
     if target["Environment"].is_null() && !latest["Environment"].is_null() {
         settings.insert("Environment".to_owned(), json!({"Variables": {}}));
     }
-    if !settings.is_empty() {
-        function.update_settings(settings).await?;
-        function.settled().await?;
-    }
-    function.update_code(&code).await?;
+    function.update_code(&code, settings).await?;
     function.settled().await?;
     function.note_deployed(version).await
 }

@@ -264,7 +264,7 @@ impl Inner {
     }
 
     async fn update_code(self: Arc<Self>, name: &str, update: UpdateCode) -> Result<Shown, ApiError> {
-        let UpdateCode { code, architecture, publish, dry_run, revision_id } = update;
+        let UpdateCode { code, changes, publish, dry_run, revision_id } = update;
         // Before the code is written, and again when nobody else can change it.
         let entry = self.resting(name, revision_id.as_deref())?;
         if dry_run {
@@ -274,11 +274,8 @@ impl Inner {
         let mut turn = self.store.turn().await;
         let entry = self.resting(name, revision_id.as_deref())?;
         let latest = &entry.record.latest;
-        let mut content =
-            Content { code: uploaded(&held), settings: latest.settings.clone(), about: latest.about.clone() };
-        if let Some(architecture) = architecture {
-            content.about.architecture = architecture;
-        }
+        let settings = changes.settings(Some(&latest.settings));
+        let content = Content { code: uploaded(&held), settings, about: changes.about(&latest.about) };
         if entry.record.origin == Origin::Config {
             tracing::warn!(
                 function = name,

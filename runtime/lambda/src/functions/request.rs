@@ -72,7 +72,9 @@ pub(crate) struct Create {
 #[derive(Debug)]
 pub(crate) struct UpdateCode {
     pub(crate) code: Vec<u8>,
-    pub(crate) architecture: Option<String>,
+    /// Settings that come with the code. Of these Lambda takes `Architectures` alone; here code whose `Handler` or `Runtime` is
+    /// another one can replace what runs in one step, where with two the one between them could not run.
+    pub(crate) changes: Changes,
     pub(crate) publish: bool,
     pub(crate) dry_run: bool,
     pub(crate) revision_id: Option<String>,
@@ -214,14 +216,15 @@ pub(crate) fn create(mut object: Map<String, Value>, identity: &Identity) -> Res
 /// Reads an `UpdateFunctionCode`.
 pub(crate) fn update_code(mut object: Map<String, Value>) -> Result<UpdateCode, ApiError> {
     let mut members = Members::new(&object);
-    let architecture = architecture(&mut members)?;
+    let changes = changes(&mut members)?;
     let publish = members.boolean("Publish")?.unwrap_or(false);
     let dry_run = members.boolean("DryRun")?.unwrap_or(false);
     let revision_id = members.text("RevisionId")?.map(str::to_owned);
-    refuse_publish_to(&members)?;
     members.finish()?;
+    check_unavailable(&object)?;
+    check_environment(changes.environment.as_ref())?;
     let code = upload::take(&mut object, "")?;
-    Ok(UpdateCode { code, architecture, publish, dry_run, revision_id })
+    Ok(UpdateCode { code, changes, publish, dry_run, revision_id })
 }
 
 /// Reads an `UpdateFunctionConfiguration`: the changes and the revision they are for.

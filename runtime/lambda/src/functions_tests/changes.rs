@@ -390,3 +390,18 @@ async fn functions_and_versions_are_deleted() {
     worker.settled("orders").await;
     assert_eq!(worker.publish("again").await, "1", "it is another function");
 }
+
+#[tokio::test(start_paused = true)]
+async fn settings_that_come_with_code_are_checked_and_come_into_force_together_with_it() {
+    let worker = Worker::with_orders().await;
+    let reply = worker.upload("two", json!({"Handler": "a b"})).await;
+    assert_refused(&reply, 400, VALIDATION, "'handler'");
+    let reply =
+        worker.upload("two", json!({"Handler": "other.wasm", "Runtime": "provided.al2023", "Timeout": 9})).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    worker.settled("orders").await;
+    let shown = worker.configured("orders").await;
+    let settings = (&shown["Handler"], &shown["Runtime"], &shown["Timeout"]);
+    assert_eq!(settings, (&json!("other.wasm"), &json!("provided.al2023"), &json!(9)));
+    assert_eq!(shown["CodeSha256"], crate::functions::code_sha256(b"\0asmtwo"));
+}

@@ -69,14 +69,15 @@ impl Function {
         Ok(())
     }
 
-    pub(in crate::commands) async fn update_code(&self, code: &[u8]) -> Result<(), CliError> {
-        let body = json!({"ZipFile": STANDARD.encode(code)});
-        self.client.demand(Method::PUT, &self.path("/code"), Some(&body)).await?;
-        Ok(())
-    }
-
-    pub(in crate::commands) async fn update_settings(&self, settings: Map<String, Value>) -> Result<(), CliError> {
-        self.client.demand(Method::PUT, &self.path("/configuration"), Some(&Value::Object(settings))).await?;
+    /// Replaces the code, and the settings that it needs with it.
+    pub(in crate::commands) async fn update_code(
+        &self,
+        code: &[u8],
+        settings: Map<String, Value>,
+    ) -> Result<(), CliError> {
+        let mut body = settings;
+        body.insert("ZipFile".to_owned(), json!(STANDARD.encode(code)));
+        self.client.demand(Method::PUT, &self.path("/code"), Some(&Value::Object(body))).await?;
         Ok(())
     }
 

@@ -28,7 +28,7 @@ function row(one) {
     h(
       "a",
       { class: "row", href: `#/functions/${encodeURIComponent(one.name)}`, "data-row": true },
-      h("span", { class: "name" }, h("b", {}, one.name), one.latest && h("span", { class: "tag" }, one.latest.kind)),
+      h("span", { class: "name" }, h("b", {}, one.name), ...one.versions.map(({ version }) => h("span", { class: "tag" }, version)), one.latest && h("span", { class: "tag" }, one.latest.kind)),
       fact("calls", rate(rateNow("wasmill_function_invocations_total", of))),
       fact("faults", rate(faults), faults > 0 ? "bad" : ""),
       fact("p50", seconds(quantile(0.5, "wasmill_function_duration_seconds", of))),

@@ -220,6 +220,7 @@ refused("InvalidParameterValueException", "The config file names function own, a
         FunctionName="own")
 client.update_function_code(FunctionName="own", ZipFile=archive, Publish=True)
 client.get_waiter("function_updated_v2").wait(FunctionName="own", WaiterConfig={"Delay": 1})
+client.get_waiter("published_version_active").wait(FunctionName="own", Qualifier="1", WaiterConfig={"Delay": 1})
 reply = client.invoke(FunctionName="own", Qualifier="1", Payload=event())
 assert reply["ExecutedVersion"] == "1" and "FunctionError" not in reply, reply
 step()

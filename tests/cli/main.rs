@@ -5,6 +5,7 @@
 mod check;
 mod config;
 mod demo;
+mod deploy_files;
 mod examples;
 mod handlers;
 mod import;

@@ -118,6 +118,8 @@ async fn a_source_that_goes_away_is_named_by_readyz_and_taken_up_again_when_it_i
     let line = |text: &str| json!({"do": "print", "text": format!("{text}\n")}).to_string();
     sqs.send("orders", &line("before")).await;
     log.wait_for_said(PATIENCE, "orders", "before", 1).await;
+    // The delete has to be acknowledged: one that is not yet on disk is out of the counts already, and a kill undoes it.
+    worker.wait_for_metric(PATIENCE, "wasmill_mapping_receive_to_settle_seconds_count", &[], 1).await;
     sqs.wait_for_counts(PATIENCE, "orders", Counts::EMPTY).await;
 
     server.kill().await;

@@ -15,7 +15,10 @@ import zipfile
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError, WaiterError
+from botocore.exceptions import WaiterError
+
+import steps
+from steps import refused, step
 
 endpoint = sys.argv[1]
 with open(sys.argv[2], "rb") as file:
@@ -26,24 +29,6 @@ sqs = boto3.client("sqs", endpoint_url=endpoint, region_name="us-east-1")
 ROLE = "arn:aws:iam::000000000000:role/any"
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:orders"
 QUEUE = "arn:aws:sqs:us-east-1:000000000000:made"
-steps = 0
-
-
-def step():
-    global steps
-    steps += 1
-
-
-def refused(code, text, call, **parameters):
-    try:
-        call(**parameters)
-    except ClientError as error:
-        assert error.response["Error"]["Code"] == code, error
-        assert text in error.response["Error"]["Message"], error
-        step()
-        return
-    raise AssertionError(f"{code} was expected")
-
 
 def zipped(**more):
     archive = io.BytesIO()
@@ -265,4 +250,4 @@ time.sleep(1)
 assert counts() == [1, 0], counts()
 client.delete_event_source_mapping(UUID=mapping["UUID"])
 step()
-print(f"{steps} steps")
+print(f"{steps.taken} steps")

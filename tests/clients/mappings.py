@@ -8,19 +8,14 @@ import sys
 import time
 
 import boto3
-from botocore.exceptions import ClientError
+
+import steps
+from steps import refused, step
 
 endpoint = sys.argv[1]
 client = boto3.client("lambda", endpoint_url=endpoint, region_name="us-east-1")
 sqs = boto3.client("sqs", endpoint_url=sys.argv[-1], region_name="us-east-1")
 ARN = "arn:aws:sqs:us-east-1:000000000000:"
-steps = 0
-
-
-def step():
-    global steps
-    steps += 1
-
 
 def state(uuid):
     return client.get_event_source_mapping(UUID=uuid)["State"]
@@ -31,17 +26,6 @@ def wait_for(uuid, expected):
     while state(uuid) != expected:
         assert time.monotonic() < deadline, state(uuid)
         time.sleep(0.05)
-
-
-def refused(code, text, call, **parameters):
-    try:
-        call(**parameters)
-    except ClientError as error:
-        assert error.response["Error"]["Code"] == code, error
-        assert text in error.response["Error"]["Message"], error
-        step()
-        return
-    raise AssertionError(f"{code} was expected")
 
 
 def drained(queue):
@@ -118,4 +102,4 @@ while True:
     assert time.monotonic() < deadline
     time.sleep(0.05)
 step()
-print(f"{steps} steps")
+print(f"{steps.taken} steps")

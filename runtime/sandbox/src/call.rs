@@ -163,7 +163,7 @@ async fn run(
             return Observed::failed(fault);
         }
     };
-    instance.logs().begin(request_id, is_observed);
+    instance.logs().begin(request_id);
 
     let answer = tokio::time::timeout(spec.timeout, instance.call(&function, payload, context)).await;
 
@@ -184,9 +184,10 @@ async fn run(
         Ok(Ok(Answer::Returned(Err(text)) | Answer::Judged(Err(text)))) if is_observed => Some(text.clone()),
         _ => None,
     };
+    let log_tail = logs.tail();
     account.tell(Told {
         code: Some(Arc::clone(&function.code)),
-        log_tail: logs.last_lines(),
+        log_tail: log_tail.strip_suffix('\n').unwrap_or_default().to_owned(),
         backtrace: answer.as_ref().ok().and_then(|answer| answer.as_ref().err()).map(backtrace_of).unwrap_or_default(),
     });
     let outcome = match answer {
@@ -208,7 +209,7 @@ async fn run(
         outcome = kind.map_or("success", FaultKind::as_str),
         "REPORT"
     );
-    let (duration, log_tail) = (usage.duration, logs.tail().unwrap_or_default());
+    let duration = usage.duration;
     running.ended(kind, usage);
     Observed { answer: outcome, own_error, duration, memory_peak_bytes, log_tail }
 }

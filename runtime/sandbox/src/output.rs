@@ -3,7 +3,6 @@
 //! A write never blocks the guest and, for logs, never fails: a handler must not break because it talks too much.
 //! Nothing here knows who reads the log; each line is one `tracing` event with target `wasmill::handler`.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -19,11 +18,8 @@ use crate::limits::Limits;
 /// Bytes a guest may hand over in one write. WASI's own streams use this size.
 const WRITE_BYTES_MAX: usize = 64 << 10;
 
-/// How much of the end of stderr is kept for fault messages.
+/// How much is kept of the end of stderr, for fault messages, and of the log, for whoever asks why an invocation failed.
 const TAIL_BYTES: usize = 4 << 10;
-
-/// How much of the end of the log is kept for whoever asks why an invocation failed.
-const LOG_TAIL_BYTES: usize = 3 << 10;
 
 /// Which of the guest's two streams a line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,29 +105,26 @@ fn character_boundary(bytes: &[u8]) -> usize {
     len
 }
 
-/// The last lines of a log, as many as fit.
+/// The end of a text that grows.
 #[derive(Debug, Default)]
-struct LogTail {
-    lines: VecDeque<String>,
-    bytes: usize,
-}
+struct Tail(Vec<u8>);
 
-impl LogTail {
-    fn push(&mut self, line: &str) {
-        // Of a line that is too long by itself its end stays: the last words of a guest come last.
-        let from = (line.len().saturating_sub(LOG_TAIL_BYTES - 1)..=line.len()).find(|at| line.is_char_boundary(*at));
-        let line = &line[from.unwrap_or(0)..];
-        self.bytes += line.len() + 1;
-        self.lines.push_back(line.to_owned());
-        while self.bytes > LOG_TAIL_BYTES
-            && let Some(first) = self.lines.pop_front()
-        {
-            self.bytes -= first.len() + 1;
+impl Tail {
+    fn push(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(&bytes[bytes.len().saturating_sub(TAIL_BYTES)..]);
+        if self.0.len() > 2 * TAIL_BYTES {
+            let surplus = self.0.len() - TAIL_BYTES;
+            self.0.drain(..surplus);
         }
     }
 
+    fn push_line(&mut self, line: &str) {
+        self.push(line.as_bytes());
+        self.push(b"\n");
+    }
+
     fn text(&self) -> String {
-        self.lines.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
+        String::from_utf8_lossy(&self.0[self.0.len().saturating_sub(TAIL_BYTES)..]).into_owned()
     }
 }
 
@@ -145,8 +138,9 @@ struct LineLog {
     lines_left: usize,
     line_bytes_max: usize,
     dropped_bytes: u64,
-    stderr_tail: Vec<u8>,
-    tail: LogTail,
+    stderr_tail: Tail,
+    /// Of the lines that were logged.
+    tail: Tail,
     finished: bool,
 }
 
@@ -159,15 +153,16 @@ impl LineLog {
             lines_left: limits.log_lines,
             line_bytes_max: limits.log_line_bytes.max(1),
             dropped_bytes: 0,
-            stderr_tail: Vec::new(),
-            tail: LogTail::default(),
+            stderr_tail: Tail::default(),
+            tail: Tail::default(),
             finished: false,
         }
     }
 
     fn write(&mut self, channel: Channel, bytes: &[u8], emit: &mut dyn FnMut(Channel, &str)) {
         if channel == Channel::Stderr {
-            self.remember(bytes);
+            // Also what the log drops: the last words of a guest come last.
+            self.stderr_tail.push(bytes);
         }
         let kept = bytes.len().min(self.bytes_left);
         self.bytes_left -= kept;
@@ -180,7 +175,7 @@ impl LineLog {
         splitter.push(&bytes[..kept], self.line_bytes_max, &mut |line| {
             if *lines_left > 0 {
                 *lines_left -= 1;
-                tail.push(line);
+                tail.push_line(line);
                 emit(channel, line);
             } else {
                 *dropped_bytes += line.len() as u64 + 1;
@@ -196,7 +191,7 @@ impl LineLog {
     fn finish(&mut self, emit: &mut dyn FnMut(Channel, &str)) -> bool {
         let tail = &mut self.tail;
         let mut last = |channel: Channel, line: &str| {
-            tail.push(line);
+            tail.push_line(line);
             emit(channel, line);
         };
         self.stdout.finish(&mut |line| last(Channel::Stdout, line));
@@ -209,19 +204,9 @@ impl LineLog {
         if self.lines_left == 0 { format!("{} lines", limits.log_lines) } else { format!("{} bytes", limits.log_bytes) }
     }
 
-    /// Keeps the end of stderr, also of what the log drops: the last words of a guest come last.
-    fn remember(&mut self, bytes: &[u8]) {
-        let end = &bytes[bytes.len().saturating_sub(TAIL_BYTES)..];
-        self.stderr_tail.extend_from_slice(end);
-        if self.stderr_tail.len() > 2 * TAIL_BYTES {
-            let surplus = self.stderr_tail.len() - TAIL_BYTES;
-            self.stderr_tail.drain(..surplus);
-        }
-    }
-
     /// The line of stderr that says best what went wrong: a Rust panic with its message, else the last line.
     fn last_words(&self) -> Option<String> {
-        let tail = String::from_utf8_lossy(&self.stderr_tail);
+        let tail = self.stderr_tail.text();
         let lines: Vec<&str> = tail
             .lines()
             .map(str::trim)
@@ -257,48 +242,26 @@ struct LogState {
     /// Every line carries it.
     request_id: String,
     log: LineLog,
-    /// The last of the lines, if somebody wants them.
-    tail: Option<Tail>,
-}
-
-/// The end of a text that grows.
-#[derive(Debug, Default)]
-struct Tail(Vec<u8>);
-
-impl Tail {
-    fn push(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(&bytes[bytes.len().saturating_sub(TAIL_BYTES)..]);
-        if self.0.len() > 2 * TAIL_BYTES {
-            let surplus = self.0.len() - TAIL_BYTES;
-            self.0.drain(..surplus);
-        }
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0[self.0.len().saturating_sub(TAIL_BYTES)..]).into_owned()
-    }
 }
 
 impl Logs {
     pub(crate) fn new(function: &str, version: &str, limits: &Limits) -> Self {
-        let state = Mutex::new(LogState { request_id: String::new(), log: LineLog::new(limits), tail: None });
+        let state = Mutex::new(LogState { request_id: String::new(), log: LineLog::new(limits) });
         let (function, version) = (function.to_owned(), version.to_owned());
         Self { shared: Arc::new(LogsShared { function, version, limits: *limits, state }) }
     }
 
-    /// An invocation begins: from here on the lines are its own, and so is the budget. With `keeps_tail` the last of them are
-    /// kept.
-    pub(crate) fn begin(&self, request_id: &str, keeps_tail: bool) {
+    /// An invocation begins: from here on the lines are its own, and so is the budget.
+    pub(crate) fn begin(&self, request_id: &str) {
         let mut state = self.shared.lock();
         // What came between two invocations belongs to the first.
         state.finish(&self.shared);
-        let tail = keeps_tail.then(Tail::default);
-        *state = LogState { request_id: request_id.to_owned(), log: LineLog::new(&self.shared.limits), tail };
+        *state = LogState { request_id: request_id.to_owned(), log: LineLog::new(&self.shared.limits) };
     }
 
-    /// The last of the invocation's lines, if they are kept.
-    pub(crate) fn tail(&self) -> Option<String> {
-        self.shared.lock().tail.as_ref().map(Tail::text)
+    /// The last 4 KiB of the invocation's lines, each with its newline.
+    pub(crate) fn tail(&self) -> String {
+        self.shared.lock().log.tail.text()
     }
 
     /// A stream for the guest that ends up in this log.
@@ -317,11 +280,6 @@ impl Logs {
         self.shared.lock().log.dropped_bytes
     }
 
-    /// The last lines that were logged.
-    pub(crate) fn last_lines(&self) -> String {
-        self.shared.lock().log.tail.text()
-    }
-
     /// What the guest said last on stderr, one line.
     pub(crate) fn last_words(&self) -> Option<String> {
         self.shared.lock().log.last_words()
@@ -335,15 +293,11 @@ impl LogsShared {
     }
 
     fn write(&self, channel: Channel, bytes: &[u8]) {
-        let LogState { request_id, log, tail } = &mut *self.lock();
-        log.write(channel, bytes, &mut |channel, line| self.emit(request_id, channel, line, tail));
+        let LogState { request_id, log } = &mut *self.lock();
+        log.write(channel, bytes, &mut |channel, line| self.emit(request_id, channel, line));
     }
 
-    fn emit(&self, request_id: &str, channel: Channel, line: &str, tail: &mut Option<Tail>) {
-        if let Some(tail) = tail {
-            tail.push(line.as_bytes());
-            tail.push(b"\n");
-        }
+    fn emit(&self, request_id: &str, channel: Channel, line: &str) {
         let Self { function, version, .. } = self;
         let stream = channel.as_str();
         tracing::info!(target: "wasmill::handler", request_id, function, version, stream, "{line}");
@@ -352,8 +306,8 @@ impl LogsShared {
 
 impl LogState {
     fn finish(&mut self, shared: &LogsShared) {
-        let Self { request_id, log, tail } = self;
-        let first = log.finish(&mut |channel, line| shared.emit(request_id, channel, line, tail));
+        let Self { request_id, log } = self;
+        let first = log.finish(&mut |channel, line| shared.emit(request_id, channel, line));
         if first && log.dropped_bytes > 0 {
             let LogsShared { function, version, .. } = shared;
             tracing::warn!(
@@ -619,26 +573,25 @@ mod tests {
         }
         capture.write(Channel::Stderr, "x".repeat(100_000));
         capture.write(Channel::Stderr, "\nlast\n");
-        assert!(capture.log.stderr_tail.len() <= 2 * TAIL_BYTES);
+        assert!(capture.log.stderr_tail.0.len() <= 2 * TAIL_BYTES);
         assert_eq!(capture.log.last_words().as_deref(), Some("last"));
     }
 
     #[test]
-    fn the_last_lines_of_an_invocation_are_kept_for_who_wants_them_and_no_longer() {
+    fn the_last_lines_of_an_invocation_are_kept_until_the_next() {
         let logs = Logs::new("f", "1", &Limits::default());
-        logs.begin("r-1", true);
+        logs.begin("r-1");
         logs.shared.write(Channel::Stdout, b"one\ntwo");
         logs.finish();
-        assert_eq!(logs.tail().as_deref(), Some("one\ntwo\n"));
-        logs.begin("r-2", true);
+        assert_eq!(logs.tail(), "one\ntwo\n");
+        logs.begin("r-2");
         for number in 0..3000 {
             logs.shared.write(Channel::Stderr, format!("line {number}\n").as_bytes());
         }
-        let tail = logs.tail().unwrap_or_default();
+        let tail = logs.tail();
         assert!(tail.len() == TAIL_BYTES && tail.ends_with("line 2998\nline 2999\n"), "{tail}");
-        logs.begin("r-3", false);
-        logs.shared.write(Channel::Stdout, b"more\n");
-        assert_eq!(logs.tail(), None);
+        logs.begin("r-3");
+        assert_eq!(logs.tail(), "");
     }
 
     #[test]

@@ -153,6 +153,8 @@ async fn start_end_and_report_are_one_event_each_with_lambdas_facts() {
         let facts = ["function", "version", "memory_size_mb", "memory_peak_mb", "start", "outcome"];
         let facts: Vec<&str> = facts.iter().map(|fact| report[*fact].as_str()).collect();
         assert_eq!(facts, ["orders", "$LATEST", "16", "1", start, "success"]);
-        assert!(report["duration_ms"].parse::<f64>().unwrap() > 0.0);
+        // A warm call of so small a guest may take less than what Lambda's two places show.
+        let duration_ms = report["duration_ms"].parse::<f64>().unwrap();
+        assert!(duration_ms < 1000.0 && (start == "warm" || duration_ms > 0.0), "{duration_ms}");
     }
 }

@@ -1,11 +1,18 @@
 //! One invocation: an instance that rests or a place for a fresh one, the call against the clock, and what came of it.
 //!
-//! The guest runs as a task of the sandbox's own runtime. Unless the function keeps instances warm nothing of an invocation
+//! The guest runs as a task of the sandbox's own runtime, or where its caller stands if it is brief (see [`crate::pace`]). Unless the function keeps instances warm nothing of an invocation
 //! outlives it: the store goes whether the guest answered, trapped, timed out or was given up by its caller.
 
+use std::any::Any;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
+use rustix::time::{ClockId, clock_gettime};
+use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{JoinError, JoinHandle};
 use wasmill_event::{Fault, FaultKind, Invocation, Payload, Reply, Told, lambda_event};
@@ -19,7 +26,7 @@ use crate::metrics::{Start, Usage};
 use crate::output::{Logs, ReplyBuffer};
 use crate::world::Context;
 
-/// Calls the function on the sandbox's threads, when there is a place for it. Dropping the future stops the guest at its
+/// Calls the function, when there is a place for it. Dropping the future stops the guest at its
 /// next tick.
 pub(crate) async fn invoke(function: Arc<FunctionShared>, invocation: Invocation, is_observed: bool) -> Observed {
     let runtime = function.sandbox.guest_runtime().clone();
@@ -32,9 +39,70 @@ pub(crate) async fn invoke(function: Arc<FunctionShared>, invocation: Invocation
             Err(fault) => return Observed::failed(fault),
         },
     };
+    let mut guest = Metered::new(function.clone(), run(function.clone(), invocation, place, is_observed));
+    if function.pace.is_brief() {
+        match where_the_caller_stands(&runtime, &mut guest).await {
+            Ok(Some(observed)) => return observed,
+            Ok(None) => {}
+            Err(panic) => return Observed::failed(panic_fault(&*panic)),
+        }
+    }
     // The caller's half keeps the function, and with it the runtime, until the guest's half is done.
-    let mut guest = AbortOnDrop(runtime.spawn(run(function.clone(), invocation, place, is_observed)));
+    let mut guest = AbortOnDrop(runtime.spawn(guest));
     (&mut guest.0).await.unwrap_or_else(|error| Observed::failed(task_fault(error)))
+}
+
+/// Runs the guest on its caller's task until it ends; none when it holds the thread for too long and is to go on elsewhere.
+/// Whatever the guest starts, timers, sockets or blocking work, it starts on the guests' runtime all the same.
+async fn where_the_caller_stands<F: Future<Output = Observed>>(
+    runtime: &Handle,
+    guest: &mut Metered<F>,
+) -> Result<Option<Observed>, Box<dyn Any + Send>> {
+    poll_fn(|cx| {
+        let slice = {
+            let _guests = runtime.enter();
+            catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *guest).poll(cx)))
+        };
+        match slice {
+            Err(panic) => Poll::Ready(Err(panic)),
+            Ok(Poll::Ready(observed)) => Poll::Ready(Ok(Some(observed))),
+            Ok(Poll::Pending) if guest.function.pace.may_go_on(guest.taken) => Poll::Pending,
+            Ok(Poll::Pending) => Poll::Ready(Ok(None)),
+        }
+    })
+    .await
+}
+
+/// A call, and the processor time that it has taken until now.
+struct Metered<F> {
+    call: Pin<Box<F>>,
+    function: Arc<FunctionShared>,
+    taken: Duration,
+}
+
+impl<F> Metered<F> {
+    fn new(function: Arc<FunctionShared>, call: F) -> Self {
+        Self { call: Box::pin(call), function, taken: Duration::ZERO }
+    }
+}
+
+impl<F: Future> Future for Metered<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<F::Output> {
+        let before = thread_cpu();
+        let polled = self.call.as_mut().poll(cx);
+        self.taken += thread_cpu().saturating_sub(before);
+        if polled.is_ready() {
+            self.function.pace.ended(self.taken);
+        }
+        polled
+    }
+}
+
+/// The processor time of this thread.
+fn thread_cpu() -> Duration {
+    clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
 }
 
 /// An invocation, and what there is to say of it beside its answer.
@@ -102,9 +170,13 @@ impl<T> Drop for AbortOnDrop<T> {
 }
 
 fn task_fault(error: JoinError) -> Fault {
-    let Ok(panic) = error.try_into_panic() else {
-        return Fault::new(FaultKind::Host, "the sandbox is shutting down");
-    };
+    match error.try_into_panic() {
+        Ok(panic) => panic_fault(&*panic),
+        Err(_stopped) => Fault::new(FaultKind::Host, "the sandbox is shutting down"),
+    }
+}
+
+fn panic_fault(panic: &(dyn Any + Send)) -> Fault {
     let said = panic
         .downcast_ref::<String>()
         .map(String::as_str)

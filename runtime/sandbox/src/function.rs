@@ -18,6 +18,7 @@ use crate::host::{Mount, function_environment};
 use crate::limits::{Limits, MEMORIES_PER_INSTANCE, MIB, TABLE_ELEMENTS_CEILING, TABLES_PER_INSTANCE};
 use crate::metrics::FunctionMetrics;
 use crate::outgoing::Outbound;
+use crate::pace::Pace;
 use crate::reuse::{self, Resting, Reuse};
 use crate::shape;
 
@@ -108,6 +109,7 @@ pub(crate) struct FunctionShared {
     /// Instances between two invocations, if the function keeps any.
     pub(crate) resting: Option<Resting>,
     pub(crate) metrics: FunctionMetrics,
+    pub(crate) pace: Pace,
     code_path: String,
     /// What an invocation says of its code.
     pub(crate) code: Arc<CodeName>,
@@ -152,6 +154,7 @@ impl Function {
             scratch,
             resting: reuse.map(Resting::new),
             metrics: sandbox.metrics().for_function(&spec.name),
+            pace: Pace::default(),
             code: Arc::new(CodeName { version: spec.version.clone(), sha256 }),
             code_path: source.name,
             spec,
@@ -216,6 +219,7 @@ impl Function {
             scratch: scratch.clone(),
             resting: None,
             metrics: sandbox.metrics().for_function(&format!("{}:shadow", spec.name)),
+            pace: Pace::default(),
             code_path: code_path.clone(),
             code: Arc::clone(code),
             spec,

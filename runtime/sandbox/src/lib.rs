@@ -27,6 +27,7 @@ mod limits;
 mod metrics;
 mod outgoing;
 mod output;
+mod pace;
 mod reuse;
 mod service;
 mod shape;

@@ -4,9 +4,9 @@
 //! `speed ROUNDS FRESH WARM FILE [APP SCRIPT HANDLER]`: one handler, whose file is FILE; with `-` for what it does not have, APP is a
 //! folder that it may read, SCRIPT the file of its script, HANDLER its `_HANDLER`. Cells take turns in each round, and each prints a
 //! line: `speed ROUND START WHOSE CPU_US_PER_CALL`. Of each round FRESH calls are in fresh instances, WARM in one that is kept, both
-//! `ours` and `raw`.
+//! `ours` and `raw`; as many again are `alone`: in fresh instances of ours, one at a time.
 //!
-//! An event of ten records, the same at every call, is handed over as text; the handler logs nothing. Every core is kept busy, by
+//! An event of ten records, the same at every call, is handed over as text; the handler logs nothing. Other than by those alone every core is kept busy, by
 //! wasmtime with one call after the other on each. What is counted is the processor time of the whole process. Judging and medians
 //! are absent: they are the reader's.
 
@@ -36,7 +36,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const MEMORY_MIB: u32 = 512;
 /// Calls before the first round, which are not counted.
 const WARM_UP: usize = 16;
-/// Calls of our sandbox that are under way at once: enough that nobody idles, as in a worker that has work.
+/// Calls of our sandbox that are under way at once, several as a mapping has: enough that nobody idles.
 const IN_FLIGHT: usize = 8;
 
 /// A handler, as the command line names it.
@@ -81,16 +81,17 @@ async fn run() -> Outcome<()> {
     for round in 0..=rounds {
         // The first warms up.
         let (fresh, warm) = if round == 0 { (WARM_UP, WARM_UP) } else { (fresh, warm) };
-        for turn in 0..4 {
+        for turn in 0..5 {
             // Nobody is always the first.
-            let (cell, spent, calls) = match (turn + round) % 4 {
-                0 => ("fresh ours", ours(&ours_fresh, &event, fresh).await?, fresh),
+            let (cell, spent, calls) = match (turn + round) % 5 {
+                0 => ("fresh ours", ours(&ours_fresh, &event, IN_FLIGHT, fresh).await?, fresh),
+                4 => ("alone ours", ours(&ours_fresh, &event, 1, fresh).await?, fresh),
                 1 => (
                     "fresh raw",
                     together(callers, fresh, |calls| raw_fresh(Arc::clone(&raw), Arc::clone(&event), calls)).await?,
                     fresh,
                 ),
-                2 => ("warm ours", ours(&ours_warm, &event, warm).await?, warm),
+                2 => ("warm ours", ours(&ours_warm, &event, IN_FLIGHT, warm).await?, warm),
                 _ => (
                     "warm raw",
                     together(callers, warm, |calls| raw_warm(Arc::clone(&raw), Arc::clone(&event), calls)).await?,
@@ -106,9 +107,9 @@ async fn run() -> Outcome<()> {
     Ok(())
 }
 
-/// Calls our sandbox, several at a time as a mapping does. The processor time it took.
-async fn ours(function: &Function, event: &Arc<str>, calls: usize) -> Outcome<Duration> {
-    together(IN_FLIGHT, calls, |calls| {
+/// Calls our sandbox, so many at a time. The processor time it took.
+async fn ours(function: &Function, event: &Arc<str>, in_flight: usize, calls: usize) -> Outcome<Duration> {
+    together(in_flight, calls, |calls| {
         let (function, event) = (function.clone(), Arc::clone(event));
         async move {
             for _ in 0..calls {

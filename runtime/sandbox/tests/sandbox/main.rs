@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod bounds;
+mod brief;
 mod cache;
 mod calls;
 mod commands;

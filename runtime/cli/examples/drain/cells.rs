@@ -46,11 +46,11 @@ const FUNCTION: &str = "drain";
 pub(crate) struct Bench {
     broker: Broker,
     function: Function,
-    raw: Raw,
+    raw: Arc<Raw>,
     messages: usize,
     mapping_metrics: wasmill_mapping::Metrics,
     /// Per batch size, the event that the mapping made of a batch.
-    events: Vec<(u32, String)>,
+    events: Vec<(u32, Arc<str>)>,
 }
 
 impl Bench {
@@ -67,12 +67,12 @@ impl Bench {
         let sandbox = Sandbox::new(EngineConfig::default(), wasmill_sandbox::Metrics::new(&registry)?)?;
         let spec = FunctionSpec { timeout: TIMEOUT, ..FunctionSpec::new(FUNCTION, Code::File(handler.to_owned())) };
         let function = tokio::task::spawn_blocking(move || sandbox.load(spec)).await??;
-        let raw = Raw::load(&std::fs::read(handler)?)?;
+        let raw = Arc::new(Raw::load(&std::fs::read(handler)?)?);
         let mapping_metrics = wasmill_mapping::Metrics::register(&registry)?;
         let mut bench = Self { broker, function, raw, messages, mapping_metrics, events: Vec::new() };
         for batch in BATCHES {
             let event = bench.event(batch).await?;
-            bench.events.push((batch, event));
+            bench.events.push((batch, event.into()));
         }
         Ok(bench)
     }
@@ -99,37 +99,59 @@ impl Bench {
         Ok(cost)
     }
 
-    /// Calls wasmtime once per batch, one call after the other.
+    /// Calls wasmtime once per batch, one call after the other on each core.
     pub(crate) async fn wasmtime(&self, batch: u32) -> Outcome<Cost> {
         let event = self.event_of(batch)?;
-        let calls = self.messages.div_ceil(batch as usize);
-        let watch = Watch::start();
-        for _ in 0..calls {
-            let reply = self.raw.call(event).await?;
-            check_reply(&reply)?;
-        }
-        Ok(watch.cost(calls * batch as usize))
+        self.on_each_core(batch, |calls| {
+            let (raw, event) = (Arc::clone(&self.raw), Arc::clone(&event));
+            async move {
+                for _ in 0..calls {
+                    check_reply(&raw.call(&event).await?)?;
+                }
+                Ok(())
+            }
+        })
+        .await
     }
 
-    /// Calls the function once per batch, one call after the other.
+    /// Calls the function once per batch, one call after the other on each core.
     pub(crate) async fn sandbox(&self, batch: u32) -> Outcome<Cost> {
         let event = self.event_of(batch)?;
-        let calls = self.messages.div_ceil(batch as usize);
-        let watch = Watch::start();
-        for _ in 0..calls {
-            let request_id = uuid::Uuid::new_v4().to_string();
-            let invocation = Invocation {
-                request_id,
-                payload: Payload::Json(event.to_owned()),
-                trace_id: None,
-                account: Account::default(),
-            };
-            match self.function.clone().oneshot(invocation).await {
-                Ok(Reply::Json(reply)) => check_reply(&reply)?,
-                other => return Err(format!("the handler answered {other:?}").into()),
+        self.on_each_core(batch, |calls| {
+            let (function, event) = (self.function.clone(), Arc::clone(&event));
+            async move {
+                for _ in 0..calls {
+                    let invocation = Invocation {
+                        request_id: uuid::Uuid::new_v4().to_string(),
+                        payload: Payload::Json(event.to_string()),
+                        trace_id: None,
+                        account: Account::default(),
+                    };
+                    match function.clone().oneshot(invocation).await {
+                        Ok(Reply::Json(reply)) => check_reply(&reply)?,
+                        other => return Err(format!("the handler answered {other:?}").into()),
+                    }
+                }
+                Ok(())
             }
+        })
+        .await
+    }
+
+    /// Shares the calls for all messages among as many tasks as there are cores. A mapping has all cores work too, and where
+    /// two of them write to fresh memory of one process they interrupt each other: that is part of the floor.
+    async fn on_each_core<F>(&self, batch: u32, calls: impl Fn(usize) -> F) -> Outcome<Cost>
+    where
+        F: Future<Output = Outcome<()>> + Send + 'static,
+    {
+        let all = self.messages.div_ceil(batch as usize);
+        let cores = std::thread::available_parallelism()?.get();
+        let watch = Watch::start();
+        let running: Vec<_> = (0..cores).map(|core| tokio::spawn(calls((all + core) / cores))).collect();
+        for one in running {
+            one.await??;
         }
-        Ok(watch.cost(calls * batch as usize))
+        Ok(watch.cost(all * batch as usize))
     }
 
     /// Lets a mapping handle all messages.
@@ -237,9 +259,9 @@ impl Bench {
         }
     }
 
-    fn event_of(&self, batch: u32) -> Outcome<&str> {
+    fn event_of(&self, batch: u32) -> Outcome<Arc<str>> {
         let found = self.events.iter().find(|(size, _)| *size == batch);
-        found.map(|(_, event)| event.as_str()).ok_or_else(|| format!("no event of {batch}").into())
+        found.map(|(_, event)| Arc::clone(event)).ok_or_else(|| format!("no event of {batch}").into())
     }
 }
 

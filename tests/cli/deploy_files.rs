@@ -1,4 +1,4 @@
-//! The files that deploy wasmill, held against what they must agree with: the config reader, the README, the drain.
+//! The files that deploy wasmill, held against what they must agree with: the config reader, the operators' guide, the drain.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use serde_json::Value;
 use support::command::{run, wasmill_command};
 use support::places;
 
-/// `drain_grace_seconds`, a long poll, calls that are not answered: as the README's "SIGTERM" says.
+/// `drain_grace_seconds`, a long poll, calls that are not answered: as "SIGTERM" in the operators' guide says.
 const DRAIN_SECONDS: u64 = 30 + 20 + 35;
 
 fn folder() -> PathBuf {
@@ -49,11 +49,11 @@ fn actions(statement: &Value) -> Vec<String> {
     }
 }
 
-/// What the README says that Amazon SQS needs: each name in backticks that begins with `sqs:`.
+/// What the operators' guide says that Amazon SQS needs: each name in backticks that begins with `sqs:`.
 fn documented_actions() -> BTreeSet<String> {
-    let readme = std::fs::read_to_string(places::repository().join("README.md")).unwrap();
-    let begin = readme.find("* **Amazon SQS** needs").unwrap();
-    let item = &readme[begin..];
+    let guide = std::fs::read_to_string(places::repository().join("config/OPERATING.md")).unwrap();
+    let begin = guide.find("* **Amazon SQS** needs").unwrap();
+    let item = &guide[begin..];
     let end = item[1..].find("\n* ").map_or(item.len(), |end| end + 1);
     item[..end].split('`').filter(|word| word.starts_with("sqs:")).map(str::to_owned).collect()
 }
@@ -74,7 +74,7 @@ fn check_finds_no_mistake_in_the_configs() {
 }
 
 #[test]
-fn the_worker_may_do_what_the_readme_lists_and_no_more() {
+fn the_worker_may_do_what_the_guide_lists_and_no_more() {
     let policy: Value = serde_json::from_str(&read("iam/worker-policy.json")).unwrap();
     let statements = policy["Statement"].as_array().unwrap();
     let allowed: BTreeSet<String> = statements.iter().flat_map(actions).collect();

@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod deploy_files;
 mod examples;
+mod guides;
 mod handlers;
 mod import;
 mod invoke;

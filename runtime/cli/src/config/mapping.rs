@@ -231,7 +231,7 @@ fn read_filters(section: &mut Section<'_, '_>) -> Vec<String> {
     if let Err(error) = Filters::parse(&texts)
         && let Some(pattern) = patterns.get(error.index)
     {
-        let mend = "see the table of operators in the README, or Lambda's page on event filtering";
+        let mend = "see Lambda's page on event filtering";
         section.source().mistake(&pattern.place, error.to_string(), mend);
     }
     patterns.into_iter().map(|pattern| pattern.value).collect()

@@ -207,6 +207,14 @@ impl Wasmill {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// The memory that it has in RAM, in KiB.
+    #[must_use]
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.unwrap().trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Waits for its end, and for the end of its log.
     pub async fn wait_exit(&mut self, within: Duration) -> ExitStatus {
         let status =

@@ -17,6 +17,7 @@ mod layout;
 mod node;
 mod python;
 mod runtimes;
+mod soak;
 mod step;
 mod test;
 
@@ -33,6 +34,9 @@ cargo xtask VERB
       --long          the long forms too: fuzzing, soak, many seeds
       --guests DIR    with the handlers in DIR (default: handlers/prebuilt)
       -- ARGS         hands ARGS to `cargo test`, e.g. a test's name
+  soak              the worker under load, kills, drains and bad handlers, then the account of every message and of its memory
+      --seconds N     for so long (default: 120)
+      --seed S        the same messages and faults again
   guests            builds the handlers of handlers/ from source; those in C, Go and Zig need Python 3
       --out DIR       puts them there (default: guests/ in the target folder)
   runtimes          builds the interpreters that run handlers in Python and JavaScript, unless they are there already
@@ -61,6 +65,10 @@ fn main() -> ExitCode {
         Some("demo") => Layout::find().and_then(|layout| demo::run(&layout, &rest)),
         Some("test") => match test::Options::parse(&rest) {
             Ok(options) => Layout::find().and_then(|layout| test::run(&layout, &options)),
+            Err(mistake) => return wrong_command_line(&mistake),
+        },
+        Some("soak") => match soak::Options::parse(&rest) {
+            Ok(options) => Layout::find().and_then(|layout| soak::run(&layout, &options)),
             Err(mistake) => return wrong_command_line(&mistake),
         },
         Some("guests") => match guests::Options::parse(&rest) {

@@ -11,6 +11,7 @@ use crate::fuzz;
 use crate::guest_toolchain::GuestToolchain;
 use crate::layout::{self, Layout};
 use crate::runtimes;
+use crate::soak;
 use crate::step;
 
 /// The command line of the verb.
@@ -91,6 +92,7 @@ pub(crate) fn run(layout: &Layout, options: &Options) -> Result<(), String> {
     tally.add(&run_tests(&mut tests)?);
     if options.long {
         fuzz::run(layout)?;
+        soak::run(layout, &soak::Options::default())?;
     }
 
     let seconds = begun.elapsed().as_secs();

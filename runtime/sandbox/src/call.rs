@@ -1,7 +1,8 @@
 //! One invocation: an instance that rests or a place for a fresh one, the call against the clock, and what came of it.
 //!
-//! The guest runs as a task of the sandbox's own runtime, or where its caller stands if it is brief (see [`crate::pace`]). Unless the function keeps instances warm nothing of an invocation
-//! outlives it: the store goes whether the guest answered, trapped, timed out or was given up by its caller.
+//! The guest runs as a task of the sandbox's own runtime, or where its caller stands if it is brief (see [`crate::pace`]).
+//! Unless the function keeps instances warm nothing of an invocation outlives it: the store goes whether the guest answered,
+//! trapped, timed out or was given up by its caller.
 
 use std::any::Any;
 use std::future::poll_fn;
@@ -26,8 +27,7 @@ use crate::metrics::{Start, Usage};
 use crate::output::{Logs, ReplyBuffer};
 use crate::world::Context;
 
-/// Calls the function, when there is a place for it. Dropping the future stops the guest at its
-/// next tick.
+/// Calls the function, when there is a place for it. Dropping the future stops the guest at its next tick.
 pub(crate) async fn invoke(function: Arc<FunctionShared>, invocation: Invocation, is_observed: bool) -> Observed {
     let runtime = function.sandbox.guest_runtime().clone();
     // A function that keeps instances looks for one when it is its turn on a thread: the one that has just answered there is

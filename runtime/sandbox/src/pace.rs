@@ -3,7 +3,7 @@
 //! To hand a call to another thread and its answer back costs two wake-ups, which is as much as a small handler's whole work.
 //! So a brief function is called where its caller stands. That a guest stops being brief is found out at its next tick: it
 //! is then moved to the guests' threads, and has to prove itself again, for longer each time. Until then the caller's thread
-//! was held for a tick, once in thousands of calls.
+//! was held for a tick: by one that does so on purpose once in 64 calls at first, and soon once in thousands.
 //!
 //! What counts is processor time, not time: a call that waits holds nobody up, and a busy machine makes no call longer.
 

@@ -6,9 +6,9 @@
 //! line: `speed ROUND START WHOSE CPU_US_PER_CALL`. Of each round FRESH calls are in fresh instances, WARM in one that is kept, both
 //! `ours` and `raw`; as many again are `alone`: in fresh instances of ours, one at a time.
 //!
-//! An event of ten records, the same at every call, is handed over as text; the handler logs nothing. Other than by those alone every core is kept busy, by
-//! wasmtime with one call after the other on each. What is counted is the processor time of the whole process. Judging and medians
-//! are absent: they are the reader's.
+//! An event of ten records, the same at every call, is handed over as text; the handler logs nothing. Every core is kept busy
+//! but by the calls alone, by wasmtime with one call after the other on each. What is counted is the processor time of the whole
+//! process. Judging and medians are absent: they are the reader's.
 
 mod raw;
 

@@ -34,5 +34,6 @@ mod rust_handlers;
 mod sdks;
 mod storage;
 mod terraform;
+mod traces;
 mod windows;
 mod wire;

@@ -7,6 +7,7 @@
 
 mod bench;
 mod clients;
+mod counts;
 mod debian;
 mod demo;
 mod fuzz;
@@ -37,6 +38,8 @@ cargo xtask VERB
   soak              the worker under load, kills, drains and bad handlers, then the account of every message and of its memory
       --seconds N     for so long (default: 120)
       --seed S        the same messages and faults again
+  counts            instructions of the hot paths under Callgrind, against those that were accepted: 5 % more is a failure
+      --accept        accepts what is counted now
   guests            builds the handlers of handlers/ from source; those in C, Go and Zig need Python 3
       --out DIR       puts them there (default: guests/ in the target folder)
   runtimes          builds the interpreters that run handlers in Python and JavaScript, unless they are there already
@@ -69,6 +72,10 @@ fn main() -> ExitCode {
         },
         Some("soak") => match soak::Options::parse(&rest) {
             Ok(options) => Layout::find().and_then(|layout| soak::run(&layout, &options)),
+            Err(mistake) => return wrong_command_line(&mistake),
+        },
+        Some("counts") => match counts::Options::parse(&rest) {
+            Ok(options) => Layout::find().and_then(|layout| counts::run(&layout, &options)),
             Err(mistake) => return wrong_command_line(&mistake),
         },
         Some("guests") => match guests::Options::parse(&rest) {

@@ -139,7 +139,7 @@ async fn handle(State(service): State<Arc<SqsService>>, request: Request) -> Res
     let request_id = service.request_ids.next();
     let (parts, body) = request.into_parts();
     let protocol = Protocol::of(&parts);
-    let requester = match service.browsers.judge(&parts.headers) {
+    let requester = match service.browsers.judge(&parts) {
         Ok(requester) => requester,
         Err(refused) => {
             discard(body, DISCARD_MAX_BYTES).await;

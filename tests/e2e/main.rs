@@ -34,5 +34,6 @@ mod rust_handlers;
 mod sdks;
 mod storage;
 mod terraform;
+mod threats;
 mod windows;
 mod wire;

@@ -28,6 +28,16 @@ pub(super) struct Counts {
 }
 
 impl Counts {
+    /// The middle one of each.
+    pub(super) fn middle(counts: &[Self]) -> Self {
+        let middle = |of: fn(&Self) -> u64| {
+            let mut numbers: Vec<u64> = counts.iter().map(of).collect();
+            numbers.sort_unstable();
+            numbers.get(numbers.len() / 2).copied().unwrap_or_default()
+        };
+        Self { all: middle(|counts| counts.all), rust: middle(|counts| counts.rust) }
+    }
+
     /// The smaller of each.
     pub(super) fn least(self, other: Self) -> Self {
         Self { all: self.all.min(other.all), rust: self.rust.min(other.rust) }
@@ -142,6 +152,13 @@ mod tests {
         for wrong in ["send 20 12", "send: 20", "send: many 12", "send: 0 0"] {
             assert_eq!(Baseline::parse(wrong), Err(wrong.to_owned()));
         }
+    }
+
+    #[test]
+    fn the_middle_and_the_least_are_of_each_number() {
+        let counts = [(30, 1), (10, 3), (20, 2)].map(|(all, rust)| Counts { all, rust });
+        assert_eq!(Counts::middle(&counts), Counts { all: 20, rust: 2 });
+        assert_eq!(counts[0].least(counts[1]), Counts { all: 10, rust: 1 });
     }
 
     #[test]

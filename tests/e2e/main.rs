@@ -35,5 +35,6 @@ mod sdks;
 mod storage;
 mod terraform;
 mod threats;
+mod traces;
 mod windows;
 mod wire;

@@ -13,6 +13,7 @@ pub mod config;
 pub mod http;
 pub mod log;
 pub mod metrics;
+pub mod otlp;
 pub mod peers;
 pub mod places;
 pub mod seed;

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use axum::http::{HeaderMap, Method, Response};
@@ -43,6 +43,11 @@ use crate::config::{self, Config, Draft, Mistakes};
 use crate::error::CliError;
 use crate::functions::{Functions, SHADOW_PLACES, Shadows};
 use crate::telemetry;
+use crate::telemetry::traces::Exported;
+
+/// How long the last spans may take to be exported: what is left of a drain's grace, within these bounds.
+const LAST_SPANS_MIN: Duration = Duration::from_secs(1);
+const LAST_SPANS_MAX: Duration = Duration::from_secs(5);
 
 /// A config and its handlers, loaded: everything that takes nothing from the machine.
 pub(crate) struct Prepared {
@@ -101,6 +106,7 @@ pub(crate) struct Worker {
     stop: CancellationToken,
     listeners: Vec<tokio::task::JoinHandle<()>>,
     functions: Functions,
+    traces: Option<Exported>,
     /// The config's functions as they are loaded now.
     owned: tokio::sync::Mutex<BTreeMap<String, OwnedFunction>>,
     /// Dropped last.
@@ -127,12 +133,14 @@ pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Wor
     for (Loaded { function, .. }, spec) in loaded.into_iter().zip(&config.functions) {
         take_in(&functions, function, spec, &mut owned).await?;
     }
+    let traces = config.traces.as_ref().map(|traces| Exported::start(traces, &registry)).transpose()?;
     let fleet = Arc::new(Fleet::new(Parts {
         broker: broker.clone(),
         functions: functions.clone(),
         endpoint_url: config.aws.endpoint_url.clone(),
         metrics,
         observer: observer.clone(),
+        tracer: traces.as_ref().map(Exported::tracer),
         witness: witness(&config)?,
         readiness: readiness.clone(),
         grace: config.drain_grace,
@@ -191,6 +199,7 @@ pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Wor
         stop,
         listeners,
         functions,
+        traces,
         owned: tokio::sync::Mutex::new(owned),
         engine,
     })
@@ -290,6 +299,7 @@ impl Worker {
 
     /// Stops receiving, finishes what runs within the grace, gives the rest back at once, and closes everything.
     pub(crate) async fn drain(self, grace: Duration) {
+        let began = Instant::now();
         self.resources.close();
         for component in &self.readiness {
             component.not_ready("draining");
@@ -306,6 +316,10 @@ impl Worker {
         }
         if let Some(broker) = &self.broker {
             broker.close().await;
+        }
+        if let Some(traces) = self.traces {
+            let left = grace.saturating_sub(began.elapsed());
+            traces.end(left.clamp(LAST_SPANS_MIN, LAST_SPANS_MAX)).await;
         }
         self.engine.close();
     }

@@ -105,9 +105,13 @@ impl Workload {
     /// Every queue, function and mapping, for a configuration.
     #[must_use]
     pub fn config(&self, visibility_seconds: u32, max_receive_count: u64) -> String {
-        let queues = self.sources.iter().map(|source| source.queues(visibility_seconds, max_receive_count));
-        let queues: String = queues.collect();
-        queues + &self.functions(str::to_owned)
+        self.queues_config(visibility_seconds, max_receive_count) + &self.functions(str::to_owned)
+    }
+
+    /// Every queue, for a configuration.
+    #[must_use]
+    pub fn queues_config(&self, visibility_seconds: u32, max_receive_count: u64) -> String {
+        self.sources.iter().map(|source| source.queues(visibility_seconds, max_receive_count)).collect()
     }
 
     /// Every function and mapping, for a configuration in which a queue is called something else than its name.

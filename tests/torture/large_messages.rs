@@ -13,7 +13,7 @@ use crate::usage::Bounds;
 const SENDERS: u64 = 4;
 const PAUSE: Duration = Duration::from_millis(40);
 /// Batches of 6 MiB are copied into guests and parsed there, by several functions at once.
-const BOUNDS: Bounds = Bounds { more_mib: 400 };
+const MORE_MIB: u64 = 400;
 
 pub(crate) async fn run(task: Task) -> Option<Outcome> {
     let workload = Workload { batch_messages: 1, padded_percent: 90, body_bytes_max: 1 << 20, ..Workload::usual() };
@@ -25,5 +25,5 @@ pub(crate) async fn run(task: Task) -> Option<Outcome> {
         stage.kill().await;
     }
     stage.wait_until(task.load).await;
-    Some(stage.close(BOUNDS).await)
+    Some(stage.close(Bounds { more_mib: MORE_MIB, ..Bounds::default() }).await)
 }

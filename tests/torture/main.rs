@@ -9,11 +9,15 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod clock_jumps;
+mod connections;
 mod crashes;
 mod full_disk;
 mod large_messages;
+mod liar;
+mod lying_source;
 mod many_mappings;
 mod report;
+mod slow_clients;
 mod slow_disk;
 mod stage;
 mod usage;
@@ -56,7 +60,7 @@ macro_rules! scenarios {
     };
 }
 
-scenarios! { crashes full_disk slow_disk clock_jumps large_messages many_mappings }
+scenarios! { crashes full_disk slow_disk clock_jumps large_messages many_mappings connections slow_clients lying_source }
 
 /// Plays a scenario, on threads of its own. Its panic is an outcome, too.
 fn visit(scenario: &Scenario, task: Task) -> Visit {

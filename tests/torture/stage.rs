@@ -145,6 +145,11 @@ impl Stage {
         *self.faults.entry(fault).or_default() += times;
     }
 
+    /// A line for the report.
+    pub(crate) fn note(&mut self, line: String) {
+        self.notes.push(line);
+    }
+
     /// Something that must not be.
     pub(crate) fn accuse(&mut self, what: String) {
         self.wrong.push(what);

@@ -25,6 +25,7 @@ use async_trait::async_trait;
 use axum::http::{HeaderMap, Method, Response};
 use bytes::Bytes;
 use prometheus::Registry;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use wasmill_lambda::{Engine, FunctionEngine, LambdaService, OwnedFunction, RegistryOptions, VERSIONS_KEPT};
@@ -48,6 +49,9 @@ use crate::telemetry::traces::Exported;
 /// How long the last spans may take to be exported: what is left of a drain's grace, within these bounds.
 const LAST_SPANS_MIN: Duration = Duration::from_secs(1);
 const LAST_SPANS_MAX: Duration = Duration::from_secs(5);
+
+/// As many files as the process may have open, if it may have so many.
+const OPEN_FILES: u64 = 65_536;
 
 /// A config and its handlers, loaded: everything that takes nothing from the machine.
 pub(crate) struct Prepared {
@@ -116,6 +120,7 @@ pub(crate) struct Worker {
 /// Starts a worker: queues, listeners, mappings.
 pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Worker, CliError> {
     let Prepared { config, registry, handlers } = prepared;
+    raise_limit_on_files();
     let Handlers { engine, functions: loaded } = handlers;
     let broker = match &config.local_queue {
         Some(local) => Some(queues::open(&config, local, &registry).await?),
@@ -361,6 +366,18 @@ impl Sibling for Lambda {
 
     async fn handle(&self, method: &Method, path_and_query: &str, headers: &HeaderMap, body: Bytes) -> Response<Bytes> {
         self.0.handle(method, path_and_query, headers, body).await
+    }
+}
+
+/// Most systems let a process open 1024 files at first, and more if it asks: connections and handlers' files are many.
+fn raise_limit_on_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(OPEN_FILES, |maximum| maximum.min(OPEN_FILES));
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum }) {
+        tracing::debug!(%error, "the limit on open files stays as it is");
     }
 }
 

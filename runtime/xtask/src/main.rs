@@ -21,6 +21,7 @@ mod runtimes;
 mod soak;
 mod step;
 mod test;
+mod torture;
 
 use std::env;
 use std::process::ExitCode;
@@ -32,7 +33,7 @@ cargo xtask VERB
 
   demo [ARGS]       builds wasmill and runs `wasmill demo ARGS`: the guided first run
   test              builds everything and runs every test
-      --long          the long forms too: fuzzing, soak, many seeds
+      --long          the long forms too: fuzzing, soak, torture, many seeds
       --guests DIR    with the handlers in DIR (default: handlers/prebuilt)
       -- ARGS         hands ARGS to `cargo test`, e.g. a test's name
   soak              the worker under load, kills, drains and bad handlers, then the account of every message and of its memory
@@ -40,6 +41,10 @@ cargo xtask VERB
       --seed S        the same messages and faults again
   counts            instructions of the hot paths under Callgrind, against those that were accepted: 5 % more is a failure
       --accept        accepts what is counted now
+  torture           the worker in one bad place after the other, and after each the account of every message, memory, files and threads
+      --minutes N     for about so long (default: 10)
+      --seed S        the same plan again
+      --only NAME     one scenario
   guests            builds the handlers of handlers/ from source; those in C, Go and Zig need Python 3
       --out DIR       puts them there (default: guests/ in the target folder)
   runtimes          builds the interpreters that run handlers in Python and JavaScript, unless they are there already
@@ -84,6 +89,10 @@ fn main() -> ExitCode {
         },
         Some("counts") => match counts::Options::parse(&rest) {
             Ok(options) => Layout::find().and_then(|layout| counts::run(&layout, &options)),
+            Err(mistake) => return wrong_command_line(&mistake),
+        },
+        Some("torture") => match torture::Options::parse(&rest) {
+            Ok(options) => Layout::find().and_then(|layout| torture::run(&layout, &options)),
             Err(mistake) => return wrong_command_line(&mistake),
         },
         Some("guests") => match guests::Options::parse(&rest) {

@@ -10,6 +10,7 @@ pub mod checkpoint;
 pub mod clients;
 pub mod command;
 pub mod config;
+pub mod guide;
 pub mod http;
 pub mod log;
 pub mod metrics;

@@ -12,7 +12,7 @@ use reader::{Reader, Variables};
 use serde_json::json;
 use support::clients::Client;
 use support::command::{run, wasmill_command};
-use support::guide::{Guide, WALKED};
+use support::guide::{Entry, Guide, WALKED};
 use support::{Home, places};
 
 /// A command that is not run everywhere, or nowhere.
@@ -217,7 +217,7 @@ async fn walk(name: &str) {
             };
             variables = needed;
         }
-        let entered = reader.enter(&entry, &variables).await;
+        let entered = reader.enter(name, &entry, &variables).await;
         let seen = SEEN.iter().filter(|(command, _)| *command == entry.command);
         for part in seen.map(|(_, part)| *part).chain([""]) {
             reader.see(&entered, part).await;
@@ -251,6 +251,31 @@ async fn the_commands_of_the_guide_for_operators_run_as_they_stand_there() {
 async fn the_commands_of_the_guide_for_handlers_run_as_they_stand_there() {
     let test = "guides::the_commands_of_the_guide_for_handlers_run_as_they_stand_there";
     with_documented_ports(test, async || walk("handlers/README.md").await).await;
+}
+
+#[tokio::test]
+async fn the_first_config_of_a_reader_passes_check_live() {
+    let test = "guides::the_first_config_of_a_reader_passes_check_live";
+    if places::runtimes().is_none() {
+        return;
+    }
+    with_documented_ports(test, async || {
+        let mut reader = Reader::new(opening());
+        put_what_was_built(&reader);
+        for command in [
+            "wasmill run --config config/minimal.toml",
+            "wasmill check --config config/minimal.toml --live",
+            "wasmill new --lang js shop",
+            "wasmill run --config shop/wasmill.toml",
+            "wasmill check --config shop/wasmill.toml --live",
+        ] {
+            let entry = Entry { line: 0, command: command.to_owned(), comment: String::new() };
+            let entered = reader.enter(test, &entry, &Variables::new()).await;
+            reader.see(&entered, "").await;
+        }
+        reader.stop().await;
+    })
+    .await;
 }
 
 #[test]

@@ -4,7 +4,6 @@ use std::env;
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::Command;
 
-use support::command::run;
 use support::wait::holds;
 use support::{PATIENCE, eventually};
 use tokio::sync::Mutex;
@@ -15,8 +14,9 @@ const MARK: &str = "WASMILL_TEST_OWN_NETWORK";
 /// What SQS and Lambda's API are on, and what people and monitors ask.
 pub(super) const PORTS: [u16; 2] = [9324, 9325];
 
-/// How a network is asked for: as root, and as anybody else where that is allowed.
-const WAYS: [&[&str]; 2] = [&["--net"], &["--map-root-user", "--net"]];
+/// How a network is asked for: as root, and as anybody else where that is allowed. Whatever is started in it ends with it.
+const WAYS: [&[&str]; 2] =
+    [&["--net", "--pid", "--fork", "--kill-child"], &["--map-root-user", "--net", "--pid", "--fork", "--kill-child"]];
 
 /// The machine's network has each port once.
 static MACHINE: Mutex<()> = Mutex::const_new(());
@@ -41,9 +41,11 @@ pub(super) async fn with_documented_ports(test: &str, body: impl AsyncFnOnce()) 
     let mut own = Command::new("unshare");
     own.args(way).args(["sh", "-c", "ip link set lo up && exec \"$@\"", "sh"]).arg(env::current_exe().unwrap());
     own.args(["--exact", test, "--nocapture"]).env(MARK, "1");
-    let finished = run(&mut own, "");
-    assert_eq!(finished.code, Some(0), "{finished}");
-    assert!(finished.stdout.contains("test result: ok. 1 passed"), "no such test: {test}\n{finished}");
+    // Each step in there has a limit.
+    let finished = own.output().unwrap();
+    let printed = String::from_utf8_lossy(&[finished.stdout, finished.stderr].concat()).into_owned();
+    assert!(finished.status.success(), "{:?}\n{printed}", finished.status);
+    assert!(printed.contains("test result: ok. 1 passed"), "no such test: {test}\n{printed}");
 }
 
 fn is_allowed(way: &[&str]) -> bool {

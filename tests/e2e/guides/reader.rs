@@ -47,6 +47,8 @@ struct Server {
 /// What a command came to.
 #[derive(Debug)]
 pub(super) struct Entered {
+    /// Where it stands.
+    at: String,
     /// What it printed, if it has ended.
     finished: Option<Finished>,
     /// How much the server had written before.
@@ -84,7 +86,8 @@ impl Reader {
     }
 
     /// Enters a command, with more variables than the terminal has. One that serves has begun to when this returns.
-    pub(super) async fn enter(&mut self, entry: &Entry, variables: &Variables) -> Entered {
+    pub(super) async fn enter(&mut self, guide: &str, entry: &Entry, variables: &Variables) -> Entered {
+        let at = format!("{guide}:{}: {}", entry.line, entry.command);
         let serves = serves(&entry.command);
         if serves {
             self.stop().await;
@@ -95,20 +98,20 @@ impl Reader {
         }
         let server_from = self.server.as_ref().map_or(0, |server| server.printed().len());
         if serves {
-            self.serve(&entry.command, variables).await;
-            return Entered { finished: None, server_from: 0 };
+            self.serve(&at, &entry.command, variables).await;
+            return Entered { at, finished: None, server_from: 0 };
         }
         // What is given for one command is not kept.
         let leave = if variables.is_empty() { LEAVE } else { "" };
         let finished = run(&mut self.bash(self.at, &format!("{ENTER}{}{leave}", entry.command), variables), "");
-        Entered { finished: Some(finished), server_from }
+        Entered { at, finished: Some(finished), server_from }
     }
 
     /// Waits until a command that was entered has succeeded, and this part of what it was to bring about is seen.
     pub(super) async fn see(&self, entered: &Entered, part: &str) {
         let own = match &entered.finished {
             Some(finished) => {
-                finished.assert_succeeds();
+                assert_eq!(finished.code, Some(0), "{}\n{finished}", entered.at);
                 finished.stdout.clone() + &finished.stderr
             }
             None => String::new(),
@@ -119,7 +122,9 @@ impl Reader {
         eventually(PATIENCE, async || {
             let printed = self.server.as_ref().map(Server::printed).unwrap_or_default();
             let since = &printed[entered.server_from.min(printed.len())..];
-            holds(since.contains(part), || format!("{part:?} is not to be seen in\n{own}\nnor in\n{since}"))
+            holds(since.contains(part), || {
+                format!("{}\n{part:?} is not to be seen in\n{own}\nnor in\n{since}", entered.at)
+            })
         })
         .await;
     }
@@ -137,7 +142,7 @@ impl Reader {
         assert_eq!(status.code(), Some(0), "{}: {}", server.command, server.printed());
     }
 
-    async fn serve(&mut self, command: &str, variables: &Variables) {
+    async fn serve(&mut self, at: &str, command: &str, variables: &Variables) {
         let output = self.home.path().join(format!("terminal-{}.txt", self.at));
         let printed = File::create(&output).unwrap();
         let mut bash = self.bash(self.at, &format!("{ENTER}exec {command}"), variables);
@@ -147,9 +152,9 @@ impl Reader {
         let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, PORTS[1]));
         eventually(PATIENCE, async || {
             let ended = server.child.try_wait().unwrap();
-            assert!(ended.is_none(), "{command} ended with {ended:?}: {}", server.printed());
+            assert!(ended.is_none(), "{at} ended with {ended:?}: {}", server.printed());
             let answer = http::get(admin, "/readyz").await?;
-            holds(answer.status == 200, || format!("{command} is not ready: {}", answer.body))
+            holds(answer.status == 200, || format!("{at} is not ready: {}", answer.body))
         })
         .await;
     }

@@ -17,6 +17,7 @@ mod drain;
 mod fairness;
 mod faults;
 mod functions;
+mod guides;
 mod happy;
 mod https;
 mod isolation;

@@ -12,6 +12,7 @@ pub mod command;
 pub mod config;
 #[cfg(target_os = "linux")]
 pub mod disks;
+pub mod guide;
 pub mod http;
 pub mod ledger;
 pub mod log;

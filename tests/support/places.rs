@@ -27,6 +27,14 @@ pub fn binary() -> PathBuf {
     binary
 }
 
+/// The chores' own binary.
+#[must_use]
+pub fn xtask() -> PathBuf {
+    let xtask = profile_folder().join("xtask");
+    assert!(xtask.is_file(), "{} is not there; `cargo build --workspace --locked` makes it", xtask.display());
+    xtask
+}
+
 /// The folder with the compiled handlers.
 #[must_use]
 pub fn guests() -> PathBuf {

@@ -129,7 +129,7 @@ pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Wor
     let stop = CancellationToken::new();
     let readiness = Readiness::default();
     let mut components = Vec::new();
-    let admin_listener = bind(config.admin.listen, "[admin] listen").await?;
+    let admin_listener = bind(config.admin.listen, "[admin] listen; without a config, --admin-listen").await?;
     let admin_address = local_address(&admin_listener)?;
     let metrics = wasmill_mapping::Metrics::register(&registry).map_err(metrics_twice)?;
     let shadows = Shadows::register(&registry, SHADOW_PLACES).map_err(metrics_twice)?;
@@ -408,7 +408,7 @@ impl Front {
         match (&config.local_queue, &config.control) {
             (Some(local), _) => Some(Self {
                 listen: local.listen,
-                key: "[local_queue] listen",
+                key: "[local_queue] listen; without a config, --listen",
                 name: "SQS listener",
                 serves: "SQS",
                 options: options(&local.allowed_origins),

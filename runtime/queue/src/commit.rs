@@ -33,6 +33,8 @@ const NUMBERS_PER_MARK: u64 = 10_000_000;
 /// many times since the last one is copied once.
 const LOG_PAGES_PER_NUDGE: u64 = 4000;
 const PAGE_BYTES: usize = 4096;
+/// A full disk is said once, and again after so long.
+const TELL_FULL_EVERY: Duration = Duration::from_secs(60);
 
 pub(crate) type Answer = Result<(), StorageError>;
 
@@ -107,8 +109,15 @@ impl Committer {
         let loop_shared = Arc::clone(&shared);
         let thread = thread::Builder::new().name("queue-commit".into()).spawn(move || {
             let _last_will = LastWill(Arc::clone(&loop_shared));
-            let mut writer =
-                Writer { store, observer, metrics, nudge: Some(nudge), nudged_at_pages: 0, marked_tick_ms: 0 };
+            let mut writer = Writer {
+                store,
+                observer,
+                metrics,
+                nudge: Some(nudge),
+                nudged_at_pages: 0,
+                marked_tick_ms: 0,
+                told_full_at: None,
+            };
             while let Some(operations) = loop_shared.next_group() {
                 writer.commit(operations, &loop_shared);
             }
@@ -306,6 +315,8 @@ struct Writer<O> {
     /// How long the log was at the last nudge.
     nudged_at_pages: u64,
     marked_tick_ms: u64,
+    /// When it was last said that sends are refused.
+    told_full_at: Option<Instant>,
 }
 
 impl<O: Observer> Writer<O> {
@@ -348,7 +359,16 @@ impl<O: Observer> Writer<O> {
             return (operations, Vec::new());
         }
         self.nudge(Nudge::RoomIsShort);
+        self.tell_full();
         operations.into_iter().partition(|operation| !sends(operation))
+    }
+
+    /// Says that sends are refused, now and then as long as they are.
+    fn tell_full(&mut self) {
+        if self.told_full_at.is_none_or(|told| told.elapsed() >= TELL_FULL_EVERY) {
+            self.told_full_at = Some(Instant::now());
+            tracing::warn!("the disk of the built-in queue is full: sends are refused until there is room");
+        }
     }
 
     fn write(&mut self, operations: &[Operation], shared: &Shared) -> Answer {

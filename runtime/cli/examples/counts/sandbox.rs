@@ -52,6 +52,7 @@ async fn call(function: &Function, times: usize) -> Outcome<()> {
             request_id: "79104ec6-8a1a-4b9a-9d3c-0f4f7a3c1a55".to_owned(),
             payload: Payload::Json(r#"{"Records":[]}"#.to_owned()),
             trace_id: None,
+            trace: None,
             account: Account::default(),
         };
         match function.call(invocation).await {

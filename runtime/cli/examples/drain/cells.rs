@@ -205,6 +205,7 @@ impl Bench {
             witness: wasmill_mapping::Witness::default(),
             metrics: self.mapping_metrics.clone(),
             observer,
+            tracer: None,
         })
     }
 

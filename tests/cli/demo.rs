@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use support::guide::Guide;
 use support::wasmill;
 
 /// The number behind a word at the beginning of a line.
@@ -9,6 +10,17 @@ fn number(summary: &str, word: &str) -> u64 {
     let line = summary.lines().find(|line| line.trim_start().starts_with(word));
     let number = line.and_then(|line| line.split_whitespace().nth(1)).and_then(|number| number.parse().ok());
     number.unwrap_or_else(|| panic!("no number behind {word:?} in\n{summary}"))
+}
+
+/// A line without its numbers and without how wide it is.
+fn shape(line: &str) -> String {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    words
+        .join(" ")
+        .split(|char: char| char.is_ascii_digit())
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join("#")
 }
 
 #[test]
@@ -35,6 +47,14 @@ fn the_demo_ends_by_itself_and_every_order_is_accounted_for() {
     assert!(at_once > 0 && died_of("batchItemFailures") > 0 && died_of("timed out after") > 0, "{demo}");
     // Each delivery was one of three things.
     assert_eq!(received, succeeded + retried + at_once, "{demo}");
+
+    // The README shows a run.
+    let blocks = Guide::named("README.md").blocks();
+    let shown = blocks.iter().find(|block| block.text.contains("every one accounted for")).expect("a run of the demo");
+    let printed: Vec<String> = text.lines().map(shape).collect();
+    for line in shown.text.lines().filter(|line| line.trim() != "…") {
+        assert!(printed.contains(&shape(line)), "the README shows {:?}, which is not in\n{printed:#?}", shape(line));
+    }
 
     assert!(summary.contains("messages per second"), "{demo}");
     assert!(summary.contains("p50 ") && summary.contains("p99 "), "{demo}");

@@ -130,7 +130,7 @@ fn an_endpoint_that_is_down_ends_with_4_and_what_to_do() {
     let endpoint = format!("http://127.0.0.1:{}", lasting_port());
     for arguments in [&["ls"] as &[&str], &["stats"], &["stats", "q"], &["send", "q", "x"], &["purge", "q"]] {
         let refused = wasmill(["queue"].iter().chain(arguments).chain(&["--endpoint-url", endpoint.as_str()]));
-        refused.assert_fails(4, &[endpoint.as_str(), "wasmill queue serve"]);
+        refused.assert_fails(4, &["no connection: Connection refused", endpoint.as_str(), "wasmill queue serve"]);
         assert!(refused.took.as_secs() < 60, "{refused}");
     }
     let refused = wasmill(["queue", "ls", "--endpoint-url", "localhost:9324"]);

@@ -21,10 +21,10 @@ fn a_taken_port_is_named_with_its_key() {
     let taken = holder.local_addr().unwrap().to_string();
     let mend = "stop the process that has it, or choose another port";
     let sqs = IN_MEMORY.replacen("127.0.0.1:0", &taken, 1);
-    let place = format!("where: {taken} ([local_queue] listen)");
+    let place = format!("where: {taken} ([local_queue] listen; without a config, --listen)");
     run(&home, "sqs.toml", &sqs).assert_fails(4, &["cannot listen", &place, mend]);
     let admin = format!("[admin]\nlisten = \"{taken}\"\n");
-    let place = format!("where: {taken} ([admin] listen)");
+    let place = format!("where: {taken} ([admin] listen; without a config, --admin-listen)");
     run(&home, "admin.toml", &admin).assert_fails(4, &["cannot listen", &place, mend]);
 
     let served = wasmill(["queue", "serve", "--in-memory", "--listen", &taken, "--admin-listen", "127.0.0.1:0"]);
@@ -48,6 +48,20 @@ async fn a_data_directory_that_is_in_use_is_refused_and_its_owner_is_not_disturb
     let message = owner.sqs().receive("orders", 0).await.remove(0);
     assert_eq!(message.message_id(), Some(id.as_str()));
     owner.stop().await;
+}
+
+#[test]
+fn a_data_directory_that_is_none_or_is_damaged_is_refused_with_what_to_do() {
+    let home = Home::new();
+    let data_dir = home.write("data", "").display().to_string();
+    let serve = || {
+        let on_free_ports = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+        wasmill(["queue", "serve", "--data-dir", &data_dir].iter().chain(&on_free_ports))
+    };
+    serve().assert_fails(4, &[&data_dir, "mend: name a directory"]);
+    std::fs::remove_file(&data_dir).unwrap();
+    home.write("data/queue.sqlite", "not what it was");
+    serve().assert_fails(4, &[&data_dir, "file is not a database", "mend: put a copy of queue.sqlite in its place"]);
 }
 
 #[test]

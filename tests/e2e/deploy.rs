@@ -143,7 +143,7 @@ async fn under_full_load_a_swap_loses_and_duplicates_nothing_and_a_rollback_goes
         command.arg("--json");
         command
     });
-    none.await.assert_fails(4, &["there is no version to go back to", "1, 2, 3, 4"]);
+    none.await.assert_fails(4, &["there is no version before 1: published are 1, 2, 3, 4"]);
     worker.stop().await;
 }
 

@@ -27,6 +27,14 @@ pub fn binary() -> PathBuf {
     binary
 }
 
+/// The chores' own binary.
+#[must_use]
+pub fn xtask() -> PathBuf {
+    let xtask = profile_folder().join("xtask");
+    assert!(xtask.is_file(), "{} is not there; `cargo build --workspace --locked` makes it", xtask.display());
+    xtask
+}
+
 /// The folder with the compiled handlers.
 #[must_use]
 pub fn guests() -> PathBuf {
@@ -84,7 +92,8 @@ pub fn is_long() -> bool {
 }
 
 /// `TARGET/debug`, for a test program in `TARGET/debug/deps`.
-fn profile_folder() -> PathBuf {
+#[must_use]
+pub fn profile_folder() -> PathBuf {
     let own = env::current_exe().unwrap();
     own.ancestors().nth(2).unwrap().to_owned()
 }

@@ -73,6 +73,11 @@ pub use event::{SqsEvent, SqsMessage, SqsMessageAttribute};
 pub use lambda::Answer;
 pub use messages::Verdicts;
 
+/// The example of the guide is one of ours.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod guide {}
+
 /// What the macros expand to; not for handlers.
 #[doc(hidden)]
 pub mod exported {

@@ -25,6 +25,7 @@ use async_trait::async_trait;
 use axum::http::{HeaderMap, Method, Response};
 use bytes::Bytes;
 use prometheus::Registry;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use wasmill_lambda::{Engine, FunctionEngine, LambdaService, OwnedFunction, RegistryOptions, VERSIONS_KEPT};
@@ -48,6 +49,9 @@ use crate::telemetry::traces::Exported;
 /// How long the last spans may take to be exported: what is left of a drain's grace, within these bounds.
 const LAST_SPANS_MIN: Duration = Duration::from_secs(1);
 const LAST_SPANS_MAX: Duration = Duration::from_secs(5);
+
+/// As many files as the process may have open, if it may have so many.
+const OPEN_FILES: u64 = 65_536;
 
 /// A config and its handlers, loaded: everything that takes nothing from the machine.
 pub(crate) struct Prepared {
@@ -116,6 +120,7 @@ pub(crate) struct Worker {
 /// Starts a worker: queues, listeners, mappings.
 pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Worker, CliError> {
     let Prepared { config, registry, handlers } = prepared;
+    raise_limit_on_files();
     let Handlers { engine, functions: loaded } = handlers;
     let broker = match &config.local_queue {
         Some(local) => Some(queues::open(&config, local, &registry).await?),
@@ -124,7 +129,7 @@ pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Wor
     let stop = CancellationToken::new();
     let readiness = Readiness::default();
     let mut components = Vec::new();
-    let admin_listener = bind(config.admin.listen, "[admin] listen").await?;
+    let admin_listener = bind(config.admin.listen, "[admin] listen; without a config, --admin-listen").await?;
     let admin_address = local_address(&admin_listener)?;
     let metrics = wasmill_mapping::Metrics::register(&registry).map_err(metrics_twice)?;
     let shadows = Shadows::register(&registry, SHADOW_PLACES).map_err(metrics_twice)?;
@@ -364,6 +369,18 @@ impl Sibling for Lambda {
     }
 }
 
+/// Most systems let a process open 1024 files at first, and more if it asks: connections and handlers' files are many.
+fn raise_limit_on_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(OPEN_FILES, |maximum| maximum.min(OPEN_FILES));
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum }) {
+        tracing::debug!(%error, "the limit on open files stays as it is");
+    }
+}
+
 async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener, CliError> {
     TcpListener::bind(address).await.map_err(|error| {
         let mend = match error.kind() {
@@ -391,7 +408,7 @@ impl Front {
         match (&config.local_queue, &config.control) {
             (Some(local), _) => Some(Self {
                 listen: local.listen,
-                key: "[local_queue] listen",
+                key: "[local_queue] listen; without a config, --listen",
                 name: "SQS listener",
                 serves: "SQS",
                 options: options(&local.allowed_origins),

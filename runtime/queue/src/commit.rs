@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -32,6 +33,8 @@ const NUMBERS_PER_MARK: u64 = 10_000_000;
 /// many times since the last one is copied once.
 const LOG_PAGES_PER_NUDGE: u64 = 4000;
 const PAGE_BYTES: usize = 4096;
+/// A full disk is said once, and again after so long.
+const TELL_FULL_EVERY: Duration = Duration::from_secs(60);
 
 pub(crate) type Answer = Result<(), StorageError>;
 
@@ -80,6 +83,8 @@ struct Inbox {
 struct Shared {
     inbox: Mutex<Inbox>,
     wake: Condvar,
+    /// The housekeeper has copied a long log as far as it could.
+    log_may_begin_anew: AtomicBool,
 }
 
 /// The handle to the committing thread.
@@ -97,14 +102,22 @@ impl Committer {
         let (nudge, nudges) = sync_channel(1);
         let keeper_path = store.path().to_owned();
         let keeper_shared = Arc::clone(&shared);
-        let keeper = thread::Builder::new()
-            .name("queue-housekeeper".into())
-            .spawn(move || housekeeping::run(&keeper_path, &nudges, || keeper_shared.failure().is_none()))?;
+        let keeper = thread::Builder::new().name("queue-housekeeper".into()).spawn(move || {
+            let may_write = || keeper_shared.failure().is_none();
+            housekeeping::run(&keeper_path, &nudges, &keeper_shared.log_may_begin_anew, may_write);
+        })?;
         let loop_shared = Arc::clone(&shared);
         let thread = thread::Builder::new().name("queue-commit".into()).spawn(move || {
             let _last_will = LastWill(Arc::clone(&loop_shared));
-            let mut writer =
-                Writer { store, observer, metrics, nudge: Some(nudge), nudged_at_pages: 0, marked_tick_ms: 0 };
+            let mut writer = Writer {
+                store,
+                observer,
+                metrics,
+                nudge: Some(nudge),
+                nudged_at_pages: 0,
+                marked_tick_ms: 0,
+                told_full_at: None,
+            };
             while let Some(operations) = loop_shared.next_group() {
                 writer.commit(operations, &loop_shared);
             }
@@ -302,6 +315,8 @@ struct Writer<O> {
     /// How long the log was at the last nudge.
     nudged_at_pages: u64,
     marked_tick_ms: u64,
+    /// When it was last said that sends are refused.
+    told_full_at: Option<Instant>,
 }
 
 impl<O: Observer> Writer<O> {
@@ -314,7 +329,7 @@ impl<O: Observer> Writer<O> {
         }
         let begun = Instant::now();
         // After a failed sync a later one may succeed and prove nothing.
-        let written = shared.failure().map_or_else(|| self.write(&operations), Err);
+        let written = shared.failure().map_or_else(|| self.write(&operations, shared), Err);
         match written {
             Ok(()) => {
                 self.metrics.committed(operations.len(), begun.elapsed());
@@ -344,10 +359,24 @@ impl<O: Observer> Writer<O> {
             return (operations, Vec::new());
         }
         self.nudge(Nudge::RoomIsShort);
+        self.tell_full();
         operations.into_iter().partition(|operation| !sends(operation))
     }
 
-    fn write(&mut self, operations: &[Operation]) -> Answer {
+    /// Says that sends are refused, now and then as long as they are.
+    fn tell_full(&mut self) {
+        if self.told_full_at.is_none_or(|told| told.elapsed() >= TELL_FULL_EVERY) {
+            self.told_full_at = Some(Instant::now());
+            tracing::warn!("the disk of the built-in queue is full: sends are refused until there is room");
+        }
+    }
+
+    fn write(&mut self, operations: &[Operation], shared: &Shared) -> Answer {
+        if shared.log_may_begin_anew.swap(false, Ordering::Acquire)
+            && let Err(error) = self.store.begin_log_anew()
+        {
+            tracing::warn!(%error, "the log of the queue's store could not be begun anew, it is tried again");
+        }
         let keep = needed(operations);
         let effects = operations.iter().flat_map(|operation| &operation.effects);
         let kept = effects.zip(&keep).filter_map(|(effect, keep)| keep.then_some(effect));

@@ -9,6 +9,7 @@ mod session;
 mod signer;
 mod verbs;
 
+pub use convert::NO_CONNECTION;
 pub use move_tasks::RemoteMoveTask;
 pub use queue::RemoteQueue;
 pub use signer::Signer;

@@ -9,6 +9,7 @@
 mod actions;
 mod audit;
 mod auth;
+mod body_memory;
 mod browsers;
 mod client;
 mod codec;
@@ -25,7 +26,7 @@ pub use audit::Change;
 pub use auth::{AccessKey, NotAnAccessKey};
 pub use browsers::{NotAnOrigin, check_origin};
 pub use client::{
-    ConnectError, ListedQueue, QueueStats, RemoteMoveTask, RemoteOptions, RemoteQueue, RemoteSqs, Signer,
+    ConnectError, ListedQueue, NO_CONNECTION, QueueStats, RemoteMoveTask, RemoteOptions, RemoteQueue, RemoteSqs, Signer,
 };
 pub use connections::serve;
 pub use server::{SqsOptions, SqsService, router};

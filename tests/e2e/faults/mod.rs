@@ -2,16 +2,14 @@
 
 #![cfg(target_os = "linux")]
 
-mod disks;
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::operation::send_message::SendMessageError;
-use disks::{SmallDisk, Syncs};
 use support::command::wrapped;
+use support::disks::{SmallDisk, Syncs};
 use support::wait::holds;
 use support::{Counts, Home, PATIENCE, Sqs, Wasmill, eventually};
 use tokio::task::JoinSet;
@@ -205,9 +203,12 @@ async fn a_full_disk_refuses_sends_lets_everything_else_go_on_and_recovers_by_it
     assert_eq!(refused.0, 503, "{refused:?}");
     assert!(refused.1.contains("disk is full"), "{refused:?}");
     assert!(kept.len() * BODY_BYTES > 2 << 20, "full after {} messages", kept.len());
-    // No reason to restart it.
+    // No reason to restart it. Whoever reads the log learns of it, once.
     assert_eq!(server.get("/healthz").await.unwrap().status, 200);
     assert_eq!(server.get("/readyz").await.unwrap().status, 200);
+    let told = "the disk of the built-in queue is full: sends are refused until there is room";
+    try_send(&sqs, "q", body(0)).await.unwrap_err();
+    assert_eq!(server.log().events(told).len(), 1, "{}", server.log().end());
 
     // Killed while it is full, it starts again and has everything.
     server.kill().await;

@@ -136,9 +136,16 @@ fn changes(written: impl IntoIterator<Item = (String, String)>, stored: &[(&str,
     changes.collect()
 }
 
+/// What SQLite says of a file that is not one of its databases any more.
+const DAMAGED: [&str; 2] = ["file is not a database", "database disk image is malformed"];
+
 fn open_error(error: &OpenError) -> CliError {
     let mend = match error {
         OpenError::Locked(_) => "stop the other process, or give this one a data_dir of its own",
+        OpenError::Unusable { path, .. } if path.is_file() => "name a directory, which need not be there yet",
+        OpenError::Unusable { reason, .. } if DAMAGED.iter().any(|text| reason.contains(text)) => {
+            "put a copy of queue.sqlite in its place, or give this one a data_dir of its own"
+        }
         OpenError::Unusable { .. } => "check that the directory can be written and is not full",
         OpenError::NewerFormat { .. } => "use the version of wasmill that wrote it, or another data_dir",
     };

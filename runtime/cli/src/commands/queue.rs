@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 use wasmill_queue::{AttributeValue, MessageAttribute, OutgoingMessage, Queue, QueueError};
-use wasmill_sqs::{QueueStats, RemoteOptions, RemoteQueue, RemoteSqs};
+use wasmill_sqs::{NO_CONNECTION, QueueStats, RemoteOptions, RemoteQueue, RemoteSqs};
 
 use crate::args::{LsArgs, PurgeArgs, QueueCommand, SendArgs, StatsArgs};
 use crate::commands::{peek, print_line, redrive, serve};
@@ -151,8 +151,9 @@ pub(super) fn failed(error: &QueueError, endpoint_url: &str, queue: Option<&str>
         QueueError::NoSuchQueue => {
             CliError::unavailable(error.to_string()).with_mend("`wasmill queue ls` lists the queues that are there")
         }
-        QueueError::Unavailable(_) => CliError::unavailable(error.to_string())
-            .with_mend("start one with `wasmill queue serve` or `wasmill run`, or give its --endpoint-url"),
+        QueueError::Unavailable(what) if what.starts_with(NO_CONNECTION) => CliError::unavailable(what.clone())
+            .with_mend("start one with `wasmill dev`, `wasmill run` or `wasmill queue serve`, or give its --endpoint-url"),
+        QueueError::Unavailable(what) => CliError::unavailable(what.clone()),
         QueueError::Refused { code, .. } if NOT_LET_IN.contains(&code.as_str()) => {
             CliError::failure(error.to_string()).with_mend(
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to a key that the endpoint knows, and AWS_REGION to its \

@@ -38,10 +38,12 @@ pub(crate) async fn rollback(args: RollbackArgs) -> Result<ExitCode, CliError> {
         (None, None) => versions.last(),
     };
     let target = target.ok_or_else(|| {
-        let known: Vec<String> = versions.iter().map(|version| number(version).to_string()).collect();
-        let known =
-            if known.is_empty() { "none is published".to_owned() } else { format!("there are {}", known.join(", ")) };
-        CliError::unavailable(format!("there is no version to go back to: {known}")).at(at())
+        let missing = match (args.to, now) {
+            (Some(to), _) => format!("no version {to}"),
+            (None, Some(now)) => format!("no version before {now}"),
+            (None, None) => "no version to go back to".to_owned(),
+        };
+        CliError::unavailable(format!("there is {missing}: {}", published(&versions))).at(at())
     })?;
     let version = number(target).to_string();
     match &alias {
@@ -61,6 +63,16 @@ pub(crate) async fn rollback(args: RollbackArgs) -> Result<ExitCode, CliError> {
         print_line(format_args!("{}: rolled back from {from}: {how}", args.function))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Which versions there are.
+fn published(versions: &[Value]) -> String {
+    let numbers: Vec<String> = versions.iter().map(|version| number(version).to_string()).collect();
+    match &numbers[..] {
+        [] => "none is published".to_owned(),
+        [only] => format!("{only} is the only one"),
+        numbers => format!("published are {}", numbers.join(", ")),
+    }
 }
 
 /// The version that `$LATEST` is: the one that was noted, if that is true, else the newest of that code.

@@ -41,6 +41,8 @@ const TRANSIENT: [&str; 12] = [
     "RequestTimeoutException",
 ];
 const DEFAULT_VISIBILITY_SECONDS: u64 = 30;
+/// How the reason begins when there was no connection.
+pub const NO_CONNECTION: &str = "no connection";
 /// A chain of causes is cut here.
 const CAUSES_MAX: usize = 8;
 
@@ -55,7 +57,9 @@ where
     E: ProvideErrorMetadata + Error + 'static,
 {
     let Some(service_error) = error.as_service_error() else {
-        return QueueError::Unavailable(causes(error));
+        let has_connected = !matches!(error, SdkError::DispatchFailure(failure) if failure.is_io());
+        let what = if has_connected { causes(error) } else { format!("{NO_CONNECTION}: {}", root(error)) };
+        return QueueError::Unavailable(what);
     };
     let status = error.raw_response().map_or(0, |response| response.status().as_u16());
     let is_transient = status >= 500 || status == 429;
@@ -101,6 +105,16 @@ pub(super) fn entry_error(entry: &BatchResultErrorEntry, handle: Option<&Receipt
         }
     }
     by_code(code, message, !entry.sender_fault())
+}
+
+/// What is behind an error, without the client's own names for the layers that it came through.
+fn root(error: &dyn Error) -> String {
+    let mut root = error;
+    for _ in 0..CAUSES_MAX {
+        let Some(cause) = root.source() else { break };
+        root = cause;
+    }
+    one_line(&root.to_string())
 }
 
 /// An error and its causes in one line, such as `dispatch failure: io error: Connection refused (os error 111)`. Only what
@@ -282,6 +296,7 @@ mod tests {
         struct Middle(#[source] std::io::Error);
         let error = Outer(Middle(std::io::Error::other("refused")));
         assert_eq!(causes(&error), "dispatch failure: io error: refused");
+        assert_eq!(root(&error), "refused");
     }
 
     #[test]

@@ -34,5 +34,6 @@ mod rust_handlers;
 mod sdks;
 mod storage;
 mod terraform;
+mod time_control;
 mod windows;
 mod wire;

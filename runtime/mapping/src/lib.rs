@@ -51,6 +51,8 @@ mod settle;
 #[cfg(test)]
 mod sim;
 #[cfg(test)]
+mod time_tests;
+#[cfg(test)]
 mod window_tests;
 
 pub use fifo::FifoOrder;

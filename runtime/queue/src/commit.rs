@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -82,6 +83,8 @@ struct Inbox {
 struct Shared {
     inbox: Mutex<Inbox>,
     wake: Condvar,
+    /// The housekeeper has copied a long log as far as it could.
+    log_may_begin_anew: AtomicBool,
 }
 
 /// The handle to the committing thread.
@@ -99,9 +102,10 @@ impl Committer {
         let (nudge, nudges) = sync_channel(1);
         let keeper_path = store.path().to_owned();
         let keeper_shared = Arc::clone(&shared);
-        let keeper = thread::Builder::new()
-            .name("queue-housekeeper".into())
-            .spawn(move || housekeeping::run(&keeper_path, &nudges, || keeper_shared.failure().is_none()))?;
+        let keeper = thread::Builder::new().name("queue-housekeeper".into()).spawn(move || {
+            let may_write = || keeper_shared.failure().is_none();
+            housekeeping::run(&keeper_path, &nudges, &keeper_shared.log_may_begin_anew, may_write);
+        })?;
         let loop_shared = Arc::clone(&shared);
         let thread = thread::Builder::new().name("queue-commit".into()).spawn(move || {
             let _last_will = LastWill(Arc::clone(&loop_shared));
@@ -325,7 +329,7 @@ impl<O: Observer> Writer<O> {
         }
         let begun = Instant::now();
         // After a failed sync a later one may succeed and prove nothing.
-        let written = shared.failure().map_or_else(|| self.write(&operations), Err);
+        let written = shared.failure().map_or_else(|| self.write(&operations, shared), Err);
         match written {
             Ok(()) => {
                 self.metrics.committed(operations.len(), begun.elapsed());
@@ -367,7 +371,12 @@ impl<O: Observer> Writer<O> {
         }
     }
 
-    fn write(&mut self, operations: &[Operation]) -> Answer {
+    fn write(&mut self, operations: &[Operation], shared: &Shared) -> Answer {
+        if shared.log_may_begin_anew.swap(false, Ordering::Acquire)
+            && let Err(error) = self.store.begin_log_anew()
+        {
+            tracing::warn!(%error, "the log of the queue's store could not be begun anew, it is tried again");
+        }
         let keep = needed(operations);
         let effects = operations.iter().flat_map(|operation| &operation.effects);
         let kept = effects.zip(&keep).filter_map(|(effect, keep)| keep.then_some(effect));

@@ -2,6 +2,7 @@
 //! connection of its own, so that no commit waits for a checkpoint.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use crate::room::log_bytes;
 const QUIET: Duration = Duration::from_secs(2);
 /// Between two steps of giving room back, for commits to come in between.
 const BETWEEN_STEPS: Duration = Duration::from_millis(5);
-/// A log with so many pages in use is begun anew at the price of one pause: at the second nudge that finds it busy. It
-/// keeps its length, so that what follows writes over it: new pages would cost the system more.
+/// A log with so many pages in use is begun anew at the price of one short pause: at the second nudge that finds it busy.
+/// It keeps its length, so that what follows writes over it: new pages would cost the system more.
 const LOG_PAGES_MAX: i64 = 7000;
 /// Free pages that are not worth giving back.
 const FREE_PAGES_KEPT: i64 = 1024;
@@ -31,8 +32,14 @@ pub(crate) enum Nudge {
 }
 
 /// Runs until the sender of nudges is dropped; a last checkpoint then leaves one file. `may_write` turns false when the
-/// store has failed: what is in the log then is for the next start to judge, by its checksums.
-pub(crate) fn run(path: &Path, nudges: &Receiver<Nudge>, may_write: impl Fn() -> bool) {
+/// store has failed: what is in the log then is for the next start to judge, by its checksums. `log_may_begin_anew` is for
+/// the committer to see between two groups.
+pub(crate) fn run(
+    path: &Path,
+    nudges: &Receiver<Nudge>,
+    log_may_begin_anew: &AtomicBool,
+    may_write: impl Fn() -> bool,
+) {
     let connection = match open(path) {
         Ok(connection) => connection,
         Err(error) => {
@@ -57,7 +64,7 @@ pub(crate) fn run(path: &Path, nudges: &Receiver<Nudge>, may_write: impl Fn() ->
             Ok(nudge) => {
                 tidy = false;
                 let tidied = match nudge {
-                    Nudge::LogIsLong => keep_log_short(&connection),
+                    Nudge::LogIsLong => keep_log_short(&connection, log_may_begin_anew),
                     Nudge::RoomIsShort if log_bytes(path) == 0 => Ok(()),
                     Nudge::RoomIsShort => empty_log(&connection),
                 };
@@ -83,13 +90,20 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Copies the log into the file as far as nobody is in the way. A log that is long all the same waits for the writer.
-fn keep_log_short(connection: &Connection) -> rusqlite::Result<()> {
-    let pages: i64 = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1))?;
-    if pages > LOG_PAGES_MAX {
-        connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()))?;
+/// Copies the log into the file as far as nobody is in the way. A log that is long all the same is begun anew by its only
+/// writer, to whom little is left to copy: from here one would wait for a gap between commits that a busy queue does not have,
+/// and have the commits wait for all of the copying.
+fn keep_log_short(connection: &Connection, log_may_begin_anew: &AtomicBool) -> rusqlite::Result<()> {
+    if copy_log(connection)? > LOG_PAGES_MAX {
+        copy_log(connection)?;
+        log_may_begin_anew.store(true, Ordering::Release);
     }
     Ok(())
+}
+
+/// Copies what can be copied while others write. Tells how many pages the log has.
+fn copy_log(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1))
 }
 
 /// Copies the whole log into the file and gives its room back.
@@ -109,4 +123,46 @@ fn give_room_back(connection: &Connection) -> rusqlite::Result<bool> {
     let mut rows = statement.query([])?;
     while rows.next()?.is_some() {}
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::clock::ClockMark;
+    use crate::store::{self, Durability, Store};
+
+    /// Each one another value: SQLite writes no page that is what it was.
+    fn write(store: &mut Store) {
+        let tick_ms = store.log_pages();
+        let mark = ClockMark { tick_ms, unix_ms: 1, boot_id: String::new(), since_boot_ms: 1 };
+        store.write(std::iter::empty(), Some((&mark, 1))).unwrap();
+    }
+
+    #[test]
+    fn a_long_log_is_begun_anew_between_two_commits_once_no_reader_is_in_the_way() {
+        let directory = TempDir::new().unwrap();
+        let mut store = store::open(directory.path(), Durability::Os, [0; 16]).unwrap().writer;
+        let is_long = |store: &Store| store.log_pages() > LOG_PAGES_MAX.cast_unsigned();
+        while !is_long(&store) {
+            write(&mut store);
+        }
+        // A reader that is still where the log was before the last commit keeps the housekeeper from copying that.
+        let reader = Connection::open(store.path()).unwrap();
+        reader.execute_batch("BEGIN").unwrap();
+        reader.query_row("SELECT count(*) FROM meta", [], |_| Ok(())).unwrap();
+        write(&mut store);
+        let log_may_begin_anew = AtomicBool::new(false);
+        keep_log_short(&open(store.path()).unwrap(), &log_may_begin_anew).unwrap();
+        assert!(log_may_begin_anew.load(Ordering::Acquire));
+        assert!(!store.begin_log_anew().unwrap(), "the reader would read what was written over");
+        write(&mut store);
+        assert!(is_long(&store), "the commits go on");
+        reader.execute_batch("COMMIT").unwrap();
+        assert!(store.begin_log_anew().unwrap());
+        write(&mut store);
+        assert!(store.log_pages() < 10, "{} pages", store.log_pages());
+    }
 }

@@ -41,6 +41,8 @@ const ROOM_CREDIT_MAX_BYTES: u64 = 32 << 20;
 /// How long the writer waits for another connection that writes, before it says so in the log and waits again.
 const BUSY_WAIT: Duration = Duration::from_secs(10);
 const BUSY_WAITS_MAX: u32 = 6;
+/// How long the writer waits for readers of the log before it goes on with the old one.
+const READERS_WAIT: Duration = Duration::from_millis(100);
 
 /// How hard an acknowledged write is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -199,6 +201,15 @@ impl Store {
     /// Pages in the log since it was last begun anew.
     pub(crate) fn log_pages(&self) -> u64 {
         self.log_pages.load(Ordering::Relaxed)
+    }
+
+    /// Copies what is left of the log into the file, so that the next write begins it anew. Where a reader is in the way
+    /// for long it goes on as it is: false.
+    pub(crate) fn begin_log_anew(&self) -> rusqlite::Result<bool> {
+        self.connection.busy_timeout(READERS_WAIT)?;
+        let busy = self.connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get::<_, i64>(0));
+        self.connection.busy_timeout(BUSY_WAIT)?;
+        Ok(busy? == 0)
     }
 
     /// Whether the disk has room for so much more in new messages.

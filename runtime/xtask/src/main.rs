@@ -41,6 +41,8 @@ cargo xtask VERB
       --out DIR       puts them there (default: guests/ in the target folder)
   runtimes          builds the interpreters that run handlers in Python and JavaScript, unless they are there already
       --out DIR       puts them there (default: runtimes/ beside the built wasmill, where it looks for them)
+  bench             all benches, one after the other; the tables also go into bench/report.txt in the target folder
+      --quick         a quarter of it
   bench queue       what the built-in queue costs, beside its peers from the registries, in one interleaved run
       --quick         about a minute instead of six
       --seconds N     measures each cell for so long in all
@@ -52,8 +54,14 @@ cargo xtask VERB
       --quick         fewer messages and rounds
       --only PART     in-process or http
       --wasmill FILE  over HTTP with that build
-  bench handlers    what a call of a handler costs in Rust, JavaScript and Python, beside wasmtime alone
+  bench invoke      what a call of a handler costs in Rust, JavaScript and Python, beside wasmtime alone (also: bench handlers)
       --quick         fewer rounds
+  bench latency     from a send to its message's being handled, idle and under load, beside sqs-consumer
+      --quick         fewer messages
+  bench backlog     what millions of messages cost to fill, keep, start with and drain, beside the peers
+      --quick         thousands
+  bench scale       what a message costs with more workers, mappings and functions
+      --quick         fewer messages
 
 Exit status: 0 when all went well, 1 when a step or a test failed, 2 for a wrong command line; `demo` passes on its own.";
 

@@ -1,4 +1,4 @@
-//! What a call of a handler costs in our sandbox, beside the same component called by wasmtime: what `cargo xtask bench handlers`
+//! What a call of a handler costs in our sandbox, beside the same component called by wasmtime: what `cargo xtask bench invoke`
 //! starts and reads.
 //!
 //! `speed ROUNDS FRESH WARM FILE [APP SCRIPT HANDLER]`: one handler, whose file is FILE; with `-` for what it does not have, APP is a

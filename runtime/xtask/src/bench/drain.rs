@@ -9,20 +9,14 @@ mod options;
 mod report;
 
 use std::fs;
-use std::time::Instant;
 
 pub(crate) use self::options::Options;
 use super::baseline;
 use super::server::Programs;
 use crate::layout::Layout;
-use crate::step;
 
-/// The handler of every cell: it reads the event, and for a message that is no JSON does nothing.
-const HANDLER: &str = "faulty.wasm";
-
-/// Runs the whole bench and prints what came of it.
-pub(super) fn run(layout: &Layout, options: &Options) -> Result<(), String> {
-    let begun = Instant::now();
+/// Runs the whole bench; the table of what came of it.
+pub(super) fn run(layout: &Layout, options: &Options) -> Result<String, String> {
     let folder = layout.target.join("bench");
     fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
     let in_process =
@@ -37,9 +31,7 @@ pub(super) fn run(layout: &Layout, options: &Options) -> Result<(), String> {
     } else {
         None
     };
-    report::print(options, in_process.as_ref(), consumers.as_ref())?;
-    step::step(&format!("measured in {} s", begun.elapsed().as_secs()));
-    Ok(())
+    Ok(report::text(options, in_process.as_ref(), consumers.as_ref()))
 }
 
 /// The middle one; of an even number the higher of both.

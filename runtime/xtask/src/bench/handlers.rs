@@ -1,13 +1,11 @@
-//! `cargo xtask bench handlers`: what a call costs in wasmill's sandbox, beside the same component called by wasmtime alone.
+//! `cargo xtask bench invoke` (or `handlers`): what a call costs in wasmill's sandbox, beside the same component called by wasmtime alone.
 //!
 //! As in the other benches the cells take turns, ratios are taken within one round, and nothing is judged.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
 
 use super::drain::median;
 use super::report::{Lines, against, shown};
@@ -45,7 +43,7 @@ module.exports.handler = async (event) => ({
 });
 ";
 
-/// The command line after `handlers`.
+/// The command line after `invoke`.
 #[derive(Debug)]
 pub(crate) struct Options {
     rounds: usize,
@@ -57,7 +55,7 @@ impl Options {
         match arguments {
             [] => Ok(Self { rounds: ROUNDS }),
             [quick] if quick == "--quick" => Ok(Self { rounds: QUICK_ROUNDS }),
-            [unknown, ..] => Err(format!("bench handlers does not know {unknown}; it is bench handlers [--quick]")),
+            [unknown, ..] => Err(format!("bench invoke does not know {unknown}; it is bench invoke [--quick]")),
         }
     }
 }
@@ -81,9 +79,8 @@ struct Guest {
 /// Processor time per call in µs, by start and whose; in the order of the rounds.
 type Found = BTreeMap<(String, String), Vec<f64>>;
 
-/// Runs the whole bench and prints what came of it.
-pub(super) fn run(layout: &Layout, options: &Options) -> Result<(), String> {
-    let begun = Instant::now();
+/// Runs the whole bench; the table of what came of it.
+pub(super) fn run(layout: &Layout, options: &Options) -> Result<String, String> {
     let guests = prepare(layout)?;
     step::step("building what calls handlers (the first time takes a quarter of an hour)");
     let example = ["build", "--release", "--locked", "--package", "wasmill-sandbox", "--example", "speed"];
@@ -96,9 +93,7 @@ pub(super) fn run(layout: &Layout, options: &Options) -> Result<(), String> {
         step::step(&format!("calling {}", guest.name));
         row(&mut out, guest, &measure(&program, guest, options)?);
     }
-    std::io::stdout().write_all(out.text().as_bytes()).map_err(|error| format!("stdout cannot be written: {error}"))?;
-    step::step(&format!("measured in {} s", begun.elapsed().as_secs()));
-    Ok(())
+    Ok(out.into_text())
 }
 
 /// Makes the handlers.

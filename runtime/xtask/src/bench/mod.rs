@@ -1,14 +1,19 @@
-//! `cargo xtask bench queue`: what the built-in queue costs, beside its peers from the registries, in one interleaved run.
-//! `cargo xtask bench drain` (`drain.rs`): what draining a queue through a handler costs; `bench handlers` (`handlers.rs`): a call.
+//! `cargo xtask bench`: what wasmill costs, beside its peers from the registries and beside its own parts alone.
 //!
-//! On a machine that does other things too, processor time per message and ratios within one run are what counts;
-//! messages per second are not. Judging is absent: the numbers stand beside their targets, and the exit status is 0.
+//! A bench per question: `queue` (this file), `drain`, `invoke`, `latency`, `backlog`, `scale`; without a name all of them, one
+//! after the other, with the machine that they ran on. On a machine that does other things too, processor time per message
+//! and ratios within one run are what counts; messages per second are not. Judging is absent: the numbers stand beside their
+//! targets, and the exit status is 0.
 
+mod backlog;
 mod baseline;
 mod cells;
 mod drain;
+mod draining;
+mod every;
 mod handlers;
 mod http;
+mod latency;
 mod load;
 mod options;
 mod peers;
@@ -16,9 +21,12 @@ mod probes;
 mod procfs;
 mod queue;
 mod report;
+mod scale;
 mod server;
+mod worker;
 
 use std::fs;
+use std::io::Write as _;
 use std::time::Instant;
 
 use self::options::Options;
@@ -30,28 +38,58 @@ use crate::step;
 /// What can be measured.
 #[derive(Debug)]
 pub(crate) enum Bench {
+    Every(every::Options),
     Queue(Options),
     Drain(drain::Options),
     Handlers(handlers::Options),
+    Latency(latency::Options),
+    Backlog(backlog::Options),
+    Scale(scale::Options),
 }
 
 impl Bench {
     /// Reads the arguments after the verb; the error is one line.
     pub(crate) fn parse(arguments: &[String]) -> Result<Self, String> {
-        match arguments {
-            [what, rest @ ..] if what == "drain" => drain::Options::parse(rest).map(Self::Drain),
-            [what, rest @ ..] if what == "handlers" => handlers::Options::parse(rest).map(Self::Handlers),
-            _ => Options::parse(arguments).map(Self::Queue),
+        let Some((what, rest)) = arguments.split_first().filter(|(what, _)| !what.starts_with('-')) else {
+            return every::Options::parse(arguments).map(Self::Every);
+        };
+        match what.as_str() {
+            "queue" => Options::parse(rest).map(Self::Queue),
+            "drain" => drain::Options::parse(rest).map(Self::Drain),
+            "invoke" | "handlers" => handlers::Options::parse(rest).map(Self::Handlers),
+            "latency" => latency::Options::parse(rest).map(Self::Latency),
+            "backlog" => backlog::Options::parse(rest).map(Self::Backlog),
+            "scale" => scale::Options::parse(rest).map(Self::Scale),
+            other => Err(format!(
+                "bench does not know {other}; it is bench [queue|drain|invoke|latency|backlog|scale] [--quick]"
+            )),
         }
     }
 }
 
-/// Runs what is asked for.
+/// Runs what is asked for, and prints the table of it.
 pub(crate) fn run(layout: &Layout, bench: &Bench) -> Result<(), String> {
-    match bench {
+    let begun = Instant::now();
+    let text = match bench {
+        Bench::Every(options) => every::run(layout, options),
         Bench::Queue(options) => run_queue(layout, options),
         Bench::Drain(options) => drain::run(layout, options),
         Bench::Handlers(options) => handlers::run(layout, options),
+        Bench::Latency(options) => latency::run(layout, options),
+        Bench::Backlog(options) => backlog::run(layout, options),
+        Bench::Scale(options) => scale::run(layout, options),
+    }?;
+    std::io::stdout().write_all(text.as_bytes()).map_err(|error| format!("stdout cannot be written: {error}"))?;
+    step::step(&format!("measured in {} s", begun.elapsed().as_secs()));
+    Ok(())
+}
+
+/// `--quick` or nothing: what most benches take.
+fn quick_only(name: &str, arguments: &[String]) -> Result<bool, String> {
+    match arguments {
+        [] => Ok(false),
+        [quick] if quick == "--quick" => Ok(true),
+        [unknown, ..] => Err(format!("bench {name} does not know {unknown}; it is bench {name} [--quick]")),
     }
 }
 
@@ -68,20 +106,17 @@ struct Results {
     depths: Vec<(Kind, Depth)>,
 }
 
-/// Runs the whole bench and prints what came of it.
-fn run_queue(layout: &Layout, options: &Options) -> Result<(), String> {
-    let begun = Instant::now();
+/// Runs the whole bench; the table of what came of it.
+fn run_queue(layout: &Layout, options: &Options) -> Result<String, String> {
     let wasmill = baseline::build_wasmill(layout)?;
     let mut programs = peers::prepare(layout, wasmill, &options.peers)?;
     let kinds = present(&mut programs, options)?;
     let results = measure(layout, options, &programs, kinds)?;
-    report::print(options, &results)?;
     if let Some(path) = &options.out {
         fs::write(path, report::json(&results)).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
         step::step(&format!("written to {}", path.display()));
     }
-    step::step(&format!("measured in {} s", begun.elapsed().as_secs()));
-    Ok(())
+    Ok(report::text(options, &results))
 }
 
 /// The servers that can be had.

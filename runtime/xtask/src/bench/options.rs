@@ -31,14 +31,9 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Reads the arguments after the verb; the error is one line.
+    /// Reads the arguments after `queue`; the error is one line.
     pub(crate) fn parse(arguments: &[String]) -> Result<Self, String> {
         let mut arguments = arguments.iter().map(String::as_str);
-        match arguments.next() {
-            Some("queue") => {}
-            Some(other) => return Err(format!("bench does not know {other}; it is bench drain or {USAGE}")),
-            None => return Err(format!("what shall be measured is missing; it is bench drain or {USAGE}")),
-        }
         let mut options = Self::whole();
         let mut seconds = None;
         while let Some(argument) = arguments.next() {
@@ -134,7 +129,7 @@ mod tests {
 
     #[test]
     fn what_is_left_out_has_its_default() {
-        assert_eq!(parse("queue"), Ok(Options::whole()));
+        assert_eq!(parse(""), Ok(Options::whole()));
         let expected = Options {
             ours: vec![Kind::InMemory, Kind::Os],
             peers: vec![],
@@ -143,10 +138,10 @@ mod tests {
             out: Some("o.json".into()),
             ..Options::whole()
         };
-        let line = "queue --only os,in-memory --seconds 6 --peers none --connections 4,8 --out o.json";
+        let line = "--only os,in-memory --seconds 6 --peers none --connections 4,8 --out o.json";
         assert_eq!(parse(line), Ok(expected));
         assert_eq!(
-            parse("queue --peers none --quick").map(|options| (options.peers, options.connections)),
+            parse("--peers none --quick").map(|options| (options.peers, options.connections)),
             Ok((vec![], vec![16]))
         );
     }
@@ -154,14 +149,12 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         for (line, part) in [
-            ("", "missing"),
-            ("stack", "does not know stack"),
-            ("queue --fast", "does not know --fast"),
-            ("queue --out", "--out needs a value"),
-            ("queue --peers elasticmq", "fauxqs,moto or none"),
-            ("queue --only fauxqs", "in-memory,os,fsync"),
-            ("queue --connections 0", "from 1 to"),
-            ("queue --seconds soon", "seconds per cell"),
+            ("--fast", "does not know --fast"),
+            ("--out", "--out needs a value"),
+            ("--peers elasticmq", "fauxqs,moto or none"),
+            ("--only fauxqs", "in-memory,os,fsync"),
+            ("--connections 0", "from 1 to"),
+            ("--seconds soon", "seconds per cell"),
         ] {
             assert!(parse(line).is_err_and(|error| error.contains(part)), "{line}");
         }

@@ -36,6 +36,27 @@ impl Queue {
         let attributes = format!(r#"{{"VisibilityTimeout":"{VISIBILITY_SECONDS}"}}"#);
         let create = request(address, "CreateQueue", &format!(r#"{{"QueueName":"{name}","Attributes":{attributes}}}"#));
         let url = only_text(connection.call(&create)?, "QueueUrl")?.to_owned();
+        let queue = Self::at(connection, address, url)?;
+        let mut receipts = Receipts::default();
+        if queue.receive(connection, Many::One, &mut receipts)? != 1 {
+            return Err("a message that was sent is not received".to_owned());
+        }
+        queue.delete(connection, &mut receipts)?;
+        if queue.depth(connection)? != 0 {
+            return Err("a message that was deleted is still there".to_owned());
+        }
+        Ok(queue)
+    }
+
+    /// A queue that is there, and that somebody takes messages from. One is sent.
+    pub(super) fn find(connection: &mut Connection, address: SocketAddr, name: &str) -> Result<Self, String> {
+        let ask = request(address, "GetQueueUrl", &format!(r#"{{"QueueName":"{name}"}}"#));
+        let url = only_text(connection.call(&ask)?, "QueueUrl")?.to_owned();
+        Self::at(connection, address, url)
+    }
+
+    /// Builds the requests, and sends one message to learn what the server says of its body.
+    fn at(connection: &mut Connection, address: SocketAddr, url: String) -> Result<Self, String> {
         let body = body();
         let entry = |index| format!(r#"{{"Id":"{index}","MessageBody":"{body}"}}"#);
         let entries: Vec<String> = (0..BATCH).map(entry).collect();
@@ -60,14 +81,6 @@ impl Queue {
             body,
         };
         queue.md5 = only_text(connection.call(&queue.send)?, "MD5OfMessageBody")?.to_owned();
-        let mut receipts = Receipts::default();
-        if queue.receive(connection, Many::One, &mut receipts)? != 1 {
-            return Err("a message that was sent is not received".to_owned());
-        }
-        queue.delete(connection, &mut receipts)?;
-        if queue.depth(connection)? != 0 {
-            return Err("a message that was deleted is still there".to_owned());
-        }
         Ok(queue)
     }
 

@@ -1,7 +1,6 @@
-//! The results for people, on stdout, and for programs, as JSON. The targets stand here, beside what they are about.
+//! The results of `bench queue` for people, and for programs, as JSON. The targets stand here, beside what they are about.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 use super::Results;
 use super::load::{Outcome, Work};
@@ -24,13 +23,8 @@ const DEPTH_MAX_RATIO: f64 = 1.2;
 const LABEL_WIDTH: usize = 34;
 const COLUMN_WIDTH: usize = 24;
 
-/// Prints the tables.
-pub(super) fn print(options: &Options, results: &Results) -> Result<(), String> {
-    let text = text(options, results);
-    std::io::stdout().write_all(text.as_bytes()).map_err(|error| format!("stdout cannot be written: {error}"))
-}
-
-fn text(options: &Options, results: &Results) -> String {
+/// The tables.
+pub(super) fn text(options: &Options, results: &Results) -> String {
     let mut out = Lines::default();
     for (title, number) in NUMBERS {
         out.row(title, results.kinds.iter().map(|kind| kind.name().to_owned()));
@@ -174,8 +168,8 @@ impl Lines {
         self.0.push('\n');
     }
 
-    pub(super) fn text(&self) -> &str {
-        &self.0
+    pub(super) fn into_text(self) -> String {
+        self.0
     }
 }
 

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::http::{Connection, request};
+use super::worker;
 
 const START_MAX: Duration = Duration::from_secs(60);
 /// Between two attempts to connect: short beside the quickest start.
@@ -89,8 +90,47 @@ impl Server {
         Ok(server)
     }
 
+    /// A worker that has queues of its own, at that address and in that folder.
+    pub(super) fn of_worker(
+        programs: &Programs,
+        command: Command,
+        address: SocketAddr,
+        data: PathBuf,
+    ) -> Result<Self, String> {
+        let begun = Instant::now();
+        let (process, log) = worker::start(programs, command, Kind::Os.name())?;
+        let mut server = Self { kind: Kind::Os, address, start_up: Duration::ZERO, process, data };
+        server.await_answer(begun, &log)?;
+        server.start_up = begun.elapsed();
+        Ok(server)
+    }
+
     pub(super) fn pid(&self) -> u32 {
         self.process.pid()
+    }
+
+    pub(super) fn process(&self) -> &Watched {
+        &self.process
+    }
+
+    /// Kills the process and starts another on what it stored. `start_up` is that of the new one.
+    pub(super) fn restart(&mut self, programs: &Programs) -> Result<(), String> {
+        self.process.end();
+        let log = programs.folder.join(format!("{}.log", self.kind.name()));
+        let file = || File::create(&log).map_err(|error| format!("{} cannot be written: {error}", log.display()));
+        let mut command = command(programs, self.kind, self.address, &self.data)?;
+        command.stdin(Stdio::null()).stdout(file()?).stderr(file()?);
+        let begun = Instant::now();
+        self.process = Watched::spawn(&mut command, self.kind.name())?;
+        self.await_answer(begun, &log)?;
+        self.start_up = begun.elapsed();
+        Ok(())
+    }
+
+    /// What it stored takes so much of the disk.
+    pub(super) fn stored_bytes(&self) -> u64 {
+        let files = fs::read_dir(&self.data).into_iter().flatten();
+        files.filter_map(|file| file.ok()?.metadata().ok()).map(|metadata| metadata.len()).sum()
     }
 
     fn await_answer(&mut self, begun: Instant, log: &Path) -> Result<(), String> {
@@ -168,7 +208,7 @@ impl Drop for Watched {
 }
 
 /// A port that nobody listens on. Somebody could take it before the server does: then the server says so and ends.
-fn free_address() -> Result<SocketAddr, String> {
+pub(super) fn free_address() -> Result<SocketAddr, String> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     listener.and_then(|listener| listener.local_addr()).map_err(|error| format!("no free port: {error}"))
 }

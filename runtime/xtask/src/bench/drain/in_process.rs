@@ -5,8 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use super::median;
 use super::options::Options;
-use super::{HANDLER, median};
+use crate::bench::worker::HANDLER;
 use crate::layout::{self, Layout};
 use crate::step;
 

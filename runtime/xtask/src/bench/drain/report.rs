@@ -1,12 +1,11 @@
 //! The results for people. The targets stand here, beside what they are about.
 
-use std::io::Write as _;
-
-use super::consumers::{CONCURRENCY, Consumers};
+use super::consumers::Consumers;
 use super::in_process::{BATCHES, CELLS, Cost, InProcess, MAPPING, SANDBOX, STORE, WASMTIME};
 use super::median;
 use super::options::Options;
 use crate::bench::report::{Lines, against, shown};
+use crate::bench::worker::CONCURRENCY;
 
 /// The targets are for batches of this size.
 const TARGET_BATCH: u32 = 10;
@@ -25,12 +24,8 @@ type Number = fn(Cost) -> f64;
 const NUMBERS: [(&str, Number); 2] =
     [("CPU us per message", |cost| cost.cpu_us_per_message), ("messages/s", |cost| cost.per_second)];
 
-/// Prints the tables.
-pub(super) fn print(
-    options: &Options,
-    in_process: Option<&InProcess>,
-    consumers: Option<&Consumers>,
-) -> Result<(), String> {
+/// The tables.
+pub(super) fn text(options: &Options, in_process: Option<&InProcess>, consumers: Option<&Consumers>) -> String {
     let mut out = Lines::default();
     if let Some(found) = in_process {
         parts(&mut out, options, found);
@@ -38,7 +33,7 @@ pub(super) fn print(
     if let Some(found) = consumers {
         over_http(&mut out, options, found);
     }
-    std::io::stdout().write_all(out.text().as_bytes()).map_err(|error| format!("stdout cannot be written: {error}"))
+    out.into_text()
 }
 
 fn parts(out: &mut Lines, options: &Options, found: &InProcess) {

@@ -17,3 +17,4 @@ mod peek;
 mod queue;
 mod redrive;
 mod resources;
+mod threats;

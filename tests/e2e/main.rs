@@ -35,5 +35,7 @@ mod rust_handlers;
 mod sdks;
 mod storage;
 mod terraform;
+mod threats;
+mod traces;
 mod windows;
 mod wire;

@@ -25,6 +25,9 @@ export const handler = async (event, context) => {
         await new Promise((resolve) => setTimeout(resolve, order.seconds * 1000));
         console.log(`slept ${order.seconds}`);
         break;
+      case "trace":
+        console.log(`trace ${process.env._X_AMZN_TRACE_ID}`);
+        break;
       case "fetch":
         console.log(await get(order.url));
         break;

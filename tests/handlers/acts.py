@@ -30,6 +30,8 @@ def lambda_handler(event, context):
             case "sleep":
                 time.sleep(order["seconds"])
                 print(f"slept {order['seconds']}")
+            case "trace":
+                print(f"trace {os.environ.get('_X_AMZN_TRACE_ID')}")
             case "fetch":
                 print(fetch(order["url"]))
     return {"batchItemFailures": failures}

@@ -1,13 +1,11 @@
 //! `cargo xtask soak`: the real worker under load and faults for a while, then the account of every message, and of the
 //! worker's memory.
 //!
-//! `plan.rs` is what the seed says, `load.rs` the senders, `ledger.rs` the accounting, `memory.rs` the verdict on memory.
-//! The units of these run in every test run; the soak itself when it is asked for.
+//! `plan.rs` is what the seed says of faults, `memory.rs` the verdict on memory; the messages, the senders and the accounting are
+//! `support`'s. The units of these run in every test run; the soak itself when it is asked for.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-mod ledger;
-mod load;
 mod memory;
 mod plan;
 
@@ -17,19 +15,22 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use ledger::{Account, Ledger, Lying};
 use memory::Trend;
-use plan::{Fault, QUEUES, WORK};
+use plan::Fault;
 use rustix::process::Signal;
-use serde_json::Value;
-use support::config::{ON_DISK, function, mapping, queue};
-use support::log::Log;
+use support::config::ON_DISK;
+use support::ledger::{Account, Ended, Ledger};
+use support::look;
 use support::seed::seed;
-use support::wait::holds;
-use support::{Counts, Home, PATIENCE, Wasmill, eventually};
+use support::senders::Stream;
+use support::workload::Workload;
+use support::{Home, Wasmill};
 use tokio::sync::watch;
 
 const SENDERS: u64 = 3;
+/// Between two calls of a sender.
+const PAUSE: Duration = Duration::from_millis(80);
+const VISIBILITY_SECONDS: u32 = 5;
 const MAX_RECEIVE_COUNT: u64 = 3;
 const SAMPLE_EVERY: Duration = Duration::from_millis(500);
 /// What is left at the end of the load is handled within this time, poison included.
@@ -40,20 +41,8 @@ const SHOWN: usize = 20;
 fn config(life: u32) -> String {
     // What survives power loss survives a kill, too, by another path.
     let durability = if life.is_multiple_of(2) { "os" } else { "fsync" };
-    let mut config = ON_DISK.replace("\"os\"", &format!("\"{durability}\""));
-    for (name, dead) in QUEUES {
-        config += &queue(dead, "");
-        let redrive = format!("{{ dead_letter_target_arn = \"{dead}\", max_receive_count = {MAX_RECEIVE_COUNT} }}");
-        config += &queue(name, &format!("visibility_timeout = 5\nredrive_policy = {redrive}"));
-        let function_name = name.trim_end_matches(".fifo");
-        // Only the work is meant to take too long: a machine that is slow for a moment is no fault of the others.
-        let timeout = if name == WORK { 2 } else { 20 };
-        let keys = format!("timeout = {timeout}\nmemory_size = 64\nreserved_concurrent_executions = 6");
-        config += &function(function_name, "faulty", &keys);
-        // However many of a batch crash, each of them is found.
-        config += &mapping(name, function_name, "bisect_max_invocations = 100\nretry_policy = \"immediate\"");
-    }
-    config
+    ON_DISK.replace("\"os\"", &format!("\"{durability}\""))
+        + &Workload::usual().config(VISIBILITY_SECONDS, MAX_RECEIVE_COUNT)
 }
 
 /// One process after the other, and what was seen of them.
@@ -85,7 +74,7 @@ impl Run {
     }
 
     async fn suffer(&mut self, worker: Wasmill, fault: Fault) -> Wasmill {
-        let log = match fault {
+        let (log, end) = match fault {
             Fault::Reload => {
                 worker.signal(Signal::HUP);
                 self.reloads += 1;
@@ -94,70 +83,19 @@ impl Run {
             // The senders do not know of it: a kill is to find them, and handlers, at work.
             Fault::Kill => {
                 self.kills += 1;
-                worker.kill().await
+                let killed = Instant::now();
+                (worker.kill().await, Ended::Killed(killed))
             }
             Fault::Drain => {
                 self.drains += 1;
-                worker.stop().await
+                (worker.stop().await, Ended::Drained)
             }
         };
         self.endpoint.send_replace(None);
-        self.note_handled(&log);
+        self.ledger.lock().unwrap().end_life(&log, end);
         self.life += 1;
         self.start().await
     }
-
-    fn note_handled(&self, log: &Log) {
-        let mut ledger = self.ledger.lock().unwrap();
-        for line in log.pick(|line| line.field("target") == "wasmill::handler") {
-            // A panic's words are lines, too.
-            if let Some(name) = name_in(line.message()) {
-                ledger.handled.push((self.life, name));
-            }
-        }
-    }
-}
-
-/// The message's name in a body.
-fn name_in(body: &str) -> Option<String> {
-    serde_json::from_str::<Value>(body).ok()?[0]["name"].as_str().map(str::to_owned)
-}
-
-/// All messages of a queue, without receiving them.
-async fn peek(worker: &Wasmill, queue: &str) -> Vec<Lying> {
-    let mut found = Vec::new();
-    let mut after = String::new();
-    loop {
-        let answer = worker.get(&format!("/api/queues/{queue}/messages?max=1000{after}")).await.unwrap();
-        assert_eq!(answer.status, 200, "{}", answer.body);
-        let page = answer.json();
-        for message in page["messages"].as_array().unwrap() {
-            let body = message["body"].as_str().unwrap();
-            found.push(Lying {
-                name: name_in(body).unwrap_or_else(|| body.to_owned()),
-                message_id: message["message_id"].as_str().unwrap().to_owned(),
-                receive_count: message["receive_count"].as_u64().unwrap(),
-                failures: message["attempts"].as_array().unwrap().len() as u64,
-            });
-        }
-        match page["next"].as_u64() {
-            Some(next) => after = format!("&after={next}"),
-            None => return found,
-        }
-    }
-}
-
-/// Waits until the queues are empty, or no longer: what remains is counted.
-async fn drain(worker: &Wasmill) {
-    let (sqs, begun) = (worker.sqs(), Instant::now());
-    eventually(DRAINED_WITHIN + PATIENCE, async || {
-        let mut are_empty = true;
-        for (queue, _) in QUEUES {
-            are_empty &= sqs.counts(queue).await == Counts::EMPTY;
-        }
-        holds(are_empty || begun.elapsed() > DRAINED_WITHIN, || "the queues are not empty".to_owned())
-    })
-    .await;
 }
 
 fn table(run: &Run, account: &Account, sent: usize, trend: Option<Trend>) -> String {
@@ -172,6 +110,7 @@ fn table(run: &Run, account: &Account, sent: usize, trend: Option<Trend>) -> Str
         ("dead-lettered", account.dead_lettered.to_string()),
         ("  of which interrupted", account.dead_of_interruptions.len().to_string()),
         ("remaining", account.remaining.to_string()),
+        ("refused", account.refused.to_string()),
         ("unknown", format!("{}, of which {} were seen", account.unknown, account.unknown_seen)),
         ("repeated after restart", account.repeated_after_restart.to_string()),
         ("repeated beside failure", account.repeated_beside_failure.to_string()),
@@ -202,8 +141,10 @@ async fn soak() {
     };
     let mut worker = run.start().await;
     let mut senders = tokio::task::JoinSet::new();
+    let workload = Arc::new(Workload::usual());
     for sender in 0..SENDERS {
-        senders.spawn(load::send_for_ever(seed, sender, Arc::clone(&run.ledger), watched.clone()));
+        let stream = Stream { workload: Arc::clone(&workload), seed, sender, pause: PAUSE };
+        senders.spawn(stream.send_for_ever(Arc::clone(&run.ledger), watched.clone()));
     }
     drop(watched);
     let begun = Instant::now();
@@ -218,22 +159,23 @@ async fn soak() {
     while let Some(ended) = senders.join_next().await {
         ended.unwrap();
     }
-    drain(&worker).await;
-    for (queue, dead) in QUEUES {
-        let (remaining, dead) = (peek(&worker, queue).await, peek(&worker, dead).await);
+    look::wait_until_empty(&worker, &workload.queues(), DRAINED_WITHIN).await;
+    for source in &workload.sources {
+        let remaining = look::messages(&worker, &source.name).await;
+        let dead = look::messages(&worker, &source.dead).await;
         let mut ledger = run.ledger.lock().unwrap();
         ledger.remaining.extend(remaining);
         ledger.dead.extend(dead);
     }
     worker.assert_sound().await;
     let log = worker.stop().await;
-    run.note_handled(&log);
+    run.ledger.lock().unwrap().end_life(&log, Ended::Drained);
     judge(&run, seconds);
 }
 
 fn judge(run: &Run, seconds: u64) {
     let ledger = run.ledger.lock().unwrap();
-    let account = ledger::settle(&ledger, MAX_RECEIVE_COUNT);
+    let account = ledger.settle(MAX_RECEIVE_COUNT);
     let trend = run.samples_kib.values().max_by_key(|samples| samples.len()).and_then(|samples| Trend::of(samples));
     let told = table(run, &account, ledger.sent.len(), trend);
     let mut told = format!("soak of {seconds} s:\n{told}");

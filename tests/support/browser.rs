@@ -30,6 +30,14 @@ impl Browser {
     /// # Panics
     /// When it does not start, or when there is none and `CI=true`.
     pub async fn start(test: &str) -> Option<Self> {
+        Self::start_with(test, &[]).await
+    }
+
+    /// Starts one with more arguments on its command line.
+    ///
+    /// # Panics
+    /// When it does not start, or when there is none and `CI=true`.
+    pub async fn start_with(test: &str, more: &[&str]) -> Option<Self> {
         let chromium = PathBuf::from(Client::Chromium.program(test)?.get_program());
         let mut command = Client::Chromedriver.program(test)?;
         let profile = tempfile::Builder::new().prefix("wasmill-chromium-").tempdir().unwrap();
@@ -43,7 +51,8 @@ impl Browser {
             .stderr(Stdio::null());
         let mut browser = Self { address, session: String::new(), driver: command.spawn().unwrap(), _profile: profile };
         eventually(START_MAX, async || browser.ask("GET", "/status", &Value::Null).await).await;
-        let arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"];
+        let usual = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"];
+        let arguments = [&usual, more].concat();
         let wanted = json!({"capabilities": {"alwaysMatch": {
             "goog:loggingPrefs": {"browser": "ALL"},
             "goog:chromeOptions": {"binary": chromium, "args": arguments},

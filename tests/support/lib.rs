@@ -10,16 +10,25 @@ pub mod checkpoint;
 pub mod clients;
 pub mod command;
 pub mod config;
+#[cfg(target_os = "linux")]
+pub mod disks;
 pub mod guide;
 pub mod http;
+pub mod ledger;
 pub mod log;
+pub mod look;
 pub mod metrics;
+pub mod otlp;
 pub mod peers;
 pub mod places;
 pub mod seed;
+pub mod senders;
+#[cfg(target_os = "linux")]
+pub mod shims;
 pub mod sqs;
 pub mod wait;
 pub mod worker;
+pub mod workload;
 
 pub use command::{Finished, wasmill, wasmill_with_config};
 pub use sqs::{Counts, Sqs};

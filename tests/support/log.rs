@@ -63,7 +63,9 @@ impl Line {
         self.field("message")
     }
 
-    fn is_of_handler(&self) -> bool {
+    /// Whether a handler wrote it.
+    #[must_use]
+    pub fn is_of_handler(&self) -> bool {
         self.field("target") == HANDLER_TARGET
     }
 }

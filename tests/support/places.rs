@@ -92,7 +92,8 @@ pub fn is_long() -> bool {
 }
 
 /// `TARGET/debug`, for a test program in `TARGET/debug/deps`.
-fn profile_folder() -> PathBuf {
+#[must_use]
+pub fn profile_folder() -> PathBuf {
     let own = env::current_exe().unwrap();
     own.ancestors().nth(2).unwrap().to_owned()
 }

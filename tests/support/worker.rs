@@ -69,10 +69,18 @@ impl Home {
     /// Starts a worker with this configuration by a command that `adapt` makes of the usual one, and waits until it is
     /// ready.
     pub async fn run_as(&self, config: &str, adapt: impl FnOnce(&mut Command)) -> Wasmill {
+        let adapt = |mut command: Command| {
+            adapt(&mut command);
+            command
+        };
+        self.run_by(config, adapt).await
+    }
+
+    /// The same with another command: what `adapt` makes must become wasmill (`exec`), so that signals reach it.
+    pub async fn run_by(&self, config: &str, adapt: impl FnOnce(Command) -> Command) -> Wasmill {
         let config = self.write("wasmill.toml", config);
-        let mut command = wasmill_command(["run".as_ref(), "--config".as_ref(), config.as_os_str()]);
-        adapt(&mut command);
-        let mut worker = self.spawn(command);
+        let command = wasmill_command(["run".as_ref(), "--config".as_ref(), config.as_os_str()]);
+        let mut worker = self.spawn(adapt(command));
         worker.wait_until_ready().await;
         worker
     }
@@ -210,8 +218,25 @@ impl Wasmill {
     /// The memory that it has in RAM, in KiB.
     #[must_use]
     pub fn resident_kib(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    /// How many threads it has.
+    #[must_use]
+    pub fn threads(&self) -> u64 {
+        self.status("Threads:")
+    }
+
+    /// How many file descriptors it has open.
+    #[must_use]
+    pub fn open_fds(&self) -> u64 {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count() as u64
+    }
+
+    /// A number of `/proc/PID/status`.
+    fn status(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         line.unwrap().trim().trim_end_matches(" kB").parse().unwrap()
     }
 

@@ -19,12 +19,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use axum::http::{HeaderMap, Method, Response};
 use bytes::Bytes;
 use prometheus::Registry;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use wasmill_lambda::{Engine, FunctionEngine, LambdaService, OwnedFunction, RegistryOptions, VERSIONS_KEPT};
@@ -43,6 +44,14 @@ use crate::config::{self, Config, Draft, Mistakes};
 use crate::error::CliError;
 use crate::functions::{Functions, SHADOW_PLACES, Shadows};
 use crate::telemetry;
+use crate::telemetry::traces::Exported;
+
+/// How long the last spans may take to be exported: what is left of a drain's grace, within these bounds.
+const LAST_SPANS_MIN: Duration = Duration::from_secs(1);
+const LAST_SPANS_MAX: Duration = Duration::from_secs(5);
+
+/// As many files as the process may have open, if it may have so many.
+const OPEN_FILES: u64 = 65_536;
 
 /// A config and its handlers, loaded: everything that takes nothing from the machine.
 pub(crate) struct Prepared {
@@ -101,6 +110,7 @@ pub(crate) struct Worker {
     stop: CancellationToken,
     listeners: Vec<tokio::task::JoinHandle<()>>,
     functions: Functions,
+    traces: Option<Exported>,
     /// The config's functions as they are loaded now.
     owned: tokio::sync::Mutex<BTreeMap<String, OwnedFunction>>,
     /// Dropped last.
@@ -110,6 +120,7 @@ pub(crate) struct Worker {
 /// Starts a worker: queues, listeners, mappings.
 pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Worker, CliError> {
     let Prepared { config, registry, handlers } = prepared;
+    raise_limit_on_files();
     let Handlers { engine, functions: loaded } = handlers;
     let broker = match &config.local_queue {
         Some(local) => Some(queues::open(&config, local, &registry).await?),
@@ -127,12 +138,14 @@ pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Wor
     for (Loaded { function, .. }, spec) in loaded.into_iter().zip(&config.functions) {
         take_in(&functions, function, spec, &mut owned).await?;
     }
+    let traces = config.traces.as_ref().map(|traces| Exported::start(traces, &registry)).transpose()?;
     let fleet = Arc::new(Fleet::new(Parts {
         broker: broker.clone(),
         functions: functions.clone(),
         endpoint_url: config.aws.endpoint_url.clone(),
         metrics,
         observer: observer.clone(),
+        tracer: traces.as_ref().map(Exported::tracer),
         witness: witness(&config)?,
         readiness: readiness.clone(),
         grace: config.drain_grace,
@@ -191,6 +204,7 @@ pub(crate) async fn start(prepared: Prepared, observer: &Observer) -> Result<Wor
         stop,
         listeners,
         functions,
+        traces,
         owned: tokio::sync::Mutex::new(owned),
         engine,
     })
@@ -290,6 +304,7 @@ impl Worker {
 
     /// Stops receiving, finishes what runs within the grace, gives the rest back at once, and closes everything.
     pub(crate) async fn drain(self, grace: Duration) {
+        let began = Instant::now();
         self.resources.close();
         for component in &self.readiness {
             component.not_ready("draining");
@@ -306,6 +321,10 @@ impl Worker {
         }
         if let Some(broker) = &self.broker {
             broker.close().await;
+        }
+        if let Some(traces) = self.traces {
+            let left = grace.saturating_sub(began.elapsed());
+            traces.end(left.clamp(LAST_SPANS_MIN, LAST_SPANS_MAX)).await;
         }
         self.engine.close();
     }
@@ -347,6 +366,18 @@ impl Sibling for Lambda {
 
     async fn handle(&self, method: &Method, path_and_query: &str, headers: &HeaderMap, body: Bytes) -> Response<Bytes> {
         self.0.handle(method, path_and_query, headers, body).await
+    }
+}
+
+/// Most systems let a process open 1024 files at first, and more if it asks: connections and handlers' files are many.
+fn raise_limit_on_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(OPEN_FILES, |maximum| maximum.min(OPEN_FILES));
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum }) {
+        tracing::debug!(%error, "the limit on open files stays as it is");
     }
 }
 

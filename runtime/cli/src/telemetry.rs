@@ -2,12 +2,13 @@
 //!
 //! Logs go to stderr: text for people on a terminal, one JSON object per line elsewhere. `WASMILL_LOG` filters them
 //! (`debug`, `info,wasmill_mapping=debug`, …). A handler's own line (target [`HANDLER_TARGET`]) stands as it was written
-//! beside the function, version and request id it belongs to. How an event looks is in `telemetry/lines.rs`. Absent: log
-//! files and rotation, which are the supervisor's, and exporters.
+//! beside the function, version and request id it belongs to. How an event looks is in `telemetry/lines.rs`. Traces are in
+//! `telemetry/traces.rs`. Absent: log files and rotation, which are the supervisor's.
 
 mod lines;
 mod process;
 mod recent;
+pub(crate) mod traces;
 
 use std::io::{IsTerminal, stderr};
 

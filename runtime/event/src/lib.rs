@@ -9,11 +9,17 @@ mod account;
 mod json;
 mod record;
 mod reply;
+mod span;
+mod trace;
 
 pub use account::{Account, CodeName, Told};
 pub use json::{LAMBDA_FRAME_BYTES, lambda_event, lambda_record_bytes};
 pub use record::{AttributeValue, MessageAttribute, Record, SystemValue};
 pub use reply::{Fault, FaultKind, Reply, Verdict};
+pub use span::{
+    About, BatchSpan, InvocationSpan, Link, Outcome, RequestSpan, SettlingSpan, Site, Span, Tracer, Verdicts,
+};
+pub use trace::{Producer, Trace, TraceContext};
 
 /// One call of a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +28,11 @@ pub struct Invocation {
     pub request_id: String,
     /// What the handler is handed.
     pub payload: Payload,
-    /// The producer's `AWSTraceHeader`, if the first record carried one.
+    /// What the handler is told of its trace, as X-Ray writes it: its own span if there are traces, else the producer's
+    /// `AWSTraceHeader`, if the first record carried one.
     pub trace_id: Option<String>,
+    /// Its span, if there are traces.
+    pub trace: Option<Trace>,
     /// Where what runs the handler tells of the invocation.
     pub account: Account,
 }

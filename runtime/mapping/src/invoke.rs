@@ -104,7 +104,7 @@ mod tests {
         };
         let records = Arc::new(ids.iter().map(record).collect());
         let payload = Payload::Batch { records, windowed: false };
-        Invocation { request_id: "r".into(), payload, trace_id: None, account: Account::default() }
+        Invocation { request_id: "r".into(), payload, trace_id: None, trace: None, account: Account::default() }
     }
 
     async fn judge_with<F, T>(handler: F) -> Judgement

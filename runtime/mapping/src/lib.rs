@@ -50,6 +50,9 @@ mod route_tests;
 mod settle;
 #[cfg(test)]
 mod sim;
+mod traced;
+#[cfg(test)]
+mod traced_tests;
 #[cfg(test)]
 mod window_tests;
 

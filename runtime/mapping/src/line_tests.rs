@@ -141,6 +141,7 @@ impl Bench {
             witness: Witness::default(),
             metrics: self.metrics.clone(),
             observer: Observer::nobody(),
+            tracer: None,
         }
     }
 

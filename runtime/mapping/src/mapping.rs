@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use wasmill_event::{Site, Tracer};
 use wasmill_queue::{Clock, Queue};
 
 use crate::fifo::FifoOrder;
@@ -25,6 +26,7 @@ use crate::report::Observer;
 use crate::retry::RetryPolicy;
 use crate::route::Route;
 use crate::settle::Settling;
+use crate::traced::Tracing;
 use crate::witness::Witness;
 
 /// How long a drain waits once everything was given back: the longest that one call to a remote queue takes.
@@ -77,6 +79,8 @@ pub struct MappingOptions {
     pub metrics: Metrics,
     /// Who is told of each batch.
     pub observer: Observer,
+    /// Who takes its spans; none: there are no traces.
+    pub tracer: Option<Arc<dyn Tracer>>,
 }
 
 /// How a mapping is doing.
@@ -130,13 +134,19 @@ pub fn start(options: MappingOptions) -> Mapping {
     let permits = options.permits.of_mapping(options.maximum_concurrency, options.weight);
     metrics.watch(permits.watcher(), mapping.status.clone());
     let remembered = Arc::new(Remembered::default());
+    let windowed = !options.window.is_zero();
+    let tracing = options.tracer.map(|tracer| {
+        let (mapping, function) = (options.name.clone(), options.function_name);
+        let site = Site { mapping, queue: options.queue.arn().name().to_owned(), function };
+        Tracing { tracer, site: Arc::new(site), is_windowed: windowed }
+    });
     let line = Line {
         name: options.name,
         route: options.route,
         retry_policy: options.retry_policy,
         dead_letters_last_attempts: options.dead_letters_last_attempts,
         judge,
-        windowed: !options.window.is_zero(),
+        windowed,
         reports_item_failures: options.reports_item_failures,
         bisect_max_invocations: options.bisect_max_invocations,
         fifo_order: options.fifo_order,
@@ -147,6 +157,7 @@ pub fn start(options: MappingOptions) -> Mapping {
         witness: options.witness,
         metrics: metrics.clone(),
         observer: options.observer,
+        tracing,
         clock: Clock::system(None),
         abandon: mapping.abandon.clone(),
     };

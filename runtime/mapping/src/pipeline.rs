@@ -22,6 +22,7 @@ use crate::report::{BatchReport, Observer, RecordReport};
 use crate::retry::RetryPolicy;
 use crate::route::{Callee, Copy, Route};
 use crate::settle::{self, Manner, Settler, Settling};
+use crate::traced::{BatchTrace, Open, Tracing};
 use crate::witness::Witness;
 
 /// How long a batch is held that leads nowhere, before it goes back.
@@ -48,6 +49,8 @@ pub(crate) struct Line {
     pub(crate) witness: Witness,
     pub(crate) metrics: MappingMetrics,
     pub(crate) observer: Observer,
+    /// None: there are no traces.
+    pub(crate) tracing: Option<Tracing>,
     /// For when things ended, beside the queue's own times.
     pub(crate) clock: Clock,
     /// Cancelled when held messages must go back at once.
@@ -59,6 +62,7 @@ impl Line {
     pub(crate) async fn trip(self: Arc<Self>, queue: Arc<dyn Queue>, turn: Turn, batch: Batch) {
         let _in_flight = self.metrics.batch_began(batch.len());
         let started = Instant::now();
+        let mut traced = self.tracing.as_ref().map(|tracing| tracing.begin(&batch));
         let permit = self.permit(turn).await;
         // Here it begins, and here is decided in which version.
         let callee = permit.as_ref().and_then(|_| self.route.draw());
@@ -67,7 +71,7 @@ impl Line {
         let judged = match &callee {
             Some(callee) => tokio::select! {
                 biased;
-                judged = self.judged(callee, &batch, started) => Some((callee, judged)),
+                judged = self.judged(callee, &batch, started, traced.as_ref()) => Some((callee, judged)),
                 () = self.abandon.cancelled() => None,
             },
             None => None,
@@ -96,6 +100,9 @@ impl Line {
                 };
                 let attempts = failures.attempts(&judgement.verdicts, || self.around(&batch, &callee.version));
                 settle::give_up_last_attempts(&batch, &mut judgement.verdicts, &attempts, manner);
+                if let Some(traced) = &mut traced {
+                    traced.judged(&judgement.verdicts, judgement.fault.as_ref());
+                }
                 // First no renewal may come any more: the plan goes by which messages had one.
                 let goes = |verdict: &Verdict| matches!(verdict, Verdict::Done | Verdict::DeadLetter { .. });
                 batch.lease.settle(|index| judgement.verdicts.get(index).is_some_and(goes)).await;
@@ -106,13 +113,21 @@ impl Line {
                 (settle::plan(&batch, judgement.verdicts, attempts, manner), report)
             }
             None => {
-                self.metrics.judged(&vec![Verdict::Release; batch.len()]);
+                let verdicts = vec![Verdict::Release; batch.len()];
+                self.metrics.judged(&verdicts);
+                if let Some(traced) = &mut traced {
+                    traced.judged(&verdicts, None);
+                }
                 (settle::plan_release(&batch), None)
             }
         };
         let ended = plan.ended();
-        self.settler(&*queue).apply(plan, &batch, &self.remembered).await;
-        drop(settling);
+        let span = traced.as_ref().and_then(|traced| traced.settling(&plan));
+        let refused = self.settler(&*queue).apply(plan, &batch, &self.remembered).await;
+        if let Some(span) = span {
+            span.settled(refused);
+        }
+        drop((settling, traced));
         self.count_settled(&batch, &ended);
         if let Some(report) = report {
             self.observer.tell(&report);
@@ -157,12 +172,13 @@ impl Line {
         callee: &Callee,
         batch: &Batch,
         started: Instant,
+        traced: Option<&BatchTrace>,
     ) -> (Judgement, Failures, Option<BatchReport>) {
-        let invocation = self.invocation(Arc::clone(&batch.records), batch.held.first());
+        let (invocation, span) = self.invocation(callee, Arc::clone(&batch.records), batch.held.first(), traced);
         let request_id = invocation.request_id.clone();
         let run = run_of(&invocation);
         let copy = Copy::begin(callee.shadow.as_ref(), &invocation);
-        let mut judgement = self.judge.invoke(callee, invocation).await;
+        let mut judgement = self.run(callee, invocation, span).await;
         if let Some(copy) = copy {
             let ids = batch.records.iter().map(|record| Arc::clone(&record.message_id)).collect();
             copy.compare(&self.name, &request_id, ids, self.reports_item_failures, &judgement);
@@ -173,7 +189,7 @@ impl Line {
         let crashed = judgement.fault.as_ref().is_some_and(bisect::is_crash);
         if crashed && batch.len() > 1 && self.bisect_max_invocations > 0 {
             let noted = Mutex::new(failures);
-            judgement.verdicts = self.isolate(callee, batch, &request_id, &noted).await;
+            judgement.verdicts = self.isolate(callee, batch, &request_id, &noted, traced).await;
             failures = noted.into_inner().unwrap_or_else(PoisonError::into_inner);
         }
         if self.is_fifo && self.fifo_order == FifoOrder::Enforce && (judgement.fault.is_none() || crashed) {
@@ -206,6 +222,7 @@ impl Line {
         batch: &Batch,
         request_id: &str,
         failures: &Mutex<Failures>,
+        traced: Option<&BatchTrace>,
     ) -> Vec<Verdict> {
         let groups = batch.groups();
         let groups = (self.is_fifo && self.fifo_order == FifoOrder::Enforce).then_some(groups.as_slice());
@@ -213,10 +230,10 @@ impl Line {
         let found = bisect::isolate(batch.len(), groups, most, |indexes| {
             let records = indexes.iter().map(|index| batch.records[*index].clone()).collect();
             let first = indexes.first().map(|index| &batch.held[*index]);
-            let invocation = self.invocation(Arc::new(records), first);
+            let (invocation, span) = self.invocation(callee, Arc::new(records), first, traced);
             let run = run_of(&invocation);
             async move {
-                let judgement = self.judge.invoke(callee, invocation).await;
+                let judgement = self.run(callee, invocation, span).await;
                 let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
                 failures.note(run, indexes.into_iter(), &judgement);
                 judgement
@@ -244,13 +261,34 @@ impl Line {
         found.verdicts
     }
 
-    fn invocation(&self, records: Arc<Vec<Record>>, first: Option<&Held>) -> Invocation {
-        Invocation {
-            request_id: uuid::Uuid::new_v4().to_string(),
-            payload: Payload::Batch { records, windowed: self.windowed },
-            trace_id: first.and_then(|held| held.system.trace_header.clone()),
-            account: Account::default(),
+    /// A call of the handler, and its span. The handler is told of its span; without traces of what the first record's producer said.
+    fn invocation(
+        &self,
+        callee: &Callee,
+        records: Arc<Vec<Record>>,
+        first: Option<&Held>,
+        traced: Option<&BatchTrace>,
+    ) -> (Invocation, Option<Open>) {
+        let request_id = uuid::Uuid::new_v4().to_string();
+        let (trace, span) = match traced.map(|traced| traced.invocation(&request_id, &callee.version, records.len())) {
+            Some((trace, span)) => (Some(trace), span),
+            None => (None, None),
+        };
+        let trace_id = match &trace {
+            Some(trace) => Some(trace.context.xray()),
+            None => first.and_then(|held| held.system.trace_header.clone()),
+        };
+        let payload = Payload::Batch { records, windowed: self.windowed };
+        (Invocation { request_id, payload, trace_id, trace, account: Account::default() }, span)
+    }
+
+    /// Runs the handler once.
+    async fn run(&self, callee: &Callee, invocation: Invocation, span: Option<Open>) -> Judgement {
+        let judgement = self.judge.invoke(callee, invocation).await;
+        if let Some(span) = span {
+            span.invoked(judgement.fault.as_ref());
         }
+        judgement
     }
 
     /// Counts and logs what was judged; a report of it for whoever is told.

@@ -194,8 +194,9 @@ impl Settler<'_> {
     /// word.
     ///
     /// What is to be removed stays leased until it is: a slow delete must not let it lapse. What goes back is let go
-    /// first, so that no renewal keeps it. A record that was done and may come again is remembered.
-    pub(crate) async fn apply(self, plan: Plan, batch: &Batch, remembered: &Remembered) {
+    /// first, so that no renewal keeps it. A record that was done and may come again is remembered. Gives how many records the
+    /// queue did not take.
+    pub(crate) async fn apply(self, plan: Plan, batch: &Batch, remembered: &Remembered) -> usize {
         let Plan { delete, untouched: _, give_back, release, dead_letter } = plan;
         let (buried, letters): (Vec<usize>, Vec<DeadLetter>) = dead_letter.into_iter().unzip();
         let mut goes = vec![false; batch.len()];
@@ -206,10 +207,11 @@ impl Settler<'_> {
             remembered.add(&batch.records[*index].message_id);
         }
         let delete = delete.into_iter().map(|index| batch.held[index].receipt.clone()).collect();
-        let (unmoved, ()) =
+        let ((unmoved, undeleted), kept) =
             tokio::join!(self.remove(delete, letters, batch, remembered), self.give_back(give_back, release));
+        let refused = unmoved.len() + undeleted + kept;
         if unmoved.is_empty() {
-            return;
+            return refused;
         }
         // What could not be moved is a retry, by the time it is now.
         let is_unmoved =
@@ -222,16 +224,17 @@ impl Settler<'_> {
             if standing.lost { None } else { retry(batch, index, delay, standing) }
         });
         self.give_back(retries.collect(), Vec::new()).await;
+        refused
     }
 
-    /// Deletes and buries. Gives the dead letters that could not be moved.
+    /// Deletes and buries. Gives the dead letters that could not be moved, and how many records could not be deleted.
     async fn remove(
         self,
         delete: Vec<ReceiptHandle>,
         letters: Vec<DeadLetter>,
         batch: &Batch,
         remembered: &Remembered,
-    ) -> Vec<DeadLetter> {
+    ) -> (Vec<DeadLetter>, usize) {
         let queue = self.queue;
         let undeleted = self.delete(delete).await;
         if !undeleted.is_empty() {
@@ -243,7 +246,7 @@ impl Settler<'_> {
         }
         let unmoved = self.insist(letters, |letters| async move { queue.dead_letter(letters).await }).await;
         self.report(SettleStep::DeadLetter, &unmoved);
-        unmoved.into_iter().map(|(letter, _)| letter).collect()
+        (unmoved.into_iter().map(|(letter, _)| letter).collect(), undeleted.len())
     }
 
     /// Deletes. Gives what could not be deleted.
@@ -254,12 +257,14 @@ impl Settler<'_> {
         undeleted.into_iter().map(|(receipt, _)| receipt).collect()
     }
 
-    async fn give_back(self, changes: Vec<VisibilityChange>, releases: Vec<ReceiptHandle>) {
+    /// Gives back. Gives how many that could not be said of.
+    async fn give_back(self, changes: Vec<VisibilityChange>, releases: Vec<ReceiptHandle>) -> usize {
         let queue = self.queue;
         let kept = self.insist(changes, |changes| async move { queue.change_visibility(&changes).await }).await;
         self.report(SettleStep::GiveBack, &kept);
-        let kept = self.insist(releases, |receipts| async move { queue.release(&receipts).await }).await;
-        self.report(SettleStep::GiveBack, &kept);
+        let unreleased = self.insist(releases, |receipts| async move { queue.release(&receipts).await }).await;
+        self.report(SettleStep::GiveBack, &unreleased);
+        kept.len() + unreleased.len()
     }
 
     /// Does a batch verb, and again for the entries that failed for want of reach. Returns what was not done, with the last

@@ -197,7 +197,7 @@ async fn run(
         Err(fault) => return Observed::failed(fault),
     };
     let spec = &function.spec;
-    let Invocation { request_id, payload, trace_id, account } = &invocation;
+    let Invocation { request_id, payload, trace_id, trace, account } = &invocation;
     let start = if matches!(seat, Seat::Warm(_)) { Start::Warm } else { Start::Cold };
     let running = function.metrics.invocation_started(start);
     let started = Instant::now();
@@ -237,7 +237,8 @@ async fn run(
     };
     instance.logs().begin(request_id);
 
-    let answer = tokio::time::timeout(spec.timeout, instance.call(&function, payload, context)).await;
+    let call = instance.call(&function, payload, context, trace.as_ref());
+    let answer = tokio::time::timeout(spec.timeout, call).await;
 
     let logs = instance.logs().clone();
     let memory_peak_bytes = instance.memory_bytes();

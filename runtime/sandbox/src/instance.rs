@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
-use wasmill_event::{Payload, Verdict, lambda_event};
+use wasmill_event::{Payload, Trace, Verdict, lambda_event};
 use wasmtime::Store;
 use wasmtime::component::Func;
 use wasmtime_wasi::I32Exit;
@@ -85,9 +85,10 @@ impl Instance {
         function: &FunctionShared,
         payload: &Payload,
         context: Context<'_>,
+        trace: Option<&Trace>,
     ) -> wasmtime::Result<Answer> {
         self.calls += 1;
-        self.store.data_mut().outgoing.begin();
+        self.store.data_mut().outgoing.begin(trace);
         match &*function.handler {
             Handler::LambdaJson { .. } => {
                 let handle = self.handle(&function.handler).await?;

@@ -2,7 +2,10 @@
 //!
 //! Every request is checked anew, so a redirect that a guest follows is one more request. Names are resolved here and the
 //! answer is checked before it is connected to, so a name cannot point into a private network that was not allowed. TLS
-//! is the host's, with the machine's own certificates.
+//! is the host's, with the machine's own certificates. Where there are traces, a request carries its own span's place
+//! (`traced.rs`).
+
+mod traced;
 
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -20,10 +23,12 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use wasmill_event::Trace;
 use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::hosts::AllowedHosts;
+use crate::outgoing::traced::Traced;
 
 /// How long a connection may take to be made, name and TLS included, unless the guest wants it shorter.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -57,16 +62,18 @@ pub(crate) struct Outgoing {
     terms: Arc<Outbound>,
     made: u32,
     connections: Arc<Semaphore>,
+    trace: Option<Trace>,
 }
 
 impl Outgoing {
     pub(crate) fn new(terms: Arc<Outbound>) -> Self {
-        Self { terms, made: 0, connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)) }
+        Self { terms, made: 0, connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)), trace: None }
     }
 
-    /// An invocation begins: its count is its own.
-    pub(crate) fn begin(&mut self) {
+    /// An invocation begins: its count and its trace are its own.
+    pub(crate) fn begin(&mut self, trace: Option<&Trace>) {
         self.made = 0;
+        self.trace = trace.cloned();
     }
 }
 
@@ -75,7 +82,7 @@ type Sent = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error
 impl WasiHttpHooks for Outgoing {
     fn send_request(
         &mut self,
-        request: Request<WasiBody>,
+        mut request: Request<WasiBody>,
         options: Option<RequestOptions>,
         _received: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
@@ -83,6 +90,7 @@ impl WasiHttpHooks for Outgoing {
         let beyond = self.made.saturating_sub(self.terms.requests_max);
         let terms = Arc::clone(&self.terms);
         let connections = Arc::clone(&self.connections);
+        let trace = self.trace.clone();
         Box::new(async move {
             if beyond > 0 {
                 // Once: a guest that goes on asking must not fill the log.
@@ -92,7 +100,12 @@ impl WasiHttpHooks for Outgoing {
                 }
                 return Err(Error::ConnectionLimitReached);
             }
-            send(&terms, &connections, request, options.unwrap_or_default()).await
+            let traced = trace.and_then(|trace| Traced::begin(&trace, &mut request));
+            let sent = send(&terms, &connections, request, options.unwrap_or_default()).await;
+            if let Some(traced) = traced {
+                traced.ended(&sent);
+            }
+            sent
         })
     }
 }

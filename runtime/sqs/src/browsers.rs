@@ -1,9 +1,16 @@
 //! What pages in a browser may do with the AWS listener: nothing, unless their origin is configured.
 //!
 //! The listener takes any `Host` and mostly asks for no credentials, so without this every web page its user visits could read
-//! and delete messages on loopback. Programs send neither `Origin` nor `Sec-Fetch-Site`; browsers always send one.
+//! and delete messages on loopback. Programs send neither `Origin` nor `Sec-Fetch-Site`. Browsers send one, but for one case:
+//! what a page only asks for (GET) by plain HTTP at an address that is not loopback's, such as a name that its owner has
+//! meanwhile pointed at loopback, or an image's in the local network. That is told by `Accept-Language`, which no page can
+//! keep its browser from sending, and which AWS's clients do not send.
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use std::net::IpAddr;
+
+use axum::http::request::Parts;
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::error::ActionError;
@@ -48,16 +55,36 @@ impl BrowserRule {
         Ok(Self { allowed: allowed.collect::<Result<_, _>>()? })
     }
 
-    pub(crate) fn judge<'a>(&self, headers: &'a HeaderMap) -> Result<Requester<'a>, ActionError> {
+    pub(crate) fn judge<'a>(&self, parts: &'a Parts) -> Result<Requester<'a>, ActionError> {
+        let headers = &parts.headers;
         if let Some(origin) = headers.get(header::ORIGIN) {
             let known = origin.to_str().is_ok_and(|text| self.allowed.iter().any(|allowed| allowed == text));
             return if known { Ok(Requester::Page { origin }) } else { Err(refusal(&format!("Origin {origin:?}"))) };
         }
         match headers.get(SEC_FETCH_SITE) {
             Some(site) => Err(refusal(&format!("Sec-Fetch-Site {site:?}"))),
+            None if is_unmarked_page(parts) => {
+                Err(refusal("Accept-Language, in a request by GET at an address that is not loopback's"))
+            }
             None => Ok(Requester::Program),
         }
     }
+}
+
+/// Whether a browser may have sent it that marks only what changes something, or goes to a place that it trusts.
+fn is_unmarked_page(parts: &Parts) -> bool {
+    let is_safe_method = matches!(parts.method, Method::GET | Method::HEAD);
+    is_safe_method && parts.headers.contains_key(header::ACCEPT_LANGUAGE) && !is_at_loopback(parts)
+}
+
+/// Whether it was asked for at an address that leads nowhere else, and that browsers trust for that: with such a `Host` it is
+/// marked by `Sec-Fetch-Site` if it is from a page.
+fn is_at_loopback(parts: &Parts) -> bool {
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
+    let Some(host) = parts.uri.authority().cloned().or(host) else { return false };
+    let name = host.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+    let is_address = name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    is_address || name == "localhost" || name.ends_with(".localhost")
 }
 
 fn refusal(what: &str) -> ActionError {
@@ -102,35 +129,65 @@ pub(crate) fn allow(response: &mut Response, origin: &HeaderValue) {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
+    use axum::http::Request;
+
     use super::*;
 
-    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    /// A request of a browser or a program, at a host.
+    fn request(method: Method, host: &str, headers: &[(&'static str, &'static str)]) -> Parts {
+        let mut request = Request::builder().method(method).uri("/").header("host", host);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    fn post(headers: &[(&'static str, &'static str)]) -> Parts {
+        request(Method::POST, "anything.example", headers)
     }
 
     #[test]
     fn programs_pass_and_pages_do_not() {
         let rule = BrowserRule::default();
-        assert_eq!(rule.judge(&headers(&[("host", "anything.example")])), Ok(Requester::Program));
+        assert_eq!(rule.judge(&post(&[])), Ok(Requester::Program));
         for page in [
-            headers(&[("origin", "https://example.com")]),
-            headers(&[("origin", "null")]),
-            headers(&[("sec-fetch-site", "same-origin")]),
-            headers(&[("sec-fetch-site", "none")]),
+            post(&[("origin", "https://example.com")]),
+            post(&[("origin", "null")]),
+            post(&[("sec-fetch-site", "same-origin")]),
+            post(&[("sec-fetch-site", "none")]),
         ] {
             assert!(matches!(rule.judge(&page), Err(ActionError::PageRefused { .. })), "{page:?}");
         }
     }
 
     #[test]
+    fn what_a_browser_does_not_mark_is_told_by_its_language() {
+        let rule = BrowserRule::default();
+        let german = [("accept-language", "de")];
+        for host in
+            ["attacker.example:9324", "10.0.0.7", "localhost.attacker.example", "[fe80::1]", "queue", "bad host"]
+        {
+            for method in [Method::GET, Method::HEAD] {
+                assert!(rule.judge(&request(method, host, &german)).is_err(), "{host}");
+            }
+            assert_eq!(rule.judge(&request(Method::GET, host, &[])), Ok(Requester::Program), "{host}");
+            // Of these browsers say the origin.
+            assert_eq!(rule.judge(&request(Method::POST, host, &german)), Ok(Requester::Program), "{host}");
+        }
+        for host in ["localhost:9324", "127.0.0.1", "127.3.2.1:80", "[::1]:9324", "sqs.LOCALHOST"] {
+            assert_eq!(rule.judge(&request(Method::GET, host, &german)), Ok(Requester::Program), "{host}");
+        }
+    }
+
+    #[test]
     fn a_configured_origin_passes_whole_and_only_so() {
         let rule = BrowserRule::new(&["https://Console.example:8443/".into()]).unwrap();
-        let ours = headers(&[("origin", "https://console.example:8443"), ("sec-fetch-site", "cross-site")]);
+        let ours = post(&[("origin", "https://console.example:8443"), ("sec-fetch-site", "cross-site")]);
         assert!(matches!(rule.judge(&ours), Ok(Requester::Page { .. })));
         for other in
             ["https://console.example", "http://console.example:8443", "https://console.example:8443.evil.test"]
         {
-            assert!(rule.judge(&headers(&[("origin", other)])).is_err(), "{other}");
+            assert!(rule.judge(&post(&[("origin", other)])).is_err(), "{other}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! The accept loop: how many connections, how long a client may dawdle on one, and how they end.
 
 mod patience;
+mod resting;
 
 use std::io;
 use std::pin::pin;
@@ -14,6 +15,8 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
@@ -21,10 +24,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::Peer;
 use crate::connections::patience::Patience;
+use crate::connections::resting::{Place, Resting};
 use crate::server::{SqsService, router};
 
-/// Connections at a time; the next waits in the kernel's backlog until one ends.
+/// Connections at a time, where the process may open twice as many files; else half of those. The next takes the place of
+/// one that rests, or waits in the kernel's backlog until one does.
 const CONNECTIONS_MAX: usize = 4096;
+const CONNECTIONS_MIN: usize = 16;
 /// How long a client may take to send a request's head, and how long a connection may idle between requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest head: request line and headers. Bodies are read in pieces of this size.
@@ -34,7 +40,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long requests may take to finish once the server stops. Long polls end at once.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// So many failed accepts in a row (ten seconds of them) mean a dead listener.
+/// So many failed accepts in a row (ten seconds of them) mean a dead listener, unless it is want of files or memory, which
+/// passes. The log has one of so many.
 const ACCEPT_FAILURES_MAX: u32 = 100;
 
 enum Event {
@@ -55,7 +62,8 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let app = TowerToHyperService::new(router(Arc::clone(&service)));
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let slots = Arc::new(Semaphore::new(connections_max()));
+    let resting = Arc::new(Resting::default());
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     let mut failures = 0;
@@ -64,20 +72,22 @@ pub async fn serve(
             biased;
             () = shutdown.as_mut() => Event::Stop,
             Some(ended) = connections.join_next() => Event::Ended(ended),
-            accepted = accept(&listener, &slots) => Event::Accepted(accepted),
+            accepted = accept(&listener, &slots, &resting) => Event::Accepted(accepted),
         };
         match event {
             Event::Stop => break Ok(()),
             Event::Accepted(Ok((stream, peer, slot))) => {
                 failures = 0;
                 let stopping = service.stopping().clone();
-                connections.spawn(connection(stream, peer, app.clone(), stopping, slot));
+                connections.spawn(connection(stream, peer, app.clone(), stopping, resting.arrive(), slot));
             }
-            Event::Accepted(Err(error)) if failures == ACCEPT_FAILURES_MAX => break Err(error),
+            Event::Accepted(Err(error)) if failures >= ACCEPT_FAILURES_MAX && !is_want(&error) => break Err(error),
             Event::Accepted(Err(error)) => {
-                failures += 1;
                 // A client that gave up in the backlog, or no file descriptor left: both pass.
-                tracing::warn!(%error, "could not accept a connection");
+                if failures.is_multiple_of(ACCEPT_FAILURES_MAX) {
+                    tracing::warn!(%error, "could not accept a connection");
+                }
+                failures = failures.saturating_add(1);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
             Event::Ended(ended) => report(ended),
@@ -97,9 +107,25 @@ pub async fn serve(
     outcome
 }
 
+/// Handlers, their files and the store need files, too.
+fn connections_max() -> usize {
+    let files = getrlimit(Resource::Nofile).current.and_then(|files| usize::try_from(files).ok());
+    files.map_or(CONNECTIONS_MAX, |files| (files / 2).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX))
+}
+
+/// Whether the process or the machine has no more of something at the moment.
+fn is_want(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    errno.is_some_and(|errno| [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].contains(&errno))
+}
+
 /// A slot first: without one the connection stays in the backlog. Cancel-safe.
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> io::Result<(TcpStream, Peer, OwnedSemaphorePermit)> {
-    let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+    resting: &Resting,
+) -> io::Result<(TcpStream, Peer, OwnedSemaphorePermit)> {
+    let slot = resting.slot(slots).await.map_err(io::Error::other)?;
     let (stream, peer) = listener.accept().await?;
     Ok((stream, Peer(peer), slot))
 }
@@ -109,6 +135,7 @@ async fn connection(
     peer: Peer,
     app: TowerToHyperService<Router>,
     stopping: CancellationToken,
+    place: Place,
     _slot: OwnedSemaphorePermit,
 ) {
     // Answers are small and somebody waits for each.
@@ -119,8 +146,14 @@ async fn connection(
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_MAX_BYTES);
     let from_peer = service_fn(|mut request: Request<Incoming>| {
+        place.work();
         request.extensions_mut().insert(peer);
-        app.call(request)
+        let answer = app.call(request);
+        async {
+            let answer = answer.await;
+            place.rest();
+            answer
+        }
     });
     let mut connection = pin!(builder.serve_connection(io, from_peer));
     let outcome = tokio::select! {
@@ -129,6 +162,11 @@ async fn connection(
         () = stopping.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
+        }
+        () = place.shall_leave() => {
+            // Closed properly if there is nothing under way; what else there is, half a head or an answer that nobody reads, is cut.
+            connection.as_mut().graceful_shutdown();
+            tokio::time::timeout(Duration::ZERO, connection).await.unwrap_or(Ok(()))
         }
     };
     if let Err(error) = outcome {
@@ -141,5 +179,17 @@ fn report(ended: Result<(), JoinError>) {
         && error.is_panic()
     {
         tracing::error!(%error, "a connection's task panicked");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn want_of_files_is_no_dead_listener() {
+        assert!(is_want(&io::Error::from(Errno::MFILE)) && is_want(&io::Error::from(Errno::NFILE)));
+        assert!(!is_want(&io::Error::from(Errno::BADF)) && !is_want(&io::Error::other("x")));
+        assert!((CONNECTIONS_MIN..=CONNECTIONS_MAX).contains(&connections_max()));
     }
 }

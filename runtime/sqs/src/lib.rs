@@ -9,6 +9,7 @@
 mod actions;
 mod audit;
 mod auth;
+mod body_memory;
 mod browsers;
 mod client;
 mod codec;

@@ -23,6 +23,7 @@ use wasmill_queue::limits::MESSAGE_MAX_BYTES;
 use crate::actions::{Actions, Caller};
 use crate::audit::{self, Change};
 use crate::auth::{AccessKey, Guard};
+use crate::body_memory::{BodyMemory, Held};
 use crate::browsers::{self, BrowserRule, NotAnOrigin, Requester};
 use crate::codec::{RequestId, RequestIds, json, query};
 use crate::error::ActionError;
@@ -37,10 +38,6 @@ const BODY_MAX_BYTES: u64 = 8 << 20;
 const DISCARD_MAX_BYTES: u64 = 64 << 20;
 /// How long a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
-/// Bodies up to this size count as part of their connection; there are few enough connections.
-const SMALL_BODY_BYTES: u64 = 64 << 10;
-/// What all bodies above that may take together: later ones wait.
-const LARGE_BODIES_MAX_KIB: usize = 256 << 10;
 /// Bodies that are longer than any of SQS's, as those are that bring code: so many at once, apart from the others, which must
 /// not wait for them.
 const UPLOADS_AT_ONCE: usize = 2;
@@ -76,7 +73,7 @@ pub struct SqsService {
     sibling: Option<Arc<dyn Sibling>>,
     stopping: CancellationToken,
     request_ids: RequestIds,
-    large_bodies_kib: Semaphore,
+    bodies: BodyMemory,
     uploads: Semaphore,
 }
 
@@ -112,7 +109,7 @@ impl SqsService {
             browsers: BrowserRule::new(&options.allowed_origins)?,
             stopping,
             request_ids: RequestIds::new(),
-            large_bodies_kib: Semaphore::new(LARGE_BODIES_MAX_KIB),
+            bodies: BodyMemory::new(),
             uploads: Semaphore::new(UPLOADS_AT_ONCE),
         })
     }
@@ -139,7 +136,7 @@ async fn handle(State(service): State<Arc<SqsService>>, request: Request) -> Res
     let request_id = service.request_ids.next();
     let (parts, body) = request.into_parts();
     let protocol = Protocol::of(&parts);
-    let requester = match service.browsers.judge(&parts.headers) {
+    let requester = match service.browsers.judge(&parts) {
         Ok(requester) => requester,
         Err(refused) => {
             discard(body, DISCARD_MAX_BYTES).await;
@@ -335,10 +332,11 @@ fn trace_header(parts: &Parts) -> Option<&str> {
     value.filter(|text| !text.is_empty())
 }
 
-/// A whole body, and the permit that stands for its memory.
+/// A whole body, and what stands for its memory.
 struct ReadBody<'a> {
     bytes: Bytes,
-    _memory: Option<SemaphorePermit<'a>>,
+    _memory: Held<'a>,
+    _turn: Option<SemaphorePermit<'a>>,
 }
 
 async fn read_body<'a>(
@@ -353,15 +351,14 @@ async fn read_body<'a>(
         return Err(ActionError::BodyTooLarge { max_bytes });
     }
     // A body of unknown length (chunked) counts as the longest one.
-    let length = length.unwrap_or(max_bytes);
-    let is_upload = length > BODY_MAX_BYTES;
+    let is_upload = length.unwrap_or(max_bytes) > BODY_MAX_BYTES;
     let read = async {
-        let memory = match u32::try_from(length.div_ceil(1024)) {
-            _ if is_upload => service.uploads.acquire().await.ok(),
-            Ok(kib) if length > SMALL_BODY_BYTES => service.large_bodies_kib.acquire_many(kib).await.ok(),
-            _ => None,
-        };
-        Ok(ReadBody { bytes: collect(body, max_bytes).await?, _memory: memory })
+        let turn = if is_upload { service.uploads.acquire().await.ok() } else { None };
+        let mut memory = Held::default();
+        // Those of uploads are few enough.
+        let bodies = (!is_upload).then_some(&service.bodies);
+        let bytes = collect(body, max_bytes, bodies, &mut memory).await?;
+        Ok(ReadBody { bytes, _memory: memory, _turn: turn })
     };
     let timeout = if is_upload { UPLOAD_TIMEOUT } else { BODY_TIMEOUT };
     let timed_out = |_| ActionError::BodyTimeout { seconds: timeout.as_secs() };
@@ -369,7 +366,12 @@ async fn read_body<'a>(
 }
 
 /// A body that came in one piece, as nearly all do, is not copied.
-async fn collect(mut body: Body, max_bytes: u64) -> Result<Bytes, ActionError> {
+async fn collect<'a>(
+    mut body: Body,
+    max_bytes: u64,
+    bodies: Option<&'a BodyMemory>,
+    memory: &mut Held<'a>,
+) -> Result<Bytes, ActionError> {
     let mut pieces = Vec::new();
     while let Some(frame) = body.frame().await {
         let unreadable = |error| format!("The request body could not be read: {error}");
@@ -379,11 +381,14 @@ async fn collect(mut body: Body, max_bytes: u64) -> Result<Bytes, ActionError> {
         if (pieces.len() + data.len()) as u64 > max_bytes {
             return Err(ActionError::BodyTooLarge { max_bytes });
         }
+        if let Some(bodies) = bodies {
+            bodies.grow(memory, pieces.len() + data.len()).await;
+        }
         if pieces.is_empty() {
             if body.is_end_stream() {
                 return Ok(data);
             }
-            // A long body is not moved again and again while it grows.
+            // A long body is not moved again and again while it grows. What has not come takes no memory yet.
             let length = body.size_hint().exact().and_then(|rest| usize::try_from(rest).ok());
             pieces.reserve_exact(length.map_or(0, |rest| rest.saturating_add(data.len())));
         }

@@ -100,10 +100,13 @@ fn apt_get(apt: &Path) -> Command {
     command
 }
 
-/// Unpacks what is needed of one package: of the source only the standard library, of the rest no documentation.
+/// Unpacks what is needed of one package: of the source only the standard library, of the rest no documentation. Valgrind has its
+/// tools where others have helpers of the system's.
 fn unpack(archive: &Path, folder: &Path) -> Result<(), String> {
     let wanted: &[&str] = if file_name(archive).starts_with("rust-web-src") {
         &["--wildcards", "./usr/src/*/library"]
+    } else if file_name(archive).starts_with("valgrind_") {
+        &["--exclude=./usr/share"]
     } else {
         &["--exclude=./usr/share", "--exclude=./usr/libexec"]
     };

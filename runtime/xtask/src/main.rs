@@ -7,6 +7,7 @@
 
 mod bench;
 mod clients;
+mod counts;
 mod debian;
 mod demo;
 mod fuzz;
@@ -20,6 +21,7 @@ mod runtimes;
 mod soak;
 mod step;
 mod test;
+mod torture;
 
 use std::env;
 use std::process::ExitCode;
@@ -31,12 +33,18 @@ cargo xtask VERB
 
   demo [ARGS]       builds wasmill and runs `wasmill demo ARGS`: the guided first run
   test              builds everything and runs every test
-      --long          the long forms too: fuzzing, soak, many seeds
+      --long          the long forms too: fuzzing, soak, torture, many seeds
       --guests DIR    with the handlers in DIR (default: handlers/prebuilt)
       -- ARGS         hands ARGS to `cargo test`, e.g. a test's name
   soak              the worker under load, kills, drains and bad handlers, then the account of every message and of its memory
       --seconds N     for so long (default: 120)
       --seed S        the same messages and faults again
+  counts            instructions of the hot paths under Callgrind, against those that were accepted: 5 % more is a failure
+      --accept        accepts what is counted now
+  torture           the worker in one bad place after the other, and after each the account of every message, memory, files and threads
+      --minutes N     for about so long (default: 10)
+      --seed S        the same plan again
+      --only NAME     one scenario
   guests            builds the handlers of handlers/ from source; those in C, Go and Zig need Python 3
       --out DIR       puts them there (default: guests/ in the target folder)
   runtimes          builds the interpreters that run handlers in Python and JavaScript, unless they are there already
@@ -77,6 +85,14 @@ fn main() -> ExitCode {
         },
         Some("soak") => match soak::Options::parse(&rest) {
             Ok(options) => Layout::find().and_then(|layout| soak::run(&layout, &options)),
+            Err(mistake) => return wrong_command_line(&mistake),
+        },
+        Some("counts") => match counts::Options::parse(&rest) {
+            Ok(options) => Layout::find().and_then(|layout| counts::run(&layout, &options)),
+            Err(mistake) => return wrong_command_line(&mistake),
+        },
+        Some("torture") => match torture::Options::parse(&rest) {
+            Ok(options) => Layout::find().and_then(|layout| torture::run(&layout, &options)),
             Err(mistake) => return wrong_command_line(&mistake),
         },
         Some("guests") => match guests::Options::parse(&rest) {

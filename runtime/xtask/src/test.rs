@@ -13,6 +13,7 @@ use crate::layout::{self, Layout};
 use crate::runtimes;
 use crate::soak;
 use crate::step;
+use crate::torture;
 
 /// The command line of the verb.
 #[derive(Default)]
@@ -93,6 +94,7 @@ pub(crate) fn run(layout: &Layout, options: &Options) -> Result<(), String> {
     if options.long {
         fuzz::run(layout)?;
         soak::run(layout, &soak::Options::default())?;
+        torture::run(layout, &torture::Options::short())?;
     }
 
     let seconds = begun.elapsed().as_secs();

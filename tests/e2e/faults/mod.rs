@@ -2,16 +2,14 @@
 
 #![cfg(target_os = "linux")]
 
-mod disks;
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::operation::send_message::SendMessageError;
-use disks::{SmallDisk, Syncs};
 use support::command::wrapped;
+use support::disks::{SmallDisk, Syncs};
 use support::wait::holds;
 use support::{Counts, Home, PATIENCE, Sqs, Wasmill, eventually};
 use tokio::task::JoinSet;

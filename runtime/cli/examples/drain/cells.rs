@@ -125,6 +125,7 @@ impl Bench {
                         request_id: uuid::Uuid::new_v4().to_string(),
                         payload: Payload::Json(event.to_string()),
                         trace_id: None,
+                        trace: None,
                         account: Account::default(),
                     };
                     match function.clone().oneshot(invocation).await {
@@ -204,6 +205,7 @@ impl Bench {
             witness: wasmill_mapping::Witness::default(),
             metrics: self.mapping_metrics.clone(),
             observer,
+            tracer: None,
         })
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio_util::task::TaskTracker;
+use wasmill_event::Tracer;
 use wasmill_lambda::{Configuration, Engine, FunctionRef, QueueFacts, QueueTrouble};
 use wasmill_mapping::{
     FifoOrder, Filters, Mapping, MappingOptions, MappingStatus, Metrics, Observer, OnFiltered, RetryPolicy, Witness,
@@ -30,6 +31,8 @@ pub(super) struct Parts {
     pub(super) endpoint_url: Option<String>,
     pub(super) metrics: Metrics,
     pub(super) observer: Observer,
+    /// Who takes spans, if there are traces.
+    pub(super) tracer: Option<Arc<dyn Tracer>>,
     pub(super) witness: Witness,
     pub(super) readiness: Readiness,
     /// How long a mapping that is stopped may take to finish what it holds.
@@ -212,6 +215,7 @@ impl Fleet {
             metrics: self.parts.metrics.clone(),
             witness: self.parts.witness.clone(),
             observer: self.parts.observer.clone(),
+            tracer: self.parts.tracer.clone(),
         })
     }
 

@@ -99,6 +99,7 @@ async fn prepare(args: &DevArgs) -> Result<(Prepared, Option<Source>, Frame), Cl
                     .with_mend("name a template (.yaml, .yml, .json), or give the handler a variable with --env"));
             }
             let prepared = assemble::prepare(config_of(args, handler)?).await?;
+            log_warnings(&prepared);
             return Ok((prepared, None, Frame { names_mapping: false, max_receive_count: Some(MAX_RECEIVE_COUNT) }));
         }
         (None, Some(file)) => Source::File(file.clone()),
@@ -111,11 +112,15 @@ async fn prepare(args: &DevArgs) -> Result<(Prepared, Option<Source>, Frame), Cl
         }
     };
     let prepared = assemble::prepare_draft(source.read(true)?).await??;
+    log_warnings(&prepared);
+    let frame = Frame { names_mapping: prepared.config.mappings.len() > 1, max_receive_count: None };
+    Ok((prepared, Some(source), frame))
+}
+
+fn log_warnings(prepared: &Prepared) {
     for warning in &prepared.config.warnings {
         tracing::warn!(key = warning.key, mend = warning.mend, "{}", warning.what);
     }
-    let frame = Frame { names_mapping: prepared.config.mappings.len() > 1, max_receive_count: None };
-    Ok((prepared, Some(source), frame))
 }
 
 /// What a config file would say of a handler.
@@ -158,11 +163,14 @@ fn config_of(args: &DevArgs, handler: &Path) -> Result<Config, CliError> {
         QueueSpec { visibility_timeout_seconds: Some(visibility), redrive: Some(redrive), ..QueueSpec::new(&queue) };
     let source = MappingSource::Local { queue_name: queue };
     let mapping = MappingSpec::new("event_source_mapping[0]", source, name);
+    let (traces, warnings) = config::traces_of(&crate::process_env)?;
     Ok(Config {
         queues: vec![main, QueueSpec::new(&dead_letters)],
         sandbox: Sandbox::for_permits(function.reserved_concurrent_executions),
         functions: vec![function],
         mappings: vec![mapping],
+        traces,
+        warnings,
         cache_dir: config::default_cache_dir(&crate::process_env),
         runtimes_dirs: config::runtimes_dirs(None, &crate::process_env),
         ..base

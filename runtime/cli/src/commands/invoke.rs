@@ -57,7 +57,7 @@ pub(crate) async fn invoke(args: InvokeArgs) -> Result<ExitCode, CliError> {
         .map_err(|error| CliError::config(error.to_string()))?;
     let payload = payload_of(event, function.kind(), &args.event)?;
     let request_id = uuid::Uuid::new_v4().to_string();
-    let invocation = Invocation { request_id, payload, trace_id: None, account: Account::default() };
+    let invocation = Invocation { request_id, payload, trace_id: None, trace: None, account: Account::default() };
     let answer = function.oneshot(invocation).await;
     sandbox.close();
     match answer {

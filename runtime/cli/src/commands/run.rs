@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::fs::Mode;
 use wasmill_mapping::Observer;
 
 use crate::args::RunArgs;
@@ -17,8 +18,14 @@ use crate::shutdown::Signals;
 /// How long closing may take after a second signal.
 const STOP_NOW_GRACE: Duration = Duration::from_secs(2);
 
+/// From now on what this process makes is for its user alone: messages, functions' variables and code lie on its disk.
+pub(crate) fn make_files_private() {
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+}
+
 /// Runs until a signal says otherwise.
 pub(crate) async fn run(args: &RunArgs) -> Result<ExitCode, CliError> {
+    make_files_private();
     let signals = Signals::install().map_err(|error| CliError::internal(format!("no signals: {error}")))?;
     let observer = Observer::nobody();
     let starting = async {

@@ -11,7 +11,7 @@ use wasmill_sqs::{AccessKey, NotAnAccessKey};
 
 use crate::args::{DurabilityArg, ServeArgs};
 use crate::assemble;
-use crate::commands::run::until_told;
+use crate::commands::run::{make_files_private, until_told};
 use crate::config::{Config, Durability, Env, LocalQueue, check_aws_listen};
 use crate::error::CliError;
 use crate::shutdown::Signals;
@@ -36,6 +36,7 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<ExitCode, CliError> {
         allowed_origins: Vec::new(),
         blocks_deleted_names: false,
     };
+    make_files_private();
     let signals = Signals::install().map_err(|error| CliError::internal(format!("no signals: {error}")))?;
     let access_keys = access_key.into_iter().collect();
     let config = Config { access_keys, is_queue_only: true, ..Config::of_queue(local, args.admin_listen) };

@@ -32,6 +32,7 @@ mod sources_tests;
 mod suggest;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod world;
 
 use std::net::SocketAddr;
@@ -62,6 +63,7 @@ pub(crate) use self::settling::BISECT_MAX_INVOCATIONS;
 pub(crate) use self::show::Setting;
 pub(crate) use self::source::Env;
 pub(crate) use self::suggest::nearest;
+pub(crate) use self::traces::{Protocol, Sampling, Traces};
 pub(crate) use self::world::{EPHEMERAL_STORAGE_MIB_MAX, Environment, check_variable_name};
 
 use self::document::Text;
@@ -101,6 +103,8 @@ pub(crate) struct Config {
     pub(crate) access_keys: Vec<AccessKey>,
     /// How Amazon SQS is reached.
     pub(crate) aws: Aws,
+    /// Where spans go; `None`: there are none.
+    pub(crate) traces: Option<Traces>,
     /// Where compiled modules are kept, losing it costs time only; `None`: each start compiles.
     pub(crate) cache_dir: Option<PathBuf>,
     /// Where wasmill's own runtimes may lie, in order.
@@ -136,6 +140,7 @@ impl Config {
             deployed: Outbound::default(),
             access_keys: Vec::new(),
             aws: Aws::default(),
+            traces: None,
             cache_dir: None,
             runtimes_dirs: Vec::new(),
             state_dir: None,
@@ -206,6 +211,18 @@ pub(crate) fn settings_here(path: &Path) -> Result<(Draft, Vec<Setting>), Mistak
     Ok(draft(&texts, folder_of(path), &crate::process_env))
 }
 
+/// What the environment alone says of traces, for a command without a config file.
+///
+/// # Errors
+/// A variable of OpenTelemetry's is wrong.
+pub(crate) fn traces_of(env: Env<'_>) -> Result<(Option<Traces>, Vec<Finding>), Mistakes> {
+    let source = Source::new(&[], env, &TOP_LEVEL_KEYS);
+    let nothing = toml::de::DeTable::new();
+    let traces = traces::read_traces(&mut Section::root(&source, &nothing), Path::new("."));
+    let (mistakes, warnings) = source.finish();
+    if mistakes.is_empty() { Ok((traces, warnings)) } else { Err(Mistakes::new(mistakes)) }
+}
+
 /// Reads and checks a text that was made of the file at `path`: findings name that file, and no lines of it.
 pub(crate) fn of_made(path: &Path, folder: &Path, text: &str, env: Env<'_>) -> Draft {
     draft(&[Text::made(path, text)], folder, env).0
@@ -255,6 +272,7 @@ fn read(source: &Source<'_>, document: &toml::de::DeTable<'_>, folder: &Path, en
     let deployed = deployed::read_deployed(&mut root);
     let access_keys = auth::read_auth(&mut root);
     let aws = aws::read_aws(&mut root);
+    let traces = traces::read_traces(&mut root, folder);
     let queues = queue::read_queues(&mut root);
     let functions = function::read_functions(&mut root, folder);
     let mappings = mapping::read_mappings(&mut root);
@@ -282,6 +300,7 @@ fn read(source: &Source<'_>, document: &toml::de::DeTable<'_>, folder: &Path, en
         deployed,
         access_keys,
         aws,
+        traces,
         cache_dir,
         runtimes_dirs,
         state_dir,

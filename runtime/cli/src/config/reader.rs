@@ -134,6 +134,24 @@ impl<'s, 'a> Section<'s, 'a> {
         self.wrong(&place, format!("{} is not in {span}{unit}", number.value), mend)
     }
 
+    /// A number from 0 to 1, if it is written.
+    pub(super) fn optional_share(&mut self, key: &'static str) -> Option<Located<f64>> {
+        let (place, value) = self.take(key, Shape::Share)?;
+        let (number, shown) = match value.get_ref() {
+            DeValue::Float(number) => (number.as_str().replace('_', "").parse().ok(), number.to_string()),
+            DeValue::Integer(digits) => (digits.as_str().parse().ok(), digits.to_string()),
+            DeValue::String(_) => {
+                let text = self.text_of(place.clone(), value)?;
+                (if text.is_from_env() { text.value.trim().parse().ok() } else { None }, text.shown())
+            }
+            other => (None, kind_of(other)),
+        };
+        match number.filter(|number| (0.0..=1.0).contains(number)) {
+            Some(number) => Some(Located::new(number, place)),
+            None => self.wrong(&place, format!("{shown} is not a number from 0 to 1"), "write one, such as 0.1"),
+        }
+    }
+
     fn whole_number(&mut self, key: &'static str, shape: Shape, mend: &str) -> Option<Located<i64>> {
         let (place, value) = self.take(key, shape)?;
         let number = match value.get_ref() {
@@ -374,7 +392,16 @@ impl<'s, 'a> Section<'s, 'a> {
         let value = written.map_or(Value::Null, |(_, value)| self.value_of(value.get_ref(), &shape, &mut variables));
         let at = written.map(|(at, _)| at);
         let key = key.to_owned();
-        self.source.record(Record { key, shape, is_required: false, at, value, variables, default: None });
+        self.source.record(Record {
+            key,
+            shape,
+            is_required: false,
+            at,
+            value,
+            variables,
+            default: None,
+            default_from: None,
+        });
     }
 
     /// A value for those who look at the config; what is wrong with it is said elsewhere.
@@ -384,13 +411,16 @@ impl<'s, 'a> Section<'s, 'a> {
                 variables.extend(self.source.variables(text));
                 let expanded = self.source.expand(text, self.place.clone()).map(|text| text.value).unwrap_or_default();
                 match shape {
-                    Shape::Integer { .. } | Shape::Boolean => expanded.parse().unwrap_or(Value::String(expanded)),
+                    Shape::Integer { .. } | Shape::Boolean | Shape::Share => {
+                        expanded.parse().unwrap_or(Value::String(expanded))
+                    }
                     _ => Value::String(expanded),
                 }
             }
             DeValue::Integer(digits) => {
                 i64::from_str_radix(digits.as_str(), digits.radix()).map_or(Value::Null, Value::from)
             }
+            DeValue::Float(number) => number.as_str().replace('_', "").parse::<f64>().map_or(Value::Null, Value::from),
             DeValue::Boolean(value) => Value::Bool(*value),
             DeValue::Array(items) => {
                 items.iter().map(|item| self.value_of(item.get_ref(), &Shape::Text, variables)).collect()

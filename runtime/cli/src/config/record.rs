@@ -15,6 +15,8 @@ pub(super) enum Shape {
         least: u32,
         most: u32,
     },
+    /// A number from 0 to 1.
+    Share,
     Boolean,
     /// One of these.
     Words(Vec<String>),
@@ -41,6 +43,8 @@ pub(super) struct Record {
     /// Variables of wasmill's environment that took part.
     pub(super) variables: Vec<String>,
     pub(super) default: Option<Value>,
+    /// A variable that the default is from, which is none of wasmill's own.
+    pub(super) default_from: Option<String>,
 }
 
 impl Record {

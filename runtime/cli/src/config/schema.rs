@@ -110,6 +110,7 @@ impl Node {
             Shape::Integer { least, most } => {
                 or_expanded(json!({"type": "integer", "minimum": least, "maximum": most}))
             }
+            Shape::Share => or_expanded(json!({"type": "number", "minimum": 0, "maximum": 1})),
             Shape::Boolean => or_expanded(json!({"type": "boolean"})),
             Shape::Words(words) => or_expanded(json!({"enum": words})),
             Shape::Texts => json!({"type": "array", "items": {"type": "string"}}),
@@ -184,6 +185,7 @@ mod tests {
         let fits = match schema["type"].as_str().unwrap() {
             "string" => value.as_str().is_some_and(|text| schema.get("pattern").is_none() || text.contains("${")),
             "boolean" => value.is_boolean(),
+            "number" => value.as_f64().is_some_and(|number| (0.0..=1.0).contains(&number)),
             "integer" => value.as_u64().is_some_and(|number| {
                 (schema["minimum"].as_u64().unwrap()..=schema["maximum"].as_u64().unwrap()).contains(&number)
             }),

@@ -21,7 +21,7 @@ pub(crate) enum From {
         line: usize,
         variables: Vec<String>,
     },
-    /// A variable that overrides the file.
+    /// A variable that overrides the file, or says what it does not.
     Override {
         variable: String,
     },
@@ -81,7 +81,10 @@ fn setting(source: &Source<'_>, record: &Record) -> Option<Setting> {
         return None;
     }
     let from = match record.at {
-        None => From::Default,
+        None => match &record.default_from {
+            Some(variable) => From::Override { variable: variable.clone() },
+            None => From::Default,
+        },
         Some(at) => match source.origin_of(at) {
             Origin::Variable(variable) => From::Override { variable: variable.clone() },
             Origin::File(file) | Origin::Made(file) => {

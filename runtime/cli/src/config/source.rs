@@ -124,6 +124,13 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// Says of the key that was last asked for by this path which variable its default is from.
+    pub(super) fn record_variable(&self, key: &str, variable: &str) {
+        if let Some(record) = self.records.borrow_mut().iter_mut().rev().find(|record| record.key == key) {
+            record.default_from = Some(variable.to_owned());
+        }
+    }
+
     /// Says of the key that was last asked for by this path that it must be there.
     pub(super) fn record_required(&self, key: &str) {
         if let Some(record) = self.records.borrow_mut().iter_mut().rev().find(|record| record.key == key) {
@@ -154,6 +161,16 @@ impl<'a> Source<'a> {
     /// Records a warning: the config works, but probably not as its author thinks.
     pub(super) fn warning(&self, place: &Place, what: impl Into<String>, mend: impl Into<String>) {
         self.warnings.borrow_mut().push(self.finding(place, what.into(), mend.into()));
+    }
+
+    /// Records a mistake in a variable that is none of wasmill's own.
+    pub(super) fn variable_mistake(&self, name: &str, what: impl Into<String>, mend: impl Into<String>) {
+        self.mistakes.borrow_mut().push(FindingOrigin::new(Path::new("environment"), None, name).finding(what, mend));
+    }
+
+    /// Records a warning about a variable that is none of wasmill's own.
+    pub(super) fn variable_warning(&self, name: &str, what: impl Into<String>, mend: impl Into<String>) {
+        self.warnings.borrow_mut().push(FindingOrigin::new(Path::new("environment"), None, name).finding(what, mend));
     }
 
     /// Ends the reading: all mistakes, and the warnings in the order of their lines.

@@ -74,7 +74,7 @@ pub(super) fn read_environment(section: &mut Section<'_, '_>, folder: &Path) -> 
 }
 
 /// A value from wasmill's own environment or from a file, so that a secret need not stand in the config.
-fn read_elsewhere(mut table: Section<'_, '_>, folder: &Path) -> Option<Located<String>> {
+pub(super) fn read_elsewhere(mut table: Section<'_, '_>, folder: &Path) -> Option<Located<String>> {
     const MEND: &str = "write { from_env = \"NAME\" } or { from_file = \"PATH\" }";
     let source = table.source();
     let place = table.place().clone();

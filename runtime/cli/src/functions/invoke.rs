@@ -37,7 +37,8 @@ impl Functions {
         let (observed, records) = match read {
             Ok((payload, records)) => {
                 let account = Account::default();
-                let invocation = Invocation { request_id: request_id.to_owned(), payload, trace_id: None, account };
+                let invocation =
+                    Invocation { request_id: request_id.to_owned(), payload, trace_id: None, trace: None, account };
                 (function.observe(invocation).await, records)
             }
             Err(what) => (refused(&what), Arc::default()),

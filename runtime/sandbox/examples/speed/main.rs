@@ -170,6 +170,7 @@ async fn call(function: &Function, event: &str) -> Outcome<String> {
         request_id,
         payload: Payload::Json(event.to_owned()),
         trace_id: None,
+        trace: None,
         account: Account::default(),
     };
     match function.clone().oneshot(invocation).await {

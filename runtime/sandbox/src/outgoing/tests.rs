@@ -169,7 +169,7 @@ async fn an_invocation_makes_no_more_requests_than_it_may_and_the_next_one_has_i
     let url = format!("http://127.0.0.1:{port}/");
     let mut outgoing = Outgoing::new(Arc::new(terms(&url)));
     for _ in 0..2 {
-        outgoing.begin();
+        outgoing.begin(None);
         let mut outcomes = Vec::new();
         for _ in 0..5 {
             let sent = Box::into_pin(outgoing.send_request(get(&url), Some(short()), Box::new(async { Ok(()) })));

@@ -194,7 +194,13 @@ impl fmt::Display for Toll {
 /// One call.
 pub(crate) fn call(function: &Function, event: &str) -> impl Future<Output = Result<Reply, Fault>> + Send + 'static {
     let payload = Payload::Json(event.to_owned());
-    function.clone().call(Invocation { request_id: "r".into(), payload, trace_id: None, account: Account::default() })
+    function.clone().call(Invocation {
+        request_id: "r".into(),
+        payload,
+        trace_id: None,
+        trace: None,
+        account: Account::default(),
+    })
 }
 
 async fn call_on(neighbour: Function, over: Arc<AtomicBool>) -> Vec<Duration> {

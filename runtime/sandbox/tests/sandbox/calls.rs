@@ -44,8 +44,9 @@ async fn a_batch_becomes_lambdas_event() {
     };
     let expected = wasmill_event::lambda_event(std::slice::from_ref(&record), true);
     let payload = Payload::Batch { records: vec![record].into(), windowed: true };
-    let reply =
-        echo.call(Invocation { request_id: "r".into(), payload, trace_id: None, account: Account::default() }).await;
+    let reply = echo
+        .call(Invocation { request_id: "r".into(), payload, trace_id: None, trace: None, account: Account::default() })
+        .await;
     assert_eq!(text(reply), expected);
 }
 

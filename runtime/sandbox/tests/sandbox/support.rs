@@ -67,6 +67,7 @@ pub(crate) fn invocation(request_id: &str, event: &str) -> Invocation {
         request_id: request_id.into(),
         payload: Payload::Json(event.into()),
         trace_id: Some("Root=1-67891233-abcdef012345678912345678".into()),
+        trace: None,
         account: Account::default(),
     }
 }

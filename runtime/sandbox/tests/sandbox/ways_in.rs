@@ -28,7 +28,13 @@ async fn judge(function: &Function, bodies: &[&str]) -> Result<Reply, Fault> {
     let payload = Payload::Batch { records, windowed: false };
     function
         .clone()
-        .oneshot(Invocation { request_id: "typed-1".into(), payload, trace_id: None, account: Account::default() })
+        .oneshot(Invocation {
+            request_id: "typed-1".into(),
+            payload,
+            trace_id: None,
+            trace: None,
+            account: Account::default(),
+        })
         .await
 }
 

@@ -40,3 +40,24 @@ async fn a_client_that_hangs_up_takes_nothing_with_it() {
     assert_eq!(message.attributes.unwrap()[&names], "1", "nobody received it before");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn bodies_that_were_announced_and_do_not_come_keep_no_large_message_waiting() {
+    let (server, client) = start().await;
+    let url = create(&client, "orders").await;
+    let mut stalled = Vec::new();
+    for number in 0..80 {
+        let mut connection = Connection::open(&server).await;
+        let length = if number % 2 == 0 { ("content-length", "8388608") } else { ("transfer-encoding", "chunked") };
+        let begun = if number % 2 == 0 { "{\"Queue" } else { "7\r\n{\"Queue\r\n" };
+        connection.write("POST", "/", &[("x-amz-target", "AmazonSQS.SendMessage"), length], begun).await;
+        stalled.push(connection);
+    }
+    // The server has seen all of them.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let send = client.send_message().queue_url(&url).message_body("x".repeat(1 << 20)).send();
+    let sent = tokio::time::timeout(Duration::from_secs(20), send).await;
+    assert!(sent.is_ok_and(|sent| sent.is_ok()), "a large message waits for bodies that do not come");
+    drop(stalled);
+    server.stop().await;
+}

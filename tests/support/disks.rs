@@ -1,46 +1,47 @@
 //! Disks that misbehave on command: syncs that wait or fail, a small full one. What a machine cannot do is told, and
 //! the test is left out.
 
-use std::env;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 
-use support::command::{run, wrapped};
-use support::wait::holds;
-use support::{Home, PATIENCE, Wasmill, eventually, places};
-
-/// Says that a test is left out, and why.
-fn left_out(test: &str, why: &str) {
-    // Not through the macros, whose output a passing test hides.
-    let _ = writeln!(std::io::stderr(), "left out: {test}, {why}");
-}
+use crate::command::wrapped;
+use crate::shims::{left_out, shim};
+use crate::wait::{PATIENCE, eventually, holds};
+use crate::worker::{Home, Wasmill};
 
 /// A home whose programs' syncs can be made to wait or to fail.
-pub(super) struct Syncs {
+#[derive(Clone, Debug)]
+pub struct Syncs {
     home: Home,
-    shim: &'static Path,
+    shim: PathBuf,
 }
 
 impl Syncs {
-    /// None, with a line on stderr, on a machine that cannot compile C. CI must.
-    pub(super) fn new(test: &str) -> Option<Self> {
-        static SHIM: OnceLock<Option<PathBuf>> = OnceLock::new();
-        let Some(shim) = SHIM.get_or_init(compile) else {
-            assert!(env::var("CI").as_deref() != Ok("true"), "no C compiler for {test}");
-            left_out(test, "for want of a C compiler: install cc");
-            return None;
-        };
+    /// None as with [`shim`].
+    #[must_use]
+    pub fn new(test: &str) -> Option<Self> {
+        let shim = shim("sync", test)?;
         let home = Home::new();
         std::fs::create_dir(home.path().join("syncs")).unwrap();
         Some(Self { home, shim })
     }
 
-    pub(super) async fn serve(&self, durability: &str) -> Wasmill {
+    /// Where the programs run.
+    #[must_use]
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// Gives the disk to a program that is to be started.
+    pub fn lend(&self, command: &mut Command) {
+        command.env("LD_PRELOAD", &self.shim).env("SYNC_SHIM", self.home.path().join("syncs"));
+    }
+
+    /// Starts a server on it, and waits until it is ready.
+    pub async fn serve(&self, durability: &str) -> Wasmill {
         let arguments = ["--data-dir", "data", "--listen", "127.0.0.1:0", "--durability", durability];
         let mut server = self.home.launch_serve_as(&arguments, |mut command| {
-            command.env("LD_PRELOAD", self.shim).env("SYNC_SHIM", self.home.path().join("syncs"));
+            self.lend(&mut command);
             command
         });
         server.wait_until_ready().await;
@@ -52,40 +53,29 @@ impl Syncs {
     }
 
     /// From now on syncs do that: `hold`, `slow` or `fail`.
-    pub(super) fn set(&self, what: &str) {
+    pub fn set(&self, what: &str) {
         std::fs::write(self.file(what), "").unwrap();
     }
 
-    pub(super) fn unset(&self, what: &str) {
+    /// From now on they do not.
+    pub fn unset(&self, what: &str) {
         std::fs::remove_file(self.file(what)).unwrap();
     }
 
     /// How many there were, the one under way included.
-    pub(super) fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         std::fs::metadata(self.file("calls")).map_or(0, |calls| calls.len())
     }
 
     /// Waits for a sync to begin.
-    pub(super) async fn wait_for_more_than(&self, count: u64) {
+    pub async fn wait_for_more_than(&self, count: u64) {
         eventually(PATIENCE, async || holds(self.count() > count, || format!("still {count} syncs"))).await;
     }
 }
 
-/// Builds the shim beside the binary under test.
-fn compile() -> Option<PathBuf> {
-    let source = places::repository().join("tests/e2e/faults/sync_shim.c");
-    let shim = places::module_cache().join("sync_shim.so");
-    let fresh = places::module_cache().join(format!("sync_shim.{}.so", std::process::id()));
-    Command::new("cc").arg("--version").stdin(Stdio::null()).output().ok()?;
-    let mut cc = Command::new("cc");
-    cc.args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"]).arg(&fresh).arg(&source).arg("-ldl");
-    run(&mut cc, "").assert_succeeds();
-    std::fs::rename(&fresh, &shim).unwrap();
-    Some(shim)
-}
-
 /// A small file system of its own, which lives as long as this does.
-pub(super) struct SmallDisk {
+#[derive(Debug)]
+pub struct SmallDisk {
     home: Home,
     /// Sits in the namespace where it is mounted.
     keeper: Child,
@@ -94,7 +84,7 @@ pub(super) struct SmallDisk {
 
 impl SmallDisk {
     /// None, with a line on stderr, where nobody may mount one: that takes root, or user namespaces.
-    pub(super) async fn new(test: &str, mib: u32) -> Option<Self> {
+    pub async fn new(test: &str, mib: u32) -> Option<Self> {
         let home = Home::new();
         let folder = home.path().join("disk");
         std::fs::create_dir(&folder).unwrap();
@@ -122,18 +112,53 @@ impl SmallDisk {
         is_mounted.then_some(disk)
     }
 
-    /// Serves with the data on that disk.
-    pub(super) async fn serve(&self) -> Wasmill {
-        let data = self.home.path().join("disk/data");
-        let arguments = ["--data-dir", data.to_str().unwrap(), "--listen", "127.0.0.1:0", "--durability", "fsync"];
+    /// Where the programs run.
+    #[must_use]
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// The folder for data on it, seen only by programs that are started with it.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.home.path().join("disk/data")
+    }
+
+    /// The command that starts a program which sees it.
+    #[must_use]
+    pub fn lend(&self, command: &Command) -> Command {
         let target = self.keeper.id().to_string();
-        let mut server = self.home.launch_serve_as(&arguments, |command| {
-            let mut enter = vec!["nsenter", "--target", &target, "--mount"];
-            if !self.is_root {
-                enter.extend(["--user", "--preserve-credentials"]);
-            }
-            wrapped(&enter, &command)
-        });
+        let mut enter = vec!["nsenter", "--target", &target, "--mount"];
+        if !self.is_root {
+            enter.extend(["--user", "--preserve-credentials"]);
+        }
+        wrapped(&enter, command)
+    }
+
+    /// Leaves not a byte of room.
+    pub fn fill(&self) {
+        self.run("head -c 1G /dev/zero > \"$1\"");
+    }
+
+    /// Gives the room back.
+    pub fn free(&self) {
+        self.run("rm -f \"$1\"");
+    }
+
+    /// Runs a script on the file that takes the room. That it ends with a full disk is no failure.
+    fn run(&self, script: &str) {
+        // Named from the root: a folder that was entered before is that of the disk below.
+        let ballast = self.home.path().join("disk/ballast");
+        let mut command = self.lend(Command::new("sh").args(["-c", script, "sh"]).arg(ballast));
+        let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        quiet.status().unwrap();
+    }
+
+    /// Serves with the data on that disk.
+    pub async fn serve(&self) -> Wasmill {
+        let data = self.data();
+        let arguments = ["--data-dir", data.to_str().unwrap(), "--listen", "127.0.0.1:0", "--durability", "fsync"];
+        let mut server = self.home.launch_serve_as(&arguments, |command| self.lend(&command));
         server.wait_until_ready().await;
         server
     }

@@ -20,8 +20,8 @@ use self::source::Source;
 use self::watch::Change;
 use crate::args::DevArgs;
 use crate::assemble::{self, Prepared, Worker};
+use crate::commands::print_line;
 use crate::commands::run::until_told;
-use crate::commands::{check_handler, print_line};
 use crate::config::{
     self, Config, DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_SECONDS, Durability, FunctionSpec, LocalQueue, MappingSource,
     MappingSpec, QueueSpec, RedriveSpec, Runtime, Sandbox, Trial,
@@ -100,7 +100,6 @@ async fn prepare(args: &DevArgs) -> Result<(Prepared, Option<Source>, Frame), Cl
                     .at(handler.display())
                     .with_mend("name a template (.yaml, .yml, .json), or give the handler a variable with --env"));
             }
-            check_handler(handler)?;
             let prepared = assemble::prepare(config_of(args, handler)?).await?;
             log_warnings(&prepared);
             return Ok((prepared, None, Frame { names_mapping: false, max_receive_count: Some(MAX_RECEIVE_COUNT) }));

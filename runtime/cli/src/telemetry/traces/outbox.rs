@@ -10,7 +10,7 @@ use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::Traces;
 use crate::telemetry::traces::collector::Trouble;
@@ -81,11 +81,20 @@ impl Outbox {
             }
             waiting.links += links;
             waiting.spans.push_back(span);
-            waiting.spans.len() >= EXPORT_SPANS_MAX.min(self.spans_max) || waiting.links >= EXPORT_LINKS_MAX
+            self.is_enough(&waiting)
         };
         if is_due {
             self.due.notify_one();
         }
+    }
+
+    fn is_enough(&self, waiting: &Waiting) -> bool {
+        waiting.spans.len() >= EXPORT_SPANS_MAX.min(self.spans_max) || waiting.links >= EXPORT_LINKS_MAX
+    }
+
+    fn is_due(&self) -> bool {
+        let waiting = self.waiting();
+        waiting.is_closed || self.is_enough(&waiting)
     }
 
     /// A batch's span may have a hundred links: they are what memory goes by then.
@@ -114,10 +123,8 @@ impl Outbox {
     /// What is to be exported next, when it is time; none at the end.
     async fn next(&self) -> Option<Vec<SpanData>> {
         loop {
-            if self.waiting().spans.len() < EXPORT_SPANS_MAX && !self.waiting().is_closed {
-                // Whichever comes first.
-                let _ = timeout(EXPORT_EVERY, self.due.notified()).await;
-            }
+            let latest = Instant::now() + EXPORT_EVERY;
+            while !self.is_due() && timeout_at(latest, self.due.notified()).await.is_ok() {}
             let spans = self.take();
             if !spans.is_empty() {
                 return Some(spans);

@@ -36,6 +36,7 @@ mod sdks;
 mod storage;
 mod terraform;
 mod threats;
+mod time_control;
 mod traces;
 mod windows;
 mod wire;

@@ -27,6 +27,8 @@ pub mod senders;
 pub mod shims;
 pub mod sqs;
 pub mod wait;
+#[cfg(target_os = "linux")]
+pub mod wire;
 pub mod worker;
 pub mod workload;
 

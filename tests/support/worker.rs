@@ -101,6 +101,17 @@ impl Home {
         self.spawn(wasmill_command(["run".as_ref(), "--config".as_ref(), config.as_os_str()]))
     }
 
+    /// Runs `wasmill dev` with this configuration and these flags, and waits until it is ready.
+    pub async fn dev(&self, config: &str, flags: &[&str]) -> Wasmill {
+        let config = self.write("wasmill.toml", config);
+        let mut command = wasmill_command(["dev".as_ref(), "--config".as_ref(), config.as_os_str()]);
+        // What `dev` logs by itself does not say where it listens.
+        command.args(flags).env("WASMILL_LOG", "info");
+        let mut worker = self.spawn(command);
+        worker.wait_until_ready().await;
+        worker
+    }
+
     /// Runs `wasmill queue serve` with these arguments and waits until it is ready.
     pub async fn serve(&self, arguments: &[&str]) -> Wasmill {
         let mut server = self.launch_serve(arguments);
@@ -194,6 +205,15 @@ impl Wasmill {
     /// When it does not answer.
     pub async fn get(&self, path: &str) -> Result<Answer, String> {
         http::get(self.admin.ok_or("it has no admin address yet")?, path).await
+    }
+
+    /// Tells the listener for people and monitors something.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn post(&self, path: &str, body: &str) -> Result<Answer, String> {
+        let address = self.admin.ok_or("it has no admin address yet")?;
+        http::exchange(address, "POST", path, &[], body.as_bytes()).await
     }
 
     /// A metric, added up over the samples that have these labels.

@@ -12,6 +12,7 @@ mod clock_jumps;
 mod connections;
 mod crashes;
 mod full_disk;
+mod half_open;
 mod large_messages;
 mod liar;
 mod lying_source;
@@ -35,7 +36,7 @@ use support::seed::{Chance, SEED_VARIABLE, seed};
 /// How long the senders send at each visit, and how long a smoke's do.
 const LOAD: Duration = Duration::from_secs(12);
 const LOAD_MIN: Duration = Duration::from_secs(5);
-const SMOKE_LOAD: Duration = Duration::from_secs(3);
+const SMOKE_LOAD: Duration = Duration::from_secs(2);
 
 type Playing = Pin<Box<dyn Future<Output = Option<Outcome>>>>;
 
@@ -60,7 +61,9 @@ macro_rules! scenarios {
     };
 }
 
-scenarios! { crashes full_disk slow_disk clock_jumps large_messages many_mappings connections slow_clients lying_source }
+scenarios! {
+    crashes full_disk slow_disk clock_jumps large_messages many_mappings connections slow_clients half_open lying_source
+}
 
 /// Plays a scenario, on threads of its own. Its panic is an outcome, too.
 fn visit(scenario: &Scenario, task: Task) -> Visit {

@@ -46,7 +46,7 @@ pub(crate) async fn run(task: Task) -> Option<Outcome> {
             Ok(Err(error)) => stage.accuse(format!("a large message was refused: {error}")),
             Err(_) => stage.accuse(format!("a large message was not acknowledged within {LARGE_WITHIN:?}")),
         }
-        if let Err(what) = newcomers(stage.worker()).await {
+        if let Err(what) = newcomers(stage.worker(), 200).await {
             stage.accuse(what);
         }
     }

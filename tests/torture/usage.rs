@@ -5,8 +5,6 @@ use std::time::{Duration, Instant};
 
 use support::Wasmill;
 
-/// Idle connections and threads that wait for work end by themselves in this time.
-const RETURNED_WITHIN: Duration = Duration::from_secs(40);
 /// Threads that come with work and stay: the allocator and the runtime keep a few.
 const THREADS_MORE_MAX: u64 = 6;
 
@@ -26,11 +24,13 @@ pub(crate) struct Bounds {
     pub(crate) more_mib: u64,
     /// The store's log and its index are opened at the first work, and kept; and so are connections, for the next.
     pub(crate) more_files: u64,
+    /// Idle connections and threads that wait for work end by themselves in this time.
+    pub(crate) within: Duration,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { more_mib: 150, more_files: 12 }
+        Self { more_mib: 150, more_files: 12, within: Duration::from_secs(40) }
     }
 }
 
@@ -48,7 +48,7 @@ impl Usage {
             if excess.is_empty() {
                 return now;
             }
-            if begun.elapsed() > RETURNED_WITHIN {
+            if begun.elapsed() > bounds.within {
                 wrong.extend(excess);
                 return now;
             }
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn each_kind_of_leak_is_told() {
         let idle = Usage { resident_kib: 10_000, fds: 20, threads: 10 };
-        let bounds = Bounds { more_mib: 1, more_files: 12 };
+        let bounds = Bounds { more_mib: 1, ..Bounds::default() };
         assert_eq!(idle.excess(&Usage { resident_kib: 11_024, fds: 32, threads: 16 }, bounds), Vec::<String>::new());
         let leaky = idle.excess(&Usage { resident_kib: 11_025, fds: 33, threads: 17 }, bounds);
         assert_eq!(leaky.len(), 3, "{leaky:?}");

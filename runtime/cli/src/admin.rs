@@ -1,5 +1,6 @@
 //! The listener for people and monitors: the console at `/`, `/metrics`, `/healthz`, `/readyz`, and queues, mappings and functions
-//! under `/api`. It only reads, but for what the console's buttons hand on (`console.rs`).
+//! under `/api`. It only reads, but for what the console's buttons hand on (`console.rs`), and for the time that a test skips where
+//! that was allowed (`time.rs`).
 //!
 //! A browser must not be tricked into reading it for someone else: a `Host` that is not ours (a name an attacker points
 //! at loopback) and any foreign `Origin` are refused with 403. Deliberately absent: TLS and credentials.
@@ -7,6 +8,7 @@
 mod console;
 mod functions;
 mod queues;
+mod time;
 mod worker;
 
 pub(crate) use console::Console;
@@ -135,6 +137,7 @@ pub(crate) fn router(state: AdminState, listen: SocketAddr) -> Router {
         .route("/readyz", get(readyz))
         .merge(functions::routes())
         .merge(queues::routes())
+        .merge(time::routes())
         .merge(worker::routes())
         .merge(console::routes())
         .fallback(not_found)
@@ -240,7 +243,7 @@ async fn readyz(State(state): State<AdminState>) -> Response {
 async fn not_found() -> Response {
     (
         StatusCode::NOT_FOUND,
-        "there are /, /metrics, /healthz, /readyz, /api/queues, /api/mappings and /api/functions here\n",
+        "there are /, /metrics, /healthz, /readyz, /api/queues, /api/mappings, /api/functions and /api/time here\n",
     )
         .into_response()
 }

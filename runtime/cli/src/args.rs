@@ -2,6 +2,7 @@
 //! opened here.
 
 mod deploy;
+mod trial;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use clap_complete::Shell;
 use wasmill_sandbox::Origin;
 
 pub(crate) use self::deploy::{DeployArgs, RollbackArgs};
+pub(crate) use self::trial::TrialArgs;
 use crate::commands::build::Language;
 use crate::config::{
     DEFAULT_ADMIN_LISTEN, DEFAULT_AWS_LISTEN, DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_SECONDS, EPHEMERAL_STORAGE_MIB_MAX,
@@ -183,6 +185,8 @@ pub(crate) struct DevArgs {
     /// Write the event of each batch to a file of this folder; `wasmill invoke` replays it.
     #[arg(long, value_name = "DIR")]
     pub(crate) save_events: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) trial: TrialArgs,
 }
 
 /// `wasmill config …`.
@@ -368,6 +372,8 @@ pub(crate) struct ServeArgs {
     /// Where metrics, health and the read-only API are served; a loopback address, port 0 takes a free one.
     #[arg(long, value_name = "IP:PORT", default_value_t = DEFAULT_ADMIN_LISTEN, value_parser = parse_admin_listen)]
     pub(crate) admin_listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) trial: TrialArgs,
 }
 
 /// What an acknowledged send survives.

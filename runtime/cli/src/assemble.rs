@@ -12,6 +12,7 @@ mod mappings;
 mod owned;
 mod queues;
 mod shown;
+pub(crate) use queues::percent;
 #[cfg(test)]
 pub(crate) use queues::tests::broker as test_broker;
 

@@ -56,8 +56,9 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         | Command::Deploy(_)
         | Command::Rollback(_)
         | Command::Import(_) => Some("error"),
-        // The batches are shown by themselves; of the log only what the handler says is wanted beside them.
-        Command::Dev(_) => Some("warn,wasmill::handler=info,wasmill::report=debug"),
+        // The batches are shown by themselves; of the log only what the handler says is wanted beside them, and what was done to
+        // the queue to test it.
+        Command::Dev(_) => Some("warn,wasmill::handler=info,wasmill::report=debug,wasmill_queue::chaos=info"),
         Command::Invoke(_) => Some("info,wasmill::report=debug"),
         _ => None,
     };

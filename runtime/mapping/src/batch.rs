@@ -167,7 +167,7 @@ mod tests {
 
     use tokio::time::Instant;
     use wasmill_event::lambda_event;
-    use wasmill_queue::MessageId;
+    use wasmill_queue::{MessageId, Timeline};
 
     use super::*;
 
@@ -192,7 +192,8 @@ mod tests {
             max_receive_count: None,
         };
         let messages = bodies.into_iter().map(message).collect();
-        let mut rest = Some(Gathered::new(messages, &QueueArn::new("us-east-1", "0", "q"), terms, &Leases::new()));
+        let mut rest =
+            Some(Gathered::new(messages, &QueueArn::new("us-east-1", "0", "q"), terms, &Leases::new(Timeline::real())));
         let mut batches = Vec::new();
         while let Some(mut gathered) = rest {
             rest = gathered.cut(10, true);
@@ -244,7 +245,7 @@ mod tests {
                 max_receive_count: None,
             }
         };
-        let (leases, arn) = (Leases::new(), QueueArn::new("us-east-1", "0", "q"));
+        let (leases, arn) = (Leases::new(Timeline::real()), QueueArn::new("us-east-1", "0", "q"));
         let some = |bytes: usize| Gathered::new(vec![message("x".repeat(bytes)); 10], &arn, terms, &leases);
         let mut gathered = some(30_000);
         while !gathered.is_too_long(true) {

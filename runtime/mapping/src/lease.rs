@@ -37,13 +37,13 @@ pub(crate) struct Terms {
 
 impl Terms {
     /// What is left of the queue's own visibility timeout, counted from the receive.
-    pub(crate) fn queue_visibility_left(&self) -> Duration {
-        (self.received_at + self.queue_visibility).saturating_duration_since(Instant::now())
+    pub(crate) fn queue_visibility_left(&self, now: Instant) -> Duration {
+        (self.received_at + self.queue_visibility).saturating_duration_since(now)
     }
 
     /// The longest that a message may still be kept hidden.
-    pub(crate) fn longest_hide(&self) -> Duration {
-        (self.received_at + HELD_MAX).saturating_duration_since(Instant::now())
+    pub(crate) fn longest_hide(&self, now: Instant) -> Duration {
+        (self.received_at + HELD_MAX).saturating_duration_since(now)
     }
 }
 
@@ -167,13 +167,18 @@ impl Lease {
 
     /// How each message of the batch stands now.
     pub(crate) fn standings(&self) -> Vec<Standing> {
-        let now = Instant::now();
+        let now = self.now();
         let mut standings = Vec::with_capacity(self.places.len());
         self.each(|_, message| {
             let lost = message.state == Hold::Lost || message.confirmed_until <= now;
             standings.push(Standing { touched: message.touched, lost });
         });
         standings
+    }
+
+    /// The moment that it is on the mapping's timeline.
+    pub(crate) fn now(&self) -> Instant {
+        self.leases.now()
     }
 
     /// Goes over the messages in order, with their index. What came together is locked together.

@@ -50,6 +50,8 @@ mod route_tests;
 mod settle;
 #[cfg(test)]
 mod sim;
+#[cfg(test)]
+mod time_tests;
 mod traced;
 #[cfg(test)]
 mod traced_tests;

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use tower::service_fn;
 use tower::util::BoxCloneSyncService;
 use wasmill_event::{Fault, FaultKind, Invocation, Payload, Record, Reply, Verdict};
-use wasmill_queue::{Broker, BrokerOptions, Clock, Durability, Identity, LocalQueue, OutgoingMessage, Queue};
+use wasmill_queue::{Broker, BrokerOptions, Clock, Durability, Identity, LocalQueue, OutgoingMessage, Queue, Timeline};
 
 use crate::fifo::FifoOrder;
 use crate::filter::Filters;
@@ -53,6 +53,11 @@ impl Bench {
     }
 
     pub(crate) async fn with_kind(is_fifo: bool, visibility_s: u32, max_receive_count: u32) -> Self {
+        Self::on(Timeline::real(), is_fifo, visibility_s, max_receive_count).await
+    }
+
+    /// On a timeline.
+    pub(crate) async fn on(timeline: Timeline, is_fifo: bool, visibility_s: u32, max_receive_count: u32) -> Self {
         let fifo = ("FifoQueue".to_owned(), "true".to_owned());
         let (suffix, kind) = if is_fifo { (".fifo", vec![fifo]) } else { ("", Vec::new()) };
         let options = BrokerOptions {
@@ -60,6 +65,8 @@ impl Bench {
             durability: Durability::Os,
             identity: Identity::default(),
             clock: Some(Clock::starting_at(1_000_000)),
+            timeline,
+            chaos: None,
             metrics: wasmill_queue::Metrics::register(&Registry::new()).unwrap(),
         };
         let broker = Broker::open(options).await.unwrap();
@@ -135,6 +142,7 @@ impl Bench {
             reports_item_failures: true,
             maximum_concurrency: None,
             is_fifo: queue.arn().name().ends_with(".fifo"),
+            timeline: self.broker.timeline().clone(),
             queue,
             route: Route::fixed(Callee::new(handler, "$LATEST", Duration::from_secs(900))),
             permits: permits.clone(),

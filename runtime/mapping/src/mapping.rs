@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wasmill_event::{Site, Tracer};
-use wasmill_queue::{Clock, Queue};
+use wasmill_queue::{Clock, Queue, Task, Timeline};
 
 use crate::fifo::FifoOrder;
 use crate::filter::Filters;
@@ -69,6 +69,8 @@ pub struct MappingOptions {
     pub queue: Arc<dyn Queue>,
     /// Whether that is a FIFO queue; it never changes.
     pub is_fifo: bool,
+    /// What its windows, leases and rate go by: the queue's own, if it has one.
+    pub timeline: Timeline,
     /// What leads to the function: asked for each batch.
     pub route: Route,
     /// The function's permits.
@@ -121,7 +123,7 @@ pub fn start(options: MappingOptions) -> Mapping {
         metrics: metrics.clone(),
     };
     let (status_sender, status) = watch::channel(MappingStatus::Starting);
-    let leases = Leases::new();
+    let leases = Leases::new(options.timeline.clone());
     let mapping = Mapping {
         name: options.name.clone(),
         stop: CancellationToken::new(),
@@ -158,12 +160,20 @@ pub fn start(options: MappingOptions) -> Mapping {
         metrics: metrics.clone(),
         observer: options.observer,
         tracing,
-        clock: Clock::system(None),
+        clock: Clock::system(None).on(options.timeline.clone()),
         abandon: mapping.abandon.clone(),
     };
-    let source = Source::new(options.queue, metrics.clone(), status_sender.clone(), options.max_messages_per_second);
+    // They are at work from here on, not from when they are first looked at.
+    let [work, renewing] = [(); 2].map(|()| options.timeline.work(Task::Step));
+    let source = Source::new(
+        options.queue,
+        options.timeline,
+        metrics.clone(),
+        status_sender.clone(),
+        options.max_messages_per_second,
+    );
     let renewals_end = CancellationToken::new();
-    tokio::spawn(renewal::run(leases.clone(), source.shared_queue(), metrics.clone(), renewals_end.clone()));
+    tokio::spawn(renewal::run(leases.clone(), source.shared_queue(), metrics.clone(), renewing, renewals_end.clone()));
     let intake = Intake { filters: options.filters, on_filtered: options.on_filtered, remembered, leases, metrics };
     let receiving = Receiving {
         line: Arc::new(line),
@@ -183,7 +193,7 @@ pub fn start(options: MappingOptions) -> Mapping {
         renewals_end.cancel();
     });
     mapping.trips.spawn(async move {
-        Arc::new(receiving).run().await;
+        Arc::new(receiving).run(work).await;
         status_sender.send_replace(MappingStatus::Stopped);
     });
     mapping

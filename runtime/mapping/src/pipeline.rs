@@ -136,7 +136,7 @@ impl Line {
 
     /// How long it took: since each message was received, and since it was sent where this was its end.
     fn count_settled(&self, batch: &Batch, ended: &[usize]) {
-        let now = Instant::now();
+        let now = batch.lease.now();
         for index in 0..batch.len() {
             if let Some(terms) = batch.lease.terms(index) {
                 self.metrics.settled(now.saturating_duration_since(terms.received_at));

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
-use wasmill_queue::{Message, Queue, QueueAttributes, QueueError, ReceiveRequest};
+use wasmill_queue::{Message, Queue, QueueAttributes, QueueError, ReceiveRequest, Timeline};
 
 use crate::lease::{LEASE_OF_ZERO, Terms};
 use crate::mapping::MappingStatus;
@@ -26,6 +26,8 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// A mapping's queue, as its pollers see it.
 pub(crate) struct Source {
     queue: Arc<Mutex<Arc<dyn Queue>>>,
+    /// What its visibility timeouts are counted on.
+    timeline: Timeline,
     metrics: MappingMetrics,
     status: watch::Sender<MappingStatus>,
     rate: Option<Rate>,
@@ -52,12 +54,17 @@ pub(crate) struct Received {
 impl Source {
     pub(crate) fn new(
         queue: Arc<dyn Queue>,
+        timeline: Timeline,
         metrics: MappingMetrics,
         status: watch::Sender<MappingStatus>,
         max_messages_per_second: Option<f64>,
     ) -> Self {
-        let rate = max_messages_per_second.map(Rate::new);
-        Self { queue: Arc::new(Mutex::new(queue)), metrics, status, rate, known: Mutex::default() }
+        let rate = max_messages_per_second.map(|most| Rate::new(most, timeline.clone()));
+        Self { queue: Arc::new(Mutex::new(queue)), timeline, metrics, status, rate, known: Mutex::default() }
+    }
+
+    pub(crate) fn timeline(&self) -> &Timeline {
+        &self.timeline
     }
 
     /// The queue; another one once it was made again under its name.
@@ -135,7 +142,7 @@ impl Source {
             visibility_timeout_seconds: u32::try_from(lease_visibility.as_secs()).ok(),
             attempt_id: None,
         };
-        let asked_at = Instant::now();
+        let asked_at = self.timeline.now();
         let received = queue.receive(request).await;
         self.known().receive_failed = received.as_ref().is_err_and(|error| *error != QueueError::NoSuchQueue);
         let messages = received?;
@@ -149,7 +156,7 @@ impl Source {
         }
         // A long poll's messages are hidden from when it found them, not from when it began to wait, and it answers as
         // soon as it has found some. Renewing at half time leaves room for what the answer took to get here.
-        let received_at = if wait.is_zero() { asked_at } else { Instant::now() };
+        let received_at = if wait.is_zero() { asked_at } else { self.timeline.now() };
         let terms = Terms { received_at, queue_visibility, lease_visibility, max_receive_count };
         let is_full = messages.len() >= max as usize;
         Ok(Some(Received { queue, messages, terms, is_full }))

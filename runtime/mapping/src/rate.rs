@@ -3,19 +3,21 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
+use wasmill_queue::Timeline;
 
 /// One mapping's bucket. It holds a second's worth at most, one message at least.
 #[derive(Debug)]
 pub(crate) struct Rate {
     per_second: f64,
     bucket: Mutex<(f64, Instant)>,
+    timeline: Timeline,
 }
 
 impl Rate {
     /// `per_second` is greater than 0.
-    pub(crate) fn new(per_second: f64) -> Self {
-        Self { per_second, bucket: Mutex::new((per_second.max(1.0), Instant::now())) }
+    pub(crate) fn new(per_second: f64, timeline: Timeline) -> Self {
+        Self { per_second, bucket: Mutex::new((per_second.max(1.0), timeline.now())), timeline }
     }
 
     /// Waits until one message at least may be received, and takes up to `want`. Cancel-safe.
@@ -23,7 +25,7 @@ impl Rate {
         loop {
             let missing = {
                 let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
-                let now = Instant::now();
+                let now = self.timeline.now();
                 let earned = now.duration_since(bucket.1).as_secs_f64() * self.per_second;
                 bucket.0 = (bucket.0 + earned).min(self.per_second.max(1.0));
                 bucket.1 = now;
@@ -34,7 +36,8 @@ impl Rate {
                 }
                 1.0 - bucket.0
             };
-            sleep(Duration::from_secs_f64(missing / self.per_second).max(Duration::from_millis(1))).await;
+            let pause = Duration::from_secs_f64(missing / self.per_second).max(Duration::from_millis(1));
+            self.timeline.sleep(pause).await;
         }
     }
 
@@ -51,7 +54,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn over_time_no_more_is_taken_than_the_rate_allows_and_what_was_not_used_comes_back() {
         for per_second in [0.5, 5.0, 100.0] {
-            let rate = Rate::new(per_second);
+            let rate = Rate::new(per_second, Timeline::real());
             let (began, mut taken) = (Instant::now(), 0);
             while began.elapsed() < Duration::from_secs(60) {
                 let some = rate.take(10).await;

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use wasmill_queue::{Queue, QueueError};
+use wasmill_queue::{Queue, QueueError, Task, Work};
 
 use crate::batch::Gathered;
 use crate::intake::Intake;
@@ -74,16 +74,16 @@ enum Asked {
 
 impl Receiving {
     /// Receives until told to stop.
-    pub(crate) async fn run(self: Arc<Self>) {
-        if self.window.is_zero() { Arc::clone(&self).poll(None).await } else { self.open_windows().await }
+    pub(crate) async fn run(self: Arc<Self>, work: Work) {
+        if self.window.is_zero() { Arc::clone(&self).poll(work, None).await } else { self.open_windows(work).await }
     }
 
     /// Asks again and again. With a permit given it is one poll beside the first, and ends when there is nothing.
-    async fn poll(self: Arc<Self>, mut given: Option<Permit>) {
+    async fn poll(self: Arc<Self>, work: Work, mut given: Option<Permit>) {
         let is_first = given.is_none();
         loop {
             let wait = if is_first { LONG_POLL } else { SHORT_POLL };
-            match self.ask(self.batch_size, wait, given.take()).await {
+            match self.ask(&work, self.batch_size, wait, given.take()).await {
                 Asked::Some(received, ticket) => {
                     let is_local = received.queue.capabilities().signals_readiness;
                     let permit = ticket.claim();
@@ -95,7 +95,7 @@ impl Receiving {
                 }
                 Asked::Nothing if is_first => {}
                 Asked::Failed(error) if is_first => {
-                    if self.pause(&error).await.is_break() {
+                    if work.rest(self.pause(&error)).await.is_break() {
                         return;
                     }
                 }
@@ -116,13 +116,14 @@ impl Receiving {
     }
 
     fn spawn_poll(self: &Arc<Self>, permit: Permit) {
-        let poll: futures::future::BoxFuture<'static, ()> = Box::pin(Arc::clone(self).poll(Some(permit)));
+        let work = self.source.timeline().work(Task::Step);
+        let poll: futures::future::BoxFuture<'static, ()> = Box::pin(Arc::clone(self).poll(work, Some(permit)));
         self.trips.spawn(poll);
     }
 
     /// Waits for something to receive, for the right to start it, and receives. Ends early when told to stop, but never in
     /// the middle of a receive.
-    async fn ask(&self, max: u32, wait: Duration, given: Option<Permit>) -> Asked {
+    async fn ask(&self, work: &Work, max: u32, wait: Duration, given: Option<Permit>) -> Asked {
         let before = async {
             self.source.attributes().await?;
             let queue = self.source.queue();
@@ -139,14 +140,17 @@ impl Receiving {
             };
             Ok((permit, quota, is_local))
         };
-        let ready = tokio::select! {
-            biased;
-            () = self.stop.cancelled() => return Asked::Stopped,
-            ready = before => ready,
-        };
-        let (permit, quota, is_local) = match ready {
-            Ok(ready) => ready,
-            Err(error) => return Asked::Failed(error),
+        let ready = work.rest(async {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => None,
+                ready = before => Some(ready),
+            }
+        });
+        let (permit, quota, is_local) = match ready.await {
+            Some(Ok(ready)) => ready,
+            Some(Err(error)) => return Asked::Failed(error),
+            None => return Asked::Stopped,
         };
         let wait = if is_local { Duration::ZERO } else { wait };
         let asked_at = Instant::now();
@@ -218,8 +222,9 @@ impl Receiving {
         let Received { queue, messages, terms, .. } = received;
         let sorted = self.intake.sort(messages, queue.arn(), terms);
         if sorted.done_before.is_some() || sorted.filtered.is_some() {
-            let this = Arc::clone(self);
+            let (this, work) = (Arc::clone(self), self.source.timeline().work(Task::Trip));
             self.trips.spawn(async move {
+                let _at_work = work;
                 let settler = this.line.settler(&*queue);
                 this.intake.put_aside(settler, sorted.done_before, sorted.filtered).await;
             });
@@ -231,20 +236,23 @@ impl Receiving {
 
     /// One window after the other. A window opens when the one before it has left; one that passed with nothing in it opens
     /// anew with the next message.
-    async fn open_windows(self: Arc<Self>) {
-        let mut opened_at = Instant::now();
+    async fn open_windows(self: Arc<Self>, work: Work) {
+        let timeline = self.source.timeline();
+        let mut opened_at = timeline.now();
         let mut carried: Option<(Arc<dyn Queue>, Gathered)> = None;
         loop {
             let (queue, mut permit, mut gathered) = match carried.take() {
                 Some((queue, gathered)) => {
-                    let permit = tokio::select! {
-                        biased;
-                        () = self.stop.cancelled() => None,
-                        permit = self.permits.acquire_in_hand() => Some(permit),
-                    };
-                    (queue, permit, gathered)
+                    let permit = work.rest(async {
+                        tokio::select! {
+                            biased;
+                            () = self.stop.cancelled() => None,
+                            permit = self.permits.acquire_in_hand() => Some(permit),
+                        }
+                    });
+                    (queue, permit.await, gathered)
                 }
-                None => match self.ask(self.batch_size.min(FIRST_MAX), LONG_POLL, None).await {
+                None => match self.ask(&work, self.batch_size.min(FIRST_MAX), LONG_POLL, None).await {
                     Asked::Some(received, ticket) => {
                         let queue = Arc::clone(&received.queue);
                         match self.sort(received) {
@@ -253,25 +261,26 @@ impl Receiving {
                         }
                     }
                     Asked::Nothing => continue,
-                    Asked::Failed(error) => match self.pause(&error).await {
+                    Asked::Failed(error) => match work.rest(self.pause(&error)).await {
                         std::ops::ControlFlow::Continue(()) => continue,
                         std::ops::ControlFlow::Break(()) => return,
                     },
                     Asked::Stopped => return,
                 },
             };
-            let now = Instant::now();
+            let now = timeline.now();
             let closes_at = if now < opened_at + self.window { opened_at + self.window } else { now + self.window };
-            let closed = self.fill(&mut gathered, closes_at).await;
+            let closed = self.fill(&work, &mut gathered, closes_at).await;
             self.line.metrics.window_closed(closed);
             carried = gathered.cut(self.batch_size as usize, true).map(|rest| (Arc::clone(&queue), rest));
             self.send_off(&queue, permit.take(), gathered);
-            opened_at = Instant::now();
+            opened_at = timeline.now();
         }
     }
 
     /// Fills an open window; tells why it closed.
-    async fn fill(self: &Arc<Self>, gathered: &mut Gathered, closes_at: Instant) -> Closed {
+    async fn fill(self: &Arc<Self>, work: &Work, gathered: &mut Gathered, closes_at: Instant) -> Closed {
+        let timeline = self.source.timeline();
         let mut fillers = 1;
         loop {
             let mut missing = (self.batch_size as usize).saturating_sub(gathered.len());
@@ -282,7 +291,7 @@ impl Receiving {
                 return Closed::Bytes;
             }
             missing = missing.min(gathered.room());
-            let left = closes_at.saturating_duration_since(Instant::now());
+            let left = closes_at.saturating_duration_since(timeline.now());
             if left.is_zero() {
                 return Closed::Window;
             }
@@ -294,11 +303,17 @@ impl Receiving {
                 }
                 self.source.quota(u32::try_from(missing).unwrap_or(u32::MAX)).await
             };
-            let quota = tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return Closed::Early,
-                quota = quota => quota,
-                () = sleep_until(closes_at) => return Closed::Window,
+            let quota = work.rest(async {
+                tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => Err(Closed::Early),
+                    quota = quota => Ok(quota),
+                    () = timeline.sleep_until(closes_at) => Err(Closed::Window),
+                }
+            });
+            let quota = match quota.await {
+                Ok(quota) => quota,
+                Err(closed) => return closed,
             };
             // Whole seconds are what SQS knows: the last part of one is waited here. Several receives wait for each other,
             // so none of them waits long.
@@ -348,7 +363,7 @@ impl Receiving {
                 tokio::select! {
                     biased;
                     () = self.stop.cancelled() => return Closed::Early,
-                    () = sleep_until(closes_at) => return Closed::Window,
+                    () = timeline.sleep_until(closes_at) => return Closed::Window,
                 }
             }
         }
@@ -412,8 +427,9 @@ impl Receiving {
         };
         // Boxed once: it is large, and would be moved with everything that is put around it.
         let trip = Box::pin(Arc::clone(&self.line).trip(Arc::clone(queue), turn, gathered.seal()));
-        let name = self.line.name.clone();
+        let (name, work) = (self.line.name.clone(), self.source.timeline().work(Task::Trip));
         self.trips.spawn(async move {
+            let _at_work = work;
             if AssertUnwindSafe(trip).catch_unwind().await.is_err() {
                 tracing::error!(mapping = name, "a batch's trip panicked: its messages return by their timeout");
             }

@@ -12,9 +12,9 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use wasmill_queue::{EntryResults, Queue, QueueError, ReceiptHandle, VisibilityChange};
+use wasmill_queue::{Announced, EntryResults, Queue, QueueError, ReceiptHandle, Timeline, VisibilityChange, Work};
 
 use crate::lease::{Hold, Leased, Unit};
 use crate::metrics::MappingMetrics;
@@ -40,13 +40,27 @@ struct Shared {
     sooner: Notify,
     /// A call is over.
     called: Notify,
+    timeline: Timeline,
     began: Instant,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Wheel {
     units: BTreeMap<(Instant, u64), Arc<Unit>>,
     next: u64,
+    /// When the first of them is due, for whoever skips time.
+    announced: Announced,
+}
+
+impl Wheel {
+    fn first_due(&self) -> Option<Instant> {
+        self.units.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    fn announce(&mut self) {
+        let first = self.first_due();
+        self.announced.set(first);
+    }
 }
 
 /// One call.
@@ -56,9 +70,15 @@ struct Call {
 }
 
 impl Leases {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(timeline: Timeline) -> Self {
         let (sooner, called) = (Notify::new(), Notify::new());
-        Self(Arc::new(Shared { wheel: Mutex::default(), sooner, called, began: Instant::now() }))
+        let wheel = Mutex::new(Wheel { units: BTreeMap::new(), next: 0, announced: timeline.announce() });
+        let began = timeline.now();
+        Self(Arc::new(Shared { wheel, sooner, called, timeline, began }))
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.0.timeline.now()
     }
 
     fn lock(&self) -> MutexGuard<'_, Wheel> {
@@ -86,6 +106,7 @@ impl Leases {
         let is_first = wheel.units.first_key_value().is_none_or(|(first, _)| place < *first);
         unit.lock().slot = Some(place);
         wheel.units.insert(place, Arc::clone(unit));
+        wheel.announce();
         drop(wheel);
         if is_first {
             self.0.sooner.notify_one();
@@ -100,6 +121,7 @@ impl Leases {
             && let Some(slot) = state.slot.take()
         {
             wheel.units.remove(&slot);
+            wheel.announce();
         }
     }
 
@@ -110,7 +132,7 @@ impl Leases {
 
     /// Takes what is due; tells when the next will be.
     fn take_due(&self) -> (Vec<Arc<Unit>>, Option<Instant>) {
-        let now = Instant::now();
+        let now = self.now();
         let mut wheel = self.lock();
         let mut due = Vec::new();
         while let Some(entry) = wheel.units.first_entry() {
@@ -119,7 +141,8 @@ impl Leases {
             }
             due.push(entry.remove());
         }
-        let next = wheel.units.first_key_value().map(|((at, _), _)| *at);
+        let next = wheel.first_due();
+        wheel.announce();
         drop(wheel);
         for unit in &due {
             unit.lock().slot = None;
@@ -133,37 +156,54 @@ pub(crate) async fn run(
     leases: Leases,
     queue: Arc<Mutex<Arc<dyn Queue>>>,
     metrics: MappingMetrics,
+    work: Work,
     stop: CancellationToken,
 ) {
     let mut calls = FuturesUnordered::new();
     let mut waiting: VecDeque<Call> = VecDeque::new();
+    let timeline = &leases.0.timeline;
     loop {
         let (due, next) = leases.take_due();
         if !due.is_empty() {
             let queue = Arc::clone(&queue.lock().unwrap_or_else(PoisonError::into_inner));
-            waiting.extend(calls_for(&queue, &due, &metrics));
+            waiting.extend(calls_for(&queue, &due, leases.now(), &metrics));
         }
         while calls.len() < CALLS_MAX
             && let Some(call) = waiting.pop_front()
         {
-            calls.push(make(call));
+            calls.push(make(call, timeline));
         }
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            Some((call, outcome, asked_at)) = calls.next() => finish(&leases, &call, outcome, asked_at, &metrics),
-            () = leases.0.sooner.notified() => {}
-            () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
+        let is_calling = !calls.is_empty();
+        let event = async {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => Event::Stopped,
+                Some((call, outcome, asked_at)) = calls.next() => Event::Called(call, outcome, asked_at),
+                () = leases.0.sooner.notified() => Event::Due,
+                () = timeline.sleep_until(next.unwrap_or(leases.0.began)), if next.is_some() => Event::Due,
+            }
+        };
+        // Whoever skips time waits for the calls.
+        match if is_calling { event.await } else { work.rest(event).await } {
+            Event::Stopped => return,
+            Event::Called(call, outcome, asked_at) => finish(&leases, &call, outcome, asked_at, &metrics),
+            Event::Due => {}
         }
     }
 }
 
+/// What wakes the one who renews.
+enum Event {
+    Stopped,
+    Called(Call, Result<EntryResults<()>, QueueError>, Instant),
+    Due,
+}
+
 /// The calls that renew what is due, the earliest first.
-fn calls_for(queue: &Arc<dyn Queue>, due: &[Arc<Unit>], metrics: &MappingMetrics) -> Vec<Call> {
-    let now = Instant::now();
+fn calls_for(queue: &Arc<dyn Queue>, due: &[Arc<Unit>], now: Instant, metrics: &MappingMetrics) -> Vec<Call> {
     let mut messages = Vec::new();
     for unit in due {
-        let left = unit.terms.longest_hide();
+        let left = unit.terms.longest_hide(now);
         let timeout = Duration::from_secs(unit.terms.lease_visibility.min(left).as_secs());
         let mut state = unit.lock();
         for (index, message) in state.messages.iter_mut().enumerate() {
@@ -186,8 +226,8 @@ fn calls_for(queue: &Arc<dyn Queue>, due: &[Arc<Unit>], metrics: &MappingMetrics
     messages.chunks(most).map(|some| Call { queue: Arc::clone(queue), messages: some.to_vec() }).collect()
 }
 
-async fn make(call: Call) -> (Call, Result<EntryResults<()>, QueueError>, Instant) {
-    let asked_at = Instant::now();
+async fn make(call: Call, timeline: &Timeline) -> (Call, Result<EntryResults<()>, QueueError>, Instant) {
+    let asked_at = timeline.now();
     let changes: Vec<VisibilityChange> = call
         .messages
         .iter()
@@ -212,7 +252,7 @@ fn finish(
     if let Some(error) = results.iter().find_map(|result| result.as_ref().err().filter(|error| !is_over(error))) {
         tracing::warn!(mapping = metrics.mapping(), %error, "lease renewal failed, trying again");
     }
-    let now = Instant::now();
+    let now = leases.now();
     let mut units: Vec<(Arc<Unit>, Instant)> = Vec::new();
     for ((unit, index, _, timeout), result) in call.messages.iter().zip(results) {
         let mut state = unit.lock();

@@ -151,13 +151,13 @@ pub(crate) fn give_up_last_attempts(
 
 /// When a failed message returns; none: it is left alone, and returns when the queue's own visibility timeout ends.
 fn retry(batch: &Batch, index: usize, delay: Option<Duration>, standing: Standing) -> Option<VisibilityChange> {
-    let terms = batch.lease.terms(index)?;
+    let (terms, now) = (batch.lease.terms(index)?, batch.lease.now());
     let hide = match delay {
         None if !standing.touched => return None,
-        None => terms.queue_visibility_left(),
+        None => terms.queue_visibility_left(now),
         Some(delay) => delay,
     };
-    let timeout_seconds = whole_seconds(hide).min(whole_seconds_down(terms.longest_hide()));
+    let timeout_seconds = whole_seconds(hide).min(whole_seconds_down(terms.longest_hide(now)));
     Some(VisibilityChange { receipt: batch.held[index].receipt.clone(), timeout_seconds })
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use wasmill_queue::{Broker, BrokerOptions, Durability, Identity, Metrics};
+use wasmill_queue::{Broker, BrokerOptions, Durability, Identity, Metrics, Timeline};
 
 fn main() -> ExitCode {
     let opened = tokio::runtime::Builder::new_current_thread().enable_all().build().map(|runtime| {
@@ -10,7 +10,15 @@ fn main() -> ExitCode {
             let metrics = Metrics::register(&prometheus::Registry::new()).ok()?;
             let data_dir = std::env::args_os().nth(1)?.into();
             let (identity, durability) = (Identity::default(), Durability::Os);
-            let options = BrokerOptions { data_dir: Some(data_dir), durability, identity, clock: None, metrics };
+            let options = BrokerOptions {
+                data_dir: Some(data_dir),
+                durability,
+                identity,
+                clock: None,
+                timeline: Timeline::real(),
+                chaos: None,
+                metrics,
+            };
             Broker::open(options).await.ok()
         })
     });

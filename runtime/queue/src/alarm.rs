@@ -48,7 +48,7 @@ impl Signal {
         Waiting(self)
     }
 
-    fn is_awaited(&self) -> bool {
+    pub(crate) fn is_awaited(&self) -> bool {
         self.waiting.load(Ordering::Acquire) > 0
     }
 }
@@ -85,11 +85,16 @@ impl Alarm {
         }
     }
 
-    fn due(&self) -> Option<u64> {
+    pub(crate) fn due(&self) -> Option<u64> {
         *self.due_tick_ms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn clear(&self) {
+    /// Time was skipped: the timer's task sleeps for too long.
+    pub(crate) fn look_again(&self) {
+        self.changed.notify_one();
+    }
+
+    pub(crate) fn clear(&self) {
         *self.due_tick_ms.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
@@ -116,7 +121,7 @@ pub(crate) async fn run(inner: Weak<Seam>, alarm: Arc<Alarm>, clock: Arc<Clock>)
 }
 
 /// Lets time pass on the queues that somebody waits on, or on all, and wakes where something became visible.
-fn ring(inner: &Seam, everything: bool) {
+pub(crate) fn ring(inner: &Seam, everything: bool) {
     for queue in inner.all_queues() {
         if !everything && !queue.signal.is_awaited() {
             continue;

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use crate::alarm;
 use crate::arn::{Identity, QueueArn};
 use crate::attributes::{Settings, asks_for_fifo};
+use crate::chaos::ChaosOptions;
 use crate::clock::{Clock, Now};
 use crate::commit::Committer;
 use crate::contents::Contents;
@@ -23,6 +24,7 @@ use crate::receipt::Receipts;
 use crate::seam::{Reporter, Seam, Storage, Wait};
 use crate::state::State;
 use crate::store::{self, Durability, OpenError, Store};
+use crate::timeline::Timeline;
 
 /// The most queues one process keeps.
 const QUEUES_MAX: usize = 10_000;
@@ -40,6 +42,10 @@ pub struct BrokerOptions {
     pub identity: Identity,
     /// In tests a clock that starts at a given time; none: the machine's, going on from the store's mark.
     pub clock: Option<Clock>,
+    /// What the clock rides: tokio's time, or time that can be skipped.
+    pub timeline: Timeline,
+    /// The faults that the queues are to have; none: they have none.
+    pub chaos: Option<ChaosOptions>,
     /// Where the metrics are.
     pub metrics: Metrics,
 }
@@ -56,15 +62,15 @@ impl Broker {
     /// # Errors
     /// The data directory cannot be used, is locked by another process, or is of a later format.
     pub async fn open(options: BrokerOptions) -> Result<Self, OpenError> {
-        let BrokerOptions { data_dir, durability, identity, clock, metrics } = options;
+        let BrokerOptions { data_dir, durability, identity, clock, timeline, chaos, metrics } = options;
         let fresh_id = *uuid::Uuid::new_v4().as_bytes();
         let Some(data_dir) = data_dir else {
             let state = State::new(identity.clone(), 1);
-            let clock = clock.unwrap_or_else(|| Clock::system(None));
+            let clock = clock.unwrap_or_else(|| Clock::system(None)).on(timeline);
             let contents = Contents::new(usize::MAX);
-            let inner =
-                Seam::new(identity, clock, Receipts::new(fresh_id), contents, metrics, state, Storage::Memory, 1);
-            return Ok(Self::launch(Arc::new(inner)));
+            let receipts = Receipts::new(fresh_id);
+            let inner = Seam::new(identity, clock, receipts, contents, metrics, state, Storage::Memory, 1);
+            return Ok(Self::launch(Arc::new(inner.with(chaos))));
         };
         let unusable = {
             let path = data_dir.clone();
@@ -73,7 +79,7 @@ impl Broker {
         let opened = tokio::task::spawn_blocking(move || store::open(&data_dir, durability, fresh_id))
             .await
             .map_err(|error| unusable(error.to_string()))??;
-        let clock = clock.unwrap_or_else(|| Clock::system(opened.mark.as_ref()));
+        let clock = clock.unwrap_or_else(|| Clock::system(opened.mark.as_ref())).on(timeline);
         let now = clock.now();
         let mut state = State::new(identity.clone(), opened.next_seq);
         for row in &opened.queues {
@@ -100,7 +106,7 @@ impl Broker {
             };
             let contents = Contents::new(CONTENTS_MAX_BYTES);
             let receipts = Receipts::new(opened.store_id);
-            Seam::new(identity, clock, receipts, contents, metrics, state, storage, opened.next_queue)
+            Seam::new(identity, clock, receipts, contents, metrics, state, storage, opened.next_queue).with(chaos)
         });
         if let Some(error) = start_error {
             return Err(unusable(format!("its threads could not be started: {error}")));
@@ -126,6 +132,16 @@ impl Broker {
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.inner.identity
+    }
+
+    pub(crate) fn seam(&self) -> &Arc<Seam> {
+        &self.inner
+    }
+
+    /// The time that the queues' timers run on, for those of their consumers.
+    #[must_use]
+    pub fn timeline(&self) -> &Timeline {
+        self.inner.clock.timeline()
     }
 
     /// The queues' clock, for comparing with the timestamps that they give.
@@ -208,6 +224,9 @@ impl Broker {
         if let Some(queue) = queue {
             queue.signal.wake_all();
             inner.metrics.forget(&queue.name);
+            if let Some(chaos) = &inner.chaos {
+                chaos.forget(id);
+            }
             inner.note_deleted_name(&queue.name);
         }
         Ok(())

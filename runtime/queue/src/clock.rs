@@ -5,7 +5,9 @@
 //! intervals (visibility, delay, retention) are counted in it. The **wall** reading is for timestamps that people and
 //! programs see; it follows the system's clock forward and never goes back either.
 //!
-//! Both ride tokio's clock, so that a paused test passes days in microseconds.
+//! Both ride tokio's clock, so that a paused test passes days in microseconds, and both are ahead of it by what was skipped of
+//! a [`Timeline`]. What was skipped stays in the tick when the store is opened again, as all intervals lie on it; the wall
+//! clock is then the machine's again.
 
 use std::fs;
 use std::sync::{Mutex, PoisonError};
@@ -13,6 +15,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
+
+use crate::timeline::Timeline;
 
 /// One reading of the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +32,7 @@ pub struct Now {
 pub struct ClockMark {
     /// The tick when the mark was made.
     pub tick_ms: u64,
-    /// The wall clock then.
+    /// The machine's wall clock then, without what was skipped.
     pub unix_ms: u64,
     /// Which boot of the machine it was.
     pub boot_id: String,
@@ -52,6 +56,7 @@ pub struct Clock {
     /// known to a millisecond or so and may seem to shrink.
     floor: Mutex<Now>,
     boot_id: String,
+    timeline: Timeline,
 }
 
 impl Clock {
@@ -79,7 +84,19 @@ impl Clock {
             follows_machine: true,
             floor: Mutex::new(Now { tick_ms: base_tick_ms, unix_ms: base_unix_ms }),
             boot_id,
+            timeline: Timeline::real(),
         }
+    }
+
+    /// The same, ahead by what is skipped of a timeline.
+    #[must_use]
+    pub fn on(self, timeline: Timeline) -> Self {
+        Self { timeline, ..self }
+    }
+
+    /// What it rides.
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
     }
 
     /// A clock that starts at the given Unix time and then is tokio's alone: what tests under paused time want.
@@ -93,6 +110,7 @@ impl Clock {
             follows_machine: false,
             floor: Mutex::new(Now { tick_ms: unix_ms, unix_ms }),
             boot_id: String::new(),
+            timeline: Timeline::real(),
         }
     }
 
@@ -101,8 +119,9 @@ impl Clock {
         let awake_ms = whole_ms(self.started.elapsed());
         let suspended_ms = if self.follows_machine { suspended_ms().saturating_sub(self.base_suspended_ms) } else { 0 };
         let elapsed_ms = awake_ms + suspended_ms;
-        let wall_ms = if self.follows_machine { wall_unix_ms() } else { self.base_unix_ms + elapsed_ms };
-        let tick_ms = self.base_tick_ms + elapsed_ms;
+        let skipped_ms = self.timeline.shift_ms();
+        let wall_ms = if self.follows_machine { wall_unix_ms() } else { self.base_unix_ms + elapsed_ms } + skipped_ms;
+        let tick_ms = self.base_tick_ms + elapsed_ms + skipped_ms;
         let mut floor = self.floor.lock().unwrap_or_else(PoisonError::into_inner);
         *floor = Now { tick_ms: tick_ms.max(floor.tick_ms), unix_ms: wall_ms.max(floor.unix_ms) };
         *floor
@@ -118,6 +137,7 @@ impl Clock {
     #[must_use]
     pub fn mark(&self) -> ClockMark {
         let Now { tick_ms, unix_ms } = self.now();
+        let unix_ms = unix_ms.saturating_sub(self.timeline.shift_ms());
         ClockMark { tick_ms, unix_ms, boot_id: self.boot_id.clone(), since_boot_ms: since_boot_ms() }
     }
 }
@@ -181,6 +201,24 @@ mod tests {
         let now = Clock::system(Some(&mark)).now();
         assert!((5_000..6_000).contains(&now.tick_ms), "{}", now.tick_ms);
         assert!(now.unix_ms >= unix_ms);
+    }
+
+    #[tokio::test]
+    async fn what_was_skipped_stays_in_the_tick_and_not_in_the_timestamps_of_the_next_start() {
+        let timeline = Timeline::steered();
+        let clock = Clock::system(None).on(timeline.clone());
+        let before = clock.now();
+        timeline.steering().unwrap_or_else(|| panic!("it is steered")).skip(86_400_000);
+        let after = clock.now();
+        assert!((86_400_000..86_401_000).contains(&(after.tick_ms - before.tick_ms)), "{before:?} {after:?}");
+        assert!((86_400_000..86_401_000).contains(&(after.unix_ms - before.unix_ms)), "{before:?} {after:?}");
+        let next = Clock::system(Some(&clock.mark())).now();
+        assert!((after.tick_ms..after.tick_ms + 1000).contains(&next.tick_ms), "{after:?} {next:?}");
+        assert!((before.unix_ms..before.unix_ms + 1000).contains(&next.unix_ms), "{before:?} {next:?}");
+        // Nor after a reboot.
+        let rebooted = Clock::system(Some(&ClockMark { boot_id: "another boot".into(), ..clock.mark() })).now();
+        assert!((after.tick_ms..after.tick_ms + 1000).contains(&rebooted.tick_ms), "{after:?} {rebooted:?}");
+        assert!((before.unix_ms..before.unix_ms + 1000).contains(&rebooted.unix_ms), "{before:?} {rebooted:?}");
     }
 
     #[tokio::test]

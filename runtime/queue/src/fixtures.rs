@@ -14,6 +14,7 @@ use crate::local::LocalQueue;
 use crate::message::{Message, OutgoingMessage, ReceiptHandle};
 use crate::metrics::Metrics;
 use crate::store::{Durability, OpenError};
+use crate::timeline::Timeline;
 
 /// When the tests' own clock starts.
 pub(crate) const START_UNIX_MS: u64 = 1_800_000_000_000;
@@ -30,6 +31,8 @@ pub(crate) async fn in_memory_counted(registry: &Registry) -> Broker {
         durability: Durability::Os,
         identity: Identity::default(),
         clock: Some(Clock::starting_at(START_UNIX_MS)),
+        timeline: Timeline::real(),
+        chaos: None,
         metrics: Metrics::register(registry).unwrap(),
     };
     Broker::open(options).await.unwrap()
@@ -42,6 +45,8 @@ pub(crate) async fn on_disk(directory: &Path, durability: Durability) -> Result<
         durability,
         identity: Identity::default(),
         clock: None,
+        timeline: Timeline::real(),
+        chaos: None,
         metrics: Metrics::register(&Registry::new()).unwrap(),
     };
     Broker::open(options).await

@@ -7,12 +7,20 @@
 //! delivery of a standard queue is written within 10 ms and a commit, so a crash right after a receive may take its count
 //! back. Not here: HTTP, AWS error codes, WebAssembly; policies and encryption settings are kept and not acted upon.
 
+mod advance;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod advance_tests;
 mod alarm;
 mod arn;
 mod attempts;
 mod attributes;
 mod bodies;
 mod broker;
+mod chaos;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod chaos_tests;
 pub mod checksum;
 mod clock;
 mod commit;
@@ -71,12 +79,15 @@ mod shelf;
 mod state;
 mod store;
 mod tasks;
+mod timeline;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod whole_model;
 
+pub use advance::{Advance, AdvanceError, Advanced};
 pub use arn::{Identity, NotAQueueArn, QueueArn};
 pub use broker::{Broker, BrokerOptions};
+pub use chaos::ChaosOptions;
 pub use clock::{Clock, ClockMark, Now};
 pub use contract::{
     Capabilities, DeadLetter, EntryResults, Queue, QueueAttributes, ReceiveRequest, RedrivePolicy, VisibilityChange,
@@ -94,3 +105,4 @@ pub use metrics::Metrics;
 pub use move_task::{MoveTask, MoveTaskStatus};
 pub use peek::{MessageState, PeekRequest, Peeked};
 pub use store::{Durability, OpenError};
+pub use timeline::{Announced, Task, Timeline, Work};

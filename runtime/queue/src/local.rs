@@ -13,6 +13,7 @@ pub use self::owner::Description;
 use crate::arn::QueueArn;
 use crate::attributes::{FifoSettings, Settings};
 use crate::bodies::Ahead;
+use crate::chaos::Chaos;
 use crate::checksum::{md5, md5_of_attributes, md5_of_trace_header, to_hex};
 use crate::clock::Now;
 use crate::contract::{
@@ -38,8 +39,8 @@ const WAIT_MAX: Duration = Duration::from_secs(20);
 /// A handle to one queue of this process. Cheap to clone; it keeps the store open.
 #[derive(Debug, Clone)]
 pub struct LocalQueue {
-    shared: Arc<QueueShared>,
-    inner: Arc<Seam>,
+    pub(crate) shared: Arc<QueueShared>,
+    pub(crate) inner: Arc<Seam>,
 }
 
 impl LocalQueue {
@@ -74,6 +75,11 @@ impl LocalQueue {
         state.queue(self.shared.id).map(|queue| queue.settings.clone()).ok_or(QueueError::NoSuchQueue)
     }
 
+    /// The faults of this queue: a FIFO queue keeps what it promises.
+    fn chaos(&self) -> Option<&Chaos> {
+        self.inner.chaos.as_ref().filter(|_| !self.shared.is_fifo)
+    }
+
     /// One try, without waiting.
     async fn take(&self, request: &ReceiveRequest) -> Result<Vec<Message>, QueueError> {
         let id = self.shared.id;
@@ -85,8 +91,14 @@ impl LocalQueue {
         // A group has one holder, across crashes too: a FIFO delivery is on disk before anybody hears of it.
         let wait = if self.shared.is_fifo { Wait::Durable } else { Wait::Lazy };
         let mut expired = 0;
+        let chaos = self.chaos();
+        let mut injected = Vec::new();
         let ((handed_out, more, upcoming, gave_up), ack) = self.inner.plan(wait, |state, now, effects| {
-            let handed_out = state.receive(id, receiving, now, effects)?;
+            let mut handed_out = state.receive(id, receiving, now, effects)?;
+            if let Some(chaos) = chaos {
+                let queue = (id, self.name());
+                injected = chaos.disturb(queue, state, receiving, &mut handed_out, (now, effects));
+            }
             // A receive removes only what is past the retention period.
             expired = removals(effects);
             let gave_up = effects.iter().any(|effect| matches!(effect, Effect::Move(_)));
@@ -98,6 +110,7 @@ impl LocalQueue {
             self.shared.signal.wake_one();
         }
         ack.durable().await?;
+        self.tell_of(&injected).await;
         if gave_up && !self.shared.is_fifo {
             // Who finds the queue empty may look into the dead-letter queue next.
             self.inner.submit(vec![Effect::Barrier]).await?;
@@ -301,7 +314,13 @@ impl Queue for LocalQueue {
     async fn delete(&self, receipts: &[ReceiptHandle]) -> Result<EntryResults<()>, QueueError> {
         let entries = receipts.iter().map(|receipt| (receipt, ()));
         let mut deleted = 0;
+        let chaos = self.chaos();
+        let mut injected = Vec::new();
         let (results, ack) = self.per_receipt(Wait::Durable, entries, |state, now, receipt, (), effects| {
+            if let Some(swallowed) = chaos.and_then(|chaos| chaos.swallows(self.name(), state, receipt)) {
+                injected.extend(swallowed);
+                return Ok(());
+            }
             let effect = state.delete(receipt, now).map_err(|Expired| QueueError::ReceiptExpired {
                 handle: self.inner.receipts.encode(receipt).as_str().to_owned(),
             })?;
@@ -310,6 +329,7 @@ impl Queue for LocalQueue {
             Ok(())
         })?;
         ack.durable().await?;
+        self.tell_of(&injected).await;
         self.shared.metrics.deleted(deleted);
         Ok(results)
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
 
 use self::scrape::Scrape;
+use crate::chaos::Fault;
 use crate::effect::MoveKind;
 use crate::seam::Seam;
 
@@ -26,6 +27,7 @@ pub struct Metrics {
     purged: IntCounterVec,
     redriven: IntCounterVec,
     dead_lettered: IntCounterVec,
+    injected: IntCounterVec,
     scrape: Scrape,
 }
 
@@ -81,6 +83,11 @@ impl Metrics {
                 "Messages that the queue gave up, by why: received too often (receive_count), or a verdict.",
                 &["queue", "cause"],
             )?,
+            injected: counter(
+                "wasmill_chaos_faults_total",
+                "Faults that --chaos injected into the built-in queue.",
+                &["queue", "fault"],
+            )?,
             scrape: Scrape::new(StoreMetrics::new()?)?,
         };
         registry.register(Box::new(metrics.scrape.clone()))?;
@@ -109,6 +116,14 @@ impl Metrics {
         for cause in [BY_COUNT, BY_VERDICT] {
             let _ = self.dead_lettered.remove_label_values(&[queue, cause]);
         }
+        for fault in Fault::ALL {
+            let _ = self.injected.remove_label_values(&[queue, fault.as_str()]);
+        }
+    }
+
+    /// A fault was injected: only then there is a counter.
+    pub(crate) fn injected(&self, queue: &str, fault: Fault) {
+        self.injected.with_label_values(&[queue, fault.as_str()]).inc();
     }
 
     /// Reads what stands at a moment from these queues from now on.

@@ -6,8 +6,6 @@
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
-
 use crate::arn::QueueArn;
 use crate::effect::{Effect, QueueId, Seq, TaskRow};
 use crate::error::StorageError;
@@ -15,6 +13,7 @@ use crate::message::MessageId;
 use crate::move_task::MoveTaskStatus;
 use crate::seam::{Seam, Wait};
 use crate::tasks::Wanted;
+use crate::timeline::{Task, Timeline, Work};
 
 /// The most messages of one step.
 const STEP_MAX: u32 = 100;
@@ -33,12 +32,14 @@ enum Step {
 
 /// Runs a task in the background until it is over or the queues are closed.
 pub(crate) fn launch(seam: &Arc<Seam>, id: String) {
-    tokio::spawn(run(Arc::downgrade(seam), id));
+    let timeline = seam.clock.timeline().clone();
+    let work = timeline.work(Task::Step);
+    tokio::spawn(run(Arc::downgrade(seam), timeline, work, id));
 }
 
-async fn run(seam: Weak<Seam>, id: String) {
+async fn run(seam: Weak<Seam>, timeline: Timeline, work: Work, id: String) {
     let mut from = 0;
-    let begun = Instant::now();
+    let begun = timeline.now();
     let mut moved: u64 = 0;
     loop {
         let Some(inner) = seam.upgrade().filter(|inner| !inner.is_closing()) else { return };
@@ -46,7 +47,7 @@ async fn run(seam: Weak<Seam>, id: String) {
             Ok(Step::Over) => return,
             Ok(Step::Moved { messages, max_per_second: None }) => {
                 moved += messages;
-                Instant::now()
+                timeline.now()
             }
             Ok(Step::Moved { messages, max_per_second: Some(rate) }) => {
                 moved += messages;
@@ -55,11 +56,11 @@ async fn run(seam: Weak<Seam>, id: String) {
             Err(StorageError::Closed | StorageError::Failed(_)) => return,
             Err(error @ StorageError::Full) => {
                 tracing::warn!(task = id, %error, "a message move task waits");
-                Instant::now() + AFTER_FAILURE
+                timeline.now() + AFTER_FAILURE
             }
         };
         drop(inner);
-        sleep_until(wake_at).await;
+        work.rest(timeline.sleep_until(wake_at)).await;
     }
 }
 

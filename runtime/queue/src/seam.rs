@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::alarm::{Alarm, Signal};
 use crate::arn::{Identity, QueueArn};
 use crate::attributes::Settings;
+use crate::chaos::{Chaos, ChaosOptions};
 use crate::clock::{Clock, ClockMark, Now};
 use crate::commit::{Answer, Committer, Observer, Operation};
 use crate::contents::Contents;
@@ -74,6 +75,8 @@ pub(crate) struct Seam {
     pub(crate) storage: Storage,
     /// The number of the next queue; held over a whole management verb, so that they run one at a time.
     pub(crate) management: tokio::sync::Mutex<QueueId>,
+    /// The faults that are injected, if any are.
+    pub(crate) chaos: Option<Chaos>,
     pub(crate) closing: AtomicBool,
     pub(crate) blocks_deleted_names: AtomicBool,
     /// Names of queues that were deleted lately, and when.
@@ -132,10 +135,16 @@ impl Seam {
             queues: RwLock::default(),
             storage,
             management: tokio::sync::Mutex::new(next_queue),
+            chaos: None,
             closing: AtomicBool::new(false),
             blocks_deleted_names: AtomicBool::new(false),
             deleted_names: Mutex::default(),
         }
+    }
+
+    /// The same, with faults.
+    pub(crate) fn with(self, chaos: Option<ChaosOptions>) -> Self {
+        Self { chaos: chaos.map(Chaos::new), ..self }
     }
 
     pub(crate) fn lock_state(&self) -> MutexGuard<'_, State> {

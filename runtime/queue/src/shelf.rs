@@ -368,6 +368,11 @@ impl Shelf {
         self.set_phase(seq, phase);
     }
 
+    /// True while the message is here, whatever becomes of it.
+    pub(crate) fn has(&self, seq: Seq) -> bool {
+        self.entries.contains_key(&seq)
+    }
+
     /// True when the message may be received.
     pub(crate) fn is_visible(&self, seq: Seq) -> bool {
         self.entries.get(&seq).is_some_and(|entry| entry.phase == Phase::Ready)

@@ -449,6 +449,19 @@ impl State {
         Some(Effect::Explain { seq: receipt.seq, attempt: Arc::new(attempt) })
     }
 
+    /// Whether this delivery is under way and another one would follow it.
+    pub(crate) fn comes_again(&self, receipt: Receipt) -> bool {
+        let Some(queue) = self.queue(receipt.queue) else { return false };
+        let target = redrive::target(&queue.settings, &self.identity, &self.names, receipt.queue);
+        let delivery = queue.shelf.in_flight(receipt.seq).filter(|delivery| delivery.issued == receipt.issue);
+        delivery.is_some_and(|delivery| target.is_none_or(|target| delivery.receive_count < target.max_receive_count))
+    }
+
+    /// Whether the queue has a message of that number.
+    pub(crate) fn has(&self, id: QueueId, seq: Seq) -> bool {
+        self.queue(id).is_some_and(|queue| queue.shelf.has(seq))
+    }
+
     /// Lets time pass on one queue: hidden messages appear, old ones go.
     pub(crate) fn sweep(&mut self, id: QueueId, now: Now, effects: &mut Vec<Effect>) {
         let Some(queue) = self.queue_mut(id) else { return };

@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use wasmill_queue::{
-    AttributeValue, Broker, DeadLetter, Message, MessageAttribute, OutgoingMessage, Queue, QueueError, ReceiptHandle,
-    ReceiveRequest, VisibilityChange, checksum,
+    AttributeValue, Broker, ChaosOptions, DeadLetter, Message, MessageAttribute, OutgoingMessage, Queue, QueueError,
+    ReceiptHandle, ReceiveRequest, Timeline, VisibilityChange, checksum,
 };
 use wasmill_sqs::{RemoteSqs, SqsOptions};
 
-use crate::support::{Server, broker};
+use crate::support::{Server, broker, broker_on};
 
 /// At once, on a machine that is busy with other things too. What does not wake waits for ten seconds.
 const AT_ONCE: Duration = Duration::from_secs(2);
@@ -95,6 +95,13 @@ async fn built_in_queue_on_disk() {
     let broker = broker(Some(folder.path().to_owned())).await;
     contract(Backend::new(broker.clone(), None)).await;
     broker.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn built_in_queue_whose_time_may_be_skipped_and_whose_faults_never_come() {
+    let chaos = ChaosOptions { seed: 7, duplicate: 0, reorder: 0, lost_ack: 0 };
+    let broker = broker_on(None, Timeline::steered(), Some(chaos)).await;
+    contract(Backend::new(broker, None)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

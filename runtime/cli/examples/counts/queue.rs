@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use wasmill_queue::{
     AttributeValue, Broker, BrokerOptions, Durability, Identity, LocalQueue, MessageAttribute, Metrics,
-    OutgoingMessage, Queue, ReceiptHandle, ReceiveRequest, VisibilityChange,
+    OutgoingMessage, Queue, ReceiptHandle, ReceiveRequest, Timeline, VisibilityChange,
 };
 
 use crate::{Outcome, counted};
@@ -34,6 +34,8 @@ impl Bench {
                 durability: Durability::Os,
                 identity: Identity::default(),
                 clock: None,
+                timeline: Timeline::real(),
+                chaos: None,
                 metrics: Metrics::register(&prometheus::Registry::new())?,
             };
             let broker = Broker::open(options).await?;

@@ -15,6 +15,7 @@ use wasmill_mapping::{
 };
 use wasmill_queue::{
     Broker, BrokerOptions, Durability, Identity, LocalQueue, OutgoingMessage, Queue, ReceiptHandle, ReceiveRequest,
+    Timeline,
 };
 use wasmill_sandbox::{Code, EngineConfig, Function, FunctionSpec, Sandbox};
 
@@ -61,6 +62,8 @@ impl Bench {
             durability: Durability::Os,
             identity: Identity::default(),
             clock: None,
+            timeline: Timeline::real(),
+            chaos: None,
             metrics: wasmill_queue::Metrics::register(&registry)?,
         };
         let broker = Broker::open(options).await?;
@@ -198,6 +201,7 @@ impl Bench {
             max_messages_per_second: None,
             reports_item_failures: true,
             maximum_concurrency: None,
+            timeline: Timeline::real(),
             queue: Arc::new(queue),
             is_fifo: false,
             route: Route::fixed(Callee::new(handler, "$LATEST", TIMEOUT)),

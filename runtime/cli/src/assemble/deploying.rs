@@ -215,7 +215,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::config::{Durability, LocalQueue};
+    use crate::config::{Durability, LocalQueue, Trial};
 
     fn config() -> Config {
         let local = LocalQueue {
@@ -224,6 +224,7 @@ mod tests {
             durability: Durability::Os,
             allowed_origins: Vec::new(),
             blocks_deleted_names: false,
+            trial: Trial::default(),
         };
         let mut named = FunctionSpec::new("named", "named.wasm".into());
         named.environment.0.insert("TOKEN".to_owned(), "secret".to_owned());

@@ -164,7 +164,7 @@ mod tests {
     use std::time::Duration;
 
     use crate::assemble::queues::tests::broker;
-    use crate::config::{Durability, FunctionSpec, LocalQueue, QueueSpec};
+    use crate::config::{Durability, FunctionSpec, LocalQueue, QueueSpec, Trial};
 
     use super::*;
 
@@ -177,6 +177,7 @@ mod tests {
             durability: Durability::Fsync,
             allowed_origins: Vec::new(),
             blocks_deleted_names: false,
+            trial: Trial::default(),
         };
         let function = FunctionSpec { timeout: Duration::from_secs(5), ..FunctionSpec::new("f", "f.wasm".into()) };
         let mapping = |(index, source): (usize, &&str)| {

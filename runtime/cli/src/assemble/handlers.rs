@@ -221,6 +221,7 @@ mod tests {
             durability: config::Durability::Fsync,
             allowed_origins: Vec::new(),
             blocks_deleted_names: false,
+            trial: config::Trial::default(),
         };
         let base = Config::of_queue(local, ([127, 0, 0, 1], 0).into());
         Config { functions: vec![function], sandbox, ..base }

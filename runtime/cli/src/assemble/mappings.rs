@@ -15,7 +15,7 @@ use wasmill_lambda::{Configuration, Engine, FunctionRef, QueueFacts, QueueTroubl
 use wasmill_mapping::{
     FifoOrder, Filters, Mapping, MappingOptions, MappingStatus, Metrics, Observer, OnFiltered, RetryPolicy, Witness,
 };
-use wasmill_queue::{Broker, Queue, QueueArn, QueueError};
+use wasmill_queue::{Broker, Queue, QueueArn, QueueError, Timeline};
 
 use crate::admin::{Component, Readiness};
 use crate::assemble::feeds;
@@ -192,6 +192,9 @@ impl Fleet {
             Some(config::OnFiltered::Forward(to)) => OnFiltered::Forward(self.source(to).await.map_err(said)?),
         };
         let is_fifo = queue.attributes().await.map_err(said)?.fifo;
+        // Another service's time cannot be skipped.
+        let own = self.parts.broker.as_ref().filter(|_| queue.capabilities().signals_readiness);
+        let timeline = own.map_or_else(Timeline::real, |broker| broker.timeline().clone());
         Ok(MappingOptions {
             name: self.name_for(uuid, queue.arn(), &shown(function)),
             function_name: function.name.clone(),
@@ -210,6 +213,7 @@ impl Fleet {
             maximum_concurrency: mapping.maximum_concurrency,
             queue,
             is_fifo,
+            timeline,
             route: functions.route_to(&function.name, qualifier(function)),
             permits,
             metrics: self.parts.metrics.clone(),

@@ -1,7 +1,9 @@
 //! The built-in queue as the config wants it: opened, the config's queues made, and what it writes of them imposed.
 
 use prometheus::Registry;
-use wasmill_queue::{Broker, BrokerOptions, Durability, Identity, LocalQueue, OpenError, QueueError};
+use wasmill_queue::{
+    Broker, BrokerOptions, ChaosOptions, Durability, Identity, LocalQueue, OpenError, QueueError, Timeline,
+};
 
 use crate::assemble::metrics_twice;
 use crate::config::{self, Config, QueueSpec};
@@ -21,6 +23,8 @@ pub(super) async fn open(config: &Config, local: &config::LocalQueue, registry: 
         },
         identity: Identity { region: config.region.clone(), account: config.account_id.clone() },
         clock: None,
+        timeline: if local.trial.time_control { Timeline::steered() } else { Timeline::real() },
+        chaos: local.trial.chaos,
         metrics: wasmill_queue::Metrics::register(registry).map_err(metrics_twice)?,
     })
     .await
@@ -28,11 +32,29 @@ pub(super) async fn open(config: &Config, local: &config::LocalQueue, registry: 
     if local.data_dir.is_none() {
         tracing::info!("the queues are in memory: they and their messages are gone when the process ends");
     }
+    if let Some(ChaosOptions { seed, duplicate, reorder, lost_ack }) = local.trial.chaos {
+        let [duplicate, reorder, lost_ack] = [duplicate, reorder, lost_ack].map(percent);
+        tracing::warn!(
+            seed,
+            duplicate,
+            reorder,
+            lost_ack,
+            "chaos is on: standard queues have the faults that SQS may have"
+        );
+    }
+    if local.trial.time_control {
+        tracing::warn!("time control is on: whoever reaches the admin listener may skip the queues' time");
+    }
     if local.blocks_deleted_names {
         broker.block_deleted_names();
     }
     own(&broker, &config.queues).await?;
     Ok(broker)
+}
+
+/// A share of a million as it is written.
+pub(crate) fn percent(share: u32) -> String {
+    format!("{}%", f64::from(share) / 10_000.0)
 }
 
 /// A queue by name.
@@ -164,7 +186,17 @@ pub(crate) mod tests {
     pub(crate) async fn broker() -> Broker {
         let metrics = wasmill_queue::Metrics::register(&Registry::new()).unwrap();
         let (identity, durability) = (Identity::default(), Durability::Fsync);
-        Broker::open(BrokerOptions { data_dir: None, durability, identity, clock: None, metrics }).await.unwrap()
+        Broker::open(BrokerOptions {
+            data_dir: None,
+            durability,
+            identity,
+            clock: None,
+            timeline: Timeline::real(),
+            chaos: None,
+            metrics,
+        })
+        .await
+        .unwrap()
     }
 
     fn stored(broker: &Broker, name: &str) -> BTreeMap<&'static str, String> {

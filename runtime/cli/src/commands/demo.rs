@@ -18,6 +18,7 @@ use crate::assemble::{self, Worker};
 use crate::commands::print_line;
 use crate::config::{
     self, Config, Durability, FunctionSpec, LocalQueue, MappingSource, MappingSpec, QueueSpec, RedriveSpec, Sandbox,
+    Trial,
 };
 use crate::error::CliError;
 use crate::shutdown::Signals;
@@ -280,6 +281,7 @@ fn config(folder: &Path) -> Config {
         durability: Durability::Os,
         allowed_origins: Vec::new(),
         blocks_deleted_names: false,
+        trial: Trial::default(),
     };
     let base = Config::of_queue(local_queue, any_port);
     let redrive = RedriveSpec {

@@ -13,17 +13,18 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use wasmill_mapping::Observer;
+use wasmill_queue::ChaosOptions;
 
 use self::screen::Frame;
 use self::source::Source;
 use self::watch::Change;
 use crate::args::DevArgs;
 use crate::assemble::{self, Prepared, Worker};
+use crate::commands::print_line;
 use crate::commands::run::until_told;
-use crate::commands::{check_handler, print_line};
 use crate::config::{
     self, Config, DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_SECONDS, Durability, FunctionSpec, LocalQueue, MappingSource,
-    MappingSpec, QueueSpec, RedriveSpec, Runtime, Sandbox,
+    MappingSpec, QueueSpec, RedriveSpec, Runtime, Sandbox, Trial,
 };
 use crate::error::CliError;
 use crate::import;
@@ -46,7 +47,8 @@ pub(crate) async fn dev(args: DevArgs) -> Result<ExitCode, CliError> {
             CliError::unavailable(format!("the folder cannot be made: {error}")).at(folder.display().to_string())
         })?;
     }
-    let (prepared, source, frame) = prepare(&args).await?;
+    let (mut prepared, source, frame) = prepare(&args).await?;
+    put_on_trial(&mut prepared.config, args.trial.trial())?;
     let mut config = prepared.config.clone();
     // Before anything polls: a change from here on is not missed.
     let mut changes = watch::watch(&config.functions, source.as_ref().map(Source::file))?;
@@ -98,7 +100,6 @@ async fn prepare(args: &DevArgs) -> Result<(Prepared, Option<Source>, Frame), Cl
                     .at(handler.display())
                     .with_mend("name a template (.yaml, .yml, .json), or give the handler a variable with --env"));
             }
-            check_handler(handler)?;
             let prepared = assemble::prepare(config_of(args, handler)?).await?;
             log_warnings(&prepared);
             return Ok((prepared, None, Frame { names_mapping: false, max_receive_count: Some(MAX_RECEIVE_COUNT) }));
@@ -124,6 +125,26 @@ fn log_warnings(prepared: &Prepared) {
     }
 }
 
+/// Time control and faults are the built-in queue's, in whatever config it stands.
+fn put_on_trial(config: &mut Config, trial: Trial) -> Result<(), CliError> {
+    if trial == Trial::default() {
+        return Ok(());
+    }
+    let Some(local) = &mut config.local_queue else {
+        let what = "--time-control and --chaos are for the built-in queue, and this config has none";
+        return Err(CliError::usage(what).with_mend("add [local_queue] and a queue in it, or leave the flags out"));
+    };
+    local.trial = trial;
+    let of_others = config.mappings.iter().filter(|mapping| matches!(mapping.source, MappingSource::Remote(_)));
+    for mapping in of_others {
+        tracing::warn!(
+            mapping = mapping.key,
+            "its queue is another service's: it keeps the real time and has no chaos"
+        );
+    }
+    Ok(())
+}
+
 /// What a config file would say of a handler.
 fn config_of(args: &DevArgs, handler: &Path) -> Result<Config, CliError> {
     let stem = handler.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
@@ -139,6 +160,7 @@ fn config_of(args: &DevArgs, handler: &Path) -> Result<Config, CliError> {
         durability: Durability::Os,
         allowed_origins: Vec::new(),
         blocks_deleted_names: false,
+        trial: args.trial.trial(),
     };
     let base = Config::of_queue(local, args.admin_listen);
     let path = std::path::absolute(handler)
@@ -199,6 +221,16 @@ fn introduce(config: &Config, worker: &Worker) -> Result<(), CliError> {
         print_line(format_args!("  from any SDK        endpoint http://{sqs}, any credentials"))?;
     }
     print_line(format_args!("  metrics, health     http://{}", worker.admin_address))?;
+    let trial = config.local_queue.as_ref().map(|local| local.trial).unwrap_or_default();
+    if trial.time_control {
+        let example = format!("curl -d '{{\"seconds\": 30}}' http://{}/api/time/advance", worker.admin_address);
+        print_line(format_args!("  skip time           {example}"))?;
+    }
+    if let Some(ChaosOptions { seed, duplicate, reorder, lost_ack }) = trial.chaos {
+        let [duplicate, reorder, lost_ack] = [duplicate, reorder, lost_ack].map(assemble::percent);
+        let spec = format!("seed={seed},duplicate={duplicate},reorder={reorder},lost_ack={lost_ack}");
+        print_line(format_args!("  chaos is on         --chaos {spec}"))?;
+    }
     print_line("  it is loaded anew when its files change; Ctrl-C ends it\n")
 }
 

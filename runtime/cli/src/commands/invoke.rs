@@ -12,7 +12,7 @@ use wasmill_event::{Account, Invocation, Payload, Reply, Verdict};
 use wasmill_sandbox::{EngineConfig, FunctionKind, FunctionSpec, Metrics, Sandbox};
 
 use crate::args::InvokeArgs;
-use crate::commands::{check_handler, print_line};
+use crate::commands::print_line;
 use crate::config;
 use crate::error::CliError;
 use crate::event_file;
@@ -26,7 +26,6 @@ const EVENT_BYTES_MAX: u64 = 6 << 20;
 
 /// Calls the handler once; its response goes to stdout, its log to stderr.
 pub(crate) async fn invoke(args: InvokeArgs) -> Result<ExitCode, CliError> {
-    check_handler(&args.handler)?;
     let event = read_event(&args.event)?;
     let name =
         args.handler.file_stem().map_or_else(|| "handler".to_owned(), |stem| stem.to_string_lossy().into_owned());

@@ -23,7 +23,6 @@ pub(crate) mod serve;
 
 use std::fmt::Display;
 use std::io::Write;
-use std::path::Path;
 
 use crate::error::CliError;
 
@@ -41,15 +40,6 @@ pub(crate) fn print_text(text: &str) -> Result<(), CliError> {
 /// Tells a person something beside the output, on stderr. That it cannot be written changes nothing.
 pub(crate) fn print_note(note: impl Display) {
     let _ = writeln!(std::io::stderr().lock(), "note: {note}");
-}
-
-/// Refuses a handler whose file is not there: an interpreter would start all the same, and fail at each event.
-fn check_handler(path: &Path) -> Result<(), CliError> {
-    if path.exists() {
-        return Ok(());
-    }
-    Err(CliError::config(format!("{}: there is no such file", path.display()))
-        .with_mend("correct the path of the handler"))
 }
 
 fn write_line(out: &mut impl Write, line: impl Display) -> Result<(), CliError> {

@@ -35,6 +35,7 @@ pub(crate) async fn serve(args: ServeArgs) -> Result<ExitCode, CliError> {
         },
         allowed_origins: Vec::new(),
         blocks_deleted_names: false,
+        trial: args.trial.trial(),
     };
     make_files_private();
     let signals = Signals::install().map_err(|error| CliError::internal(format!("no signals: {error}")))?;

@@ -6,6 +6,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use wasmill_queue::ChaosOptions;
+
 use super::paths::{self, Expected};
 use super::reader::Section;
 use super::source::Located;
@@ -38,6 +40,18 @@ pub(crate) struct LocalQueue {
     pub(crate) allowed_origins: Vec<String>,
     /// A deleted queue's name is blocked for 60 s, as on SQS.
     pub(crate) blocks_deleted_names: bool,
+    /// What a config cannot say.
+    pub(crate) trial: Trial,
+}
+
+/// What makes the built-in queue a test's: flags of `dev` and `queue serve`, and no keys, as no worker in production is to have
+/// them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Trial {
+    /// Time may be skipped.
+    pub(crate) time_control: bool,
+    /// The faults that it has.
+    pub(crate) chaos: Option<ChaosOptions>,
 }
 
 /// The listener for the AWS APIs of a worker without a built-in queue: Lambda's.
@@ -128,7 +142,8 @@ fn read_local_queue(mut section: Section<'_, '_>, folder: &Path, has_auth: bool)
     });
     section.finish();
     let durability = durability.map(|choice| choice.value).unwrap_or_default();
-    (LocalQueue { listen: listen.value, data_dir, durability, allowed_origins, blocks_deleted_names }, listen)
+    let trial = Trial::default();
+    (LocalQueue { listen: listen.value, data_dir, durability, allowed_origins, blocks_deleted_names, trial }, listen)
 }
 
 fn read_control(mut section: Section<'_, '_>, has_auth: bool) -> (Control, Located<SocketAddr>) {

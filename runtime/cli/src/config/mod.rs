@@ -29,7 +29,7 @@ mod show;
 mod source;
 #[cfg(test)]
 mod sources_tests;
-mod suggest;
+pub(crate) mod suggest;
 #[cfg(test)]
 mod tests;
 mod traces;
@@ -47,7 +47,8 @@ pub(crate) use self::code::Runtime;
 pub(crate) use self::finding::{Finding, Mistakes};
 pub(crate) use self::function::{DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_SECONDS, FunctionSpec, MEMORY_MIB_MAX};
 pub(crate) use self::listener::{
-    Admin, Control, DEFAULT_ADMIN_LISTEN, DEFAULT_AWS_LISTEN, Durability, LocalQueue, check_aws_listen, is_loopback,
+    Admin, Control, DEFAULT_ADMIN_LISTEN, DEFAULT_AWS_LISTEN, Durability, LocalQueue, Trial, check_aws_listen,
+    is_loopback,
 };
 pub(crate) use self::mapping::{MappingSource, MappingSpec, OnFiltered, RemoteAddress, RemoteQueue};
 pub(crate) use self::paths::{default_cache_dir, runtimes_dirs};

@@ -20,6 +20,9 @@ use super::suggest::nearest;
 /// How many entries one array of tables, one list or one map may have.
 const ENTRIES_MAX: usize = 1000;
 
+/// What looks like a key of the built-in queue, and is a flag.
+const TRIAL_FLAGS: [&str; 2] = ["time_control", "chaos"];
+
 /// One table of the document. Ask for every key it may have, then call [`Section::finish`].
 pub(super) struct Section<'s, 'a> {
     source: &'s Source<'a>,
@@ -361,6 +364,11 @@ impl<'s, 'a> Section<'s, 'a> {
             let place = Place { key: self.path(written), at: self.source.position(name.span()) };
             let near = nearest(written, self.asked.iter().chain(&self.refused));
             let mend = match near {
+                _ if TRIAL_FLAGS.contains(&written) => {
+                    format!(
+                        "{written} is for tests, so it is a flag of `wasmill dev` and `wasmill queue serve`, and no key"
+                    )
+                }
                 _ if self.source.is_top_level(written) => {
                     format!("{written} is a key of the whole file: move it above the first [section]")
                 }

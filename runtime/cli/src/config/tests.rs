@@ -171,6 +171,8 @@ async fn attributes_of_new_queue(spec: &QueueSpec) -> Vec<(&'static str, String)
         durability: wasmill_queue::Durability::Fsync,
         identity: wasmill_queue::Identity::default(),
         clock: None,
+        timeline: wasmill_queue::Timeline::real(),
+        chaos: None,
         metrics: wasmill_queue::Metrics::register(&prometheus::Registry::new()).unwrap(),
     });
     let broker = broker.await.unwrap();
@@ -719,6 +721,18 @@ fn credentials_that_cannot_work_are_named() {
         let (found, _, said) = only_mistake(&text);
         assert!(found == key && said.contains(part), "{text}: {found}: {said}");
         assert!(!said.contains("hunter2"), "{said}");
+    }
+}
+
+#[test]
+fn what_is_for_tests_is_a_flag_and_no_key() {
+    for (text, key) in [
+        ("[local_queue]\ntime_control = true", "local_queue.time_control"),
+        ("[local_queue]\nchaos = \"seed=7,duplicate=1%\"", "local_queue.chaos"),
+        ("chaos = { duplicate = \"1%\" }\n[local_queue]", "chaos"),
+    ] {
+        let (found, _, said) = only_mistake(text);
+        assert!(found == key && said.contains("a flag of `wasmill dev` and `wasmill queue serve`"), "{text}: {said}");
     }
 }
 

@@ -16,6 +16,7 @@ use crate::message::Message;
 use crate::metrics::Metrics;
 use crate::peek::{MessageState, PeekRequest};
 use crate::store::{Durability, OpenError};
+use crate::timeline::Timeline;
 
 /// A queue of each type, and its dead-letter queue behind it.
 pub(super) const QUEUES: [&str; 4] = ["s", "s-dead", "f.fifo", "f-dead.fifo"];
@@ -56,6 +57,8 @@ async fn open(directory: &TempDir, unix_ms: u64) -> Broker {
             durability: Durability::Os,
             identity: Identity::default(),
             clock: Some(Clock::starting_at(unix_ms)),
+            timeline: Timeline::real(),
+            chaos: None,
             metrics: Metrics::register(&Registry::new()).unwrap(),
         };
         match Broker::open(options).await {
@@ -156,6 +159,8 @@ impl World {
             durability: Durability::Os,
             identity: Identity::default(),
             clock: None,
+            timeline: Timeline::real(),
+            chaos: None,
             metrics: Metrics::register(&Registry::new()).unwrap(),
         });
         self.broker = resting.await.unwrap();

@@ -7,13 +7,18 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use wasmill_queue::{Broker, BrokerOptions, Durability, Identity, Metrics};
+use wasmill_queue::{Broker, BrokerOptions, ChaosOptions, Durability, Identity, Metrics, Timeline};
 use wasmill_sqs::{RemoteOptions, RemoteSqs, SqsOptions, SqsService};
 
 pub(crate) async fn broker(data_dir: Option<PathBuf>) -> Broker {
+    broker_on(data_dir, Timeline::real(), None).await
+}
+
+pub(crate) async fn broker_on(data_dir: Option<PathBuf>, timeline: Timeline, chaos: Option<ChaosOptions>) -> Broker {
     let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
     let identity = Identity::default();
-    let options = BrokerOptions { data_dir, durability: Durability::Os, identity, clock: None, metrics };
+    let options =
+        BrokerOptions { data_dir, durability: Durability::Os, identity, clock: None, timeline, chaos, metrics };
     Broker::open(options).await.unwrap()
 }
 

@@ -206,7 +206,7 @@ impl Ledger {
         for (number, handled) in self.handled.iter().enumerate() {
             of_message.entry(&handled.name).or_default().push((number, handled));
         }
-        let mut of_group: BTreeMap<&str, Vec<Turn<'_>>> = BTreeMap::new();
+        let mut of_group: BTreeMap<(&str, &str), Vec<Turn<'_>>> = BTreeMap::new();
         for (name, deliveries) in &of_message {
             let Some(sent) = self.sent.get(*name) else {
                 account.wrong.push(format!("handled, and never sent: {name:?}"));
@@ -216,12 +216,12 @@ impl Ledger {
             for (before, after) in deliveries.iter().zip(&deliveries[1..]) {
                 self.judge_repetition(name, sent, (before.1, after.1), &mut lies, account);
             }
-            if let (Some(group), Some(place)) = (&sent.group, place(name)) {
+            if let (Some(group), Some((queue, place))) = (&sent.group, place(name)) {
                 let (first, last) = (deliveries[0].0, deliveries[deliveries.len() - 1].0);
-                of_group.entry(group).or_default().push(Turn { place, name, first, last });
+                of_group.entry((queue, group)).or_default().push(Turn { place, name, first, last });
             }
         }
-        for (group, mut turns) in of_group {
+        for ((queue, group), mut turns) in of_group {
             turns.sort_by_key(|turn| turn.place);
             for two in turns.windows(2) {
                 for (which, earlier, later) in
@@ -229,7 +229,9 @@ impl Ledger {
                 {
                     if earlier > later {
                         let (name, behind) = (two[0].name, two[1].name);
-                        account.wrong.push(format!("{name} came behind {behind} of its group {group} ({which} time)"));
+                        let what =
+                            format!("{name} came behind {behind} of its group {group} in {queue} ({which} time)");
+                        account.wrong.push(what);
                     }
                 }
             }
@@ -279,11 +281,11 @@ struct Turn<'a> {
     last: usize,
 }
 
-/// A message's place in its sender's stream: the batch's number and the place in it.
-fn place(name: &str) -> Option<(u64, u64)> {
-    let mut parts = name.rsplit('/');
+/// A message's queue, and its place in its sender's stream: the batch's number and the place in it.
+fn place(name: &str) -> Option<(&str, (u64, u64))> {
+    let mut parts = name.rsplitn(4, '/');
     let (place, number) = (parts.next()?, parts.next()?);
-    Some((number.parse().ok()?, place.parse().ok()?))
+    Some((parts.nth(1)?, (number.parse().ok()?, place.parse().ok()?)))
 }
 
 #[cfg(test)]
@@ -394,5 +396,10 @@ mod tests {
         assert_eq!(wrong(&order(&[first, second, first, second])), "");
         assert!(wrong(&order(&[second, first, second])).contains("(first time)"));
         assert!(wrong(&order(&[first, second, first])).contains("(last time)"));
+        // A group of another queue is another group.
+        let elsewhere = "more.fifo/0/8/0";
+        let mut order = order(&[first, second, elsewhere]);
+        order.sent.extend([sent(elsewhere, Orders, Fate::Succeeds)]);
+        assert_eq!(wrong(&order), "");
     }
 }

@@ -142,7 +142,8 @@ impl Workload {
             let name = format!("{}/{sender}/{number}/{place}", source.name);
             let (fate, deed) = deed(source.mix, &mut chance);
             let mut body = vec![json!({"do": "print", "text": format!("{HANDLED}{name}\n")}), deed];
-            if chance.percent(self.padded_percent) {
+            // Nothing is drawn where nothing is padded: the stream of small messages stays what it is.
+            if self.padded_percent > 0 && chance.percent(self.padded_percent) {
                 body.push(self.pad(&body, &mut chance));
             }
             let is_fifo = source.mix == Mix::Orders;

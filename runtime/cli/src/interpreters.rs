@@ -67,6 +67,12 @@ pub(crate) fn prepare(
     if runtime == Runtime::Wasm {
         return Ok(Prepared { code: Code::File(path.to_owned()), environment, mounts: Vec::new(), script: None });
     }
+    if !path.exists() {
+        return Err(Unfit {
+            what: format!("{}: no such file or folder", path.display()),
+            mend: "name the file that the handler is in, or its folder".to_owned(),
+        });
+    }
     environment.push(("_HANDLER".to_owned(), handler.to_owned()));
     environment.push(("LAMBDA_TASK_ROOT".to_owned(), APP.to_owned()));
     for (name, value) in [("TZ", ":UTC"), ("LANG", "en_US.UTF-8")] {
@@ -163,16 +169,34 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
-    fn python() -> UserCode<'static> {
-        UserCode { runtime: Runtime::Python, path: Path::new("orders.py"), handler: "orders.f", is_sent: false }
+    /// A folder with a handler in it.
+    fn app() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("orders.py");
+        std::fs::write(&file, "def f(event, context): pass\n").unwrap();
+        (folder, file)
+    }
+
+    fn python(path: &Path) -> UserCode<'_> {
+        UserCode { runtime: Runtime::Python, path, handler: "orders.f", is_sent: false }
     }
 
     #[test]
     fn a_runtime_that_is_not_there_is_said_with_where_it_was_looked_for() {
+        let (_folder, file) = app();
         let places = Places::new(vec!["/a".into(), "/b".into()], None);
-        let unfit = prepare(python(), Vec::new(), &places).unwrap_err();
+        let unfit = prepare(python(&file), Vec::new(), &places).unwrap_err();
         assert_eq!(unfit.what, "wasmill's python runtime is not installed: there is no python.wasm in /a or /b");
         assert!(unfit.mend.contains("cargo xtask runtimes"));
+    }
+
+    #[test]
+    fn code_that_is_not_there_is_refused_before_its_first_batch() {
+        let (folder, _) = app();
+        std::fs::write(folder.path().join("python.wasm"), b"x").unwrap();
+        let places = Places::new(vec![folder.path().to_owned()], None);
+        let unfit = prepare(python(Path::new("nowhere/orders.py")), Vec::new(), &places).unwrap_err();
+        assert_eq!(unfit.what, "nowhere/orders.py: no such file or folder");
     }
 
     #[test]
@@ -185,12 +209,12 @@ mod tests {
 
     #[test]
     fn a_python_file_sees_its_folder_and_lambdas_variables() {
-        let folder = tempfile::tempdir().unwrap();
+        let (folder, file) = app();
         std::fs::write(folder.path().join("python.wasm"), b"x").unwrap();
         let own = vec![("TZ".to_owned(), "Europe/Rome".to_owned())];
         let places = Places::new(vec![folder.path().to_owned()], None);
-        let made = prepare(python(), own, &places).unwrap();
-        assert_eq!(made.mounts, [Mount { folder: ".".into(), at: "/app".into() }]);
+        let made = prepare(python(&file), own, &places).unwrap();
+        assert_eq!(made.mounts, [Mount { folder: folder.path().to_owned(), at: "/app".into() }]);
         let names: Vec<&str> = made.environment.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["TZ", "_HANDLER", "LAMBDA_TASK_ROOT", "LANG"]);
     }

@@ -11,7 +11,9 @@ use tokio::time::{Instant, sleep};
 use tower::service_fn;
 use tower::util::BoxCloneSyncService;
 use wasmill_event::{Fault, FaultKind, Invocation, Payload, Record, Reply, Verdict};
-use wasmill_queue::{Broker, BrokerOptions, Clock, Durability, Identity, LocalQueue, OutgoingMessage, Queue, Timeline};
+use wasmill_queue::{
+    Broker, BrokerOptions, ChaosOptions, Clock, Durability, Identity, LocalQueue, OutgoingMessage, Queue, Timeline,
+};
 
 use crate::fifo::FifoOrder;
 use crate::filter::Filters;
@@ -53,11 +55,16 @@ impl Bench {
     }
 
     pub(crate) async fn with_kind(is_fifo: bool, visibility_s: u32, max_receive_count: u32) -> Self {
-        Self::on(Timeline::real(), is_fifo, visibility_s, max_receive_count).await
+        Self::on((Timeline::real(), None), is_fifo, visibility_s, max_receive_count).await
     }
 
-    /// On a timeline.
-    pub(crate) async fn on(timeline: Timeline, is_fifo: bool, visibility_s: u32, max_receive_count: u32) -> Self {
+    /// On a timeline, and with faults.
+    pub(crate) async fn on(
+        (timeline, chaos): (Timeline, Option<ChaosOptions>),
+        is_fifo: bool,
+        visibility_s: u32,
+        max_receive_count: u32,
+    ) -> Self {
         let fifo = ("FifoQueue".to_owned(), "true".to_owned());
         let (suffix, kind) = if is_fifo { (".fifo", vec![fifo]) } else { ("", Vec::new()) };
         let options = BrokerOptions {
@@ -66,7 +73,7 @@ impl Bench {
             identity: Identity::default(),
             clock: Some(Clock::starting_at(1_000_000)),
             timeline,
-            chaos: None,
+            chaos,
             metrics: wasmill_queue::Metrics::register(&Registry::new()).unwrap(),
         };
         let broker = Broker::open(options).await.unwrap();

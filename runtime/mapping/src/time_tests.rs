@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use wasmill_event::Reply;
-use wasmill_queue::{Advance, Advanced, Timeline};
+use wasmill_queue::{Advance, Advanced, ChaosOptions, Timeline};
 
 use crate::MappingOptions;
 use crate::line_tests::{Bench, bodies, failing, noting, succeeding, until};
@@ -18,7 +18,7 @@ fn s(seconds: u64) -> Duration {
 }
 
 async fn bench(visibility_s: u32) -> Bench {
-    Bench::on(Timeline::steered(), false, visibility_s, 3).await
+    Bench::on((Timeline::steered(), None), false, visibility_s, 3).await
 }
 
 async fn skip(bench: &Bench, by: Duration, until_idle: bool, patience: Duration) -> Advanced {
@@ -91,6 +91,29 @@ async fn handlers_are_waited_for_as_long_as_the_callers_patience_lasts() {
     let impatient = skip(&bench, s(1), false, s(2)).await;
     assert_eq!((impatient.is_settled, runs.lock().unwrap().len(), bench.counts()), (false, 2, (0, 1, 0)));
     mapping.drain(s(10)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_faults_the_queue_has_each_message_is_handled_and_none_becomes_a_dead_letter() {
+    for seed in 0..5 {
+        let chaos = ChaosOptions { seed, duplicate: 300_000, reorder: 300_000, lost_ack: 300_000 };
+        let bench = Bench::on((Timeline::steered(), Some(chaos)), false, 30, 3).await;
+        // Longer than the time after which leases are renewed.
+        let (runs, handler) = succeeding(s(16));
+        let mapping = start(bench.local(3, handler));
+        bench.send((0..50).map(|n| format!("{n:02}"))).await;
+        let skipped = skip(&bench, s(60), true, Duration::ZERO).await;
+        sleep(s(600)).await;
+        let last = skip(&bench, s(600), true, s(30)).await;
+        let mut handled = bodies(&runs);
+        let all = handled.len();
+        handled.sort();
+        handled.dedup();
+        assert_eq!((handled.len(), bench.counts()), (50, (0, 0, 0)), "{seed}: {skipped:?} {last:?}");
+        assert_eq!(bench.dead.describe().unwrap().visible, 0, "{seed}");
+        assert!(all > 60, "{seed}: {all}");
+        mapping.drain(s(1)).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -87,7 +87,7 @@ const LISTED: [Listed; 11] = [
 ];
 
 /// What is to be seen of a command: in what it prints, or in what the server prints that it talks to.
-const SEEN: [(&str, &str); 23] = [
+const SEEN: [(&str, &str); 24] = [
     ("wasmill new --lang python greeter && cd greeter", "made greeter/ with handler.py, "),
     ("wasmill dev", "it is loaded anew when its files change; Ctrl-C ends it"),
     ("wasmill queue send greeter '{\"id\":\"1\"}'", "handling 1"),
@@ -130,12 +130,14 @@ const SEEN: [(&str, &str); 23] = [
     ("wasmill rollback greeter", "greeter: rolled back from version 2: $LATEST is version 1 again"),
     ("wasmill invoke orders-c.wasm --event handlers/orders/event.json", "2e1424d4-f796-459a-8184-9c92662be6da"),
     ("wasmill queue send orders '{\"id\":\"o-1\",\"sku\":\"tea\",\"quantity\":2}'", "order o-1: charged 2 x tea"),
+    ("curl -d '{\"seconds\": 30}' http://127.0.0.1:9325/api/time/advance", "\"advanced_seconds\":30.0"),
     ("wasmill dev template.yaml --parameter Stage=dev", "orders-dev, orders-dev-dlq"),
     ("wasmill import template.yaml --out wasmill.toml", "OrdersFunction.Policies: there are no roles here"),
 ];
 
 /// What a guide's reader has before: files of their own.
-const OWN: [(&str, &str); 2] = [
+const OWN: [(&str, &str); 3] = [
+    ("handler.py", "handlers/python/orders.py"),
     ("template.yaml", "tests/fixtures/templates/sam/template.yaml"),
     ("src/app.py", "tests/fixtures/templates/sam/src/app.py"),
 ];

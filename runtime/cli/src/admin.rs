@@ -29,7 +29,9 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use prometheus::{Registry, TEXT_FORMAT, TextEncoder};
@@ -39,9 +41,11 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wasmill_queue::Broker;
+use wasmill_sqs::{Place, Resting};
 
 use crate::functions::Functions;
 
+/// At a time. The next takes the place of one that rests: whoever keeps many open must not hide the worker's health.
 const CONNECTIONS_MAX: usize = 64;
 /// Also how long a connection may idle between two requests.
 const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -148,27 +152,28 @@ pub(crate) fn router(state: AdminState, listen: SocketAddr) -> Router {
 
 /// Serves until `shutdown`, then lets the answers under way end (two seconds at most).
 pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()>) {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let resting = Arc::new(Resting::default());
     let connections = TaskTracker::new();
     let closing = CancellationToken::new();
     let mut shutdown = pin!(shutdown);
     loop {
-        // The permit first: beyond the limit, connections wait in the kernel's queue.
+        // The slot first: beyond the limit, connections wait in the kernel's queue.
         let accept = async {
-            let permit = Arc::clone(&permits).acquire_owned().await.ok();
-            (permit, listener.accept().await)
+            let slot = resting.slot(&slots).await.ok();
+            (slot, listener.accept().await)
         };
-        let (permit, accepted) = tokio::select! {
+        let (slot, accepted) = tokio::select! {
             biased;
             () = &mut shutdown => break,
             accepted = accept => accepted,
         };
         match accepted {
             Ok((stream, _)) => {
-                let (router, closing) = (router.clone(), closing.clone());
+                let (router, closing, place) = (router.clone(), closing.clone(), resting.arrive());
                 connections.spawn(async move {
-                    serve_connection(stream, router, closing).await;
-                    drop(permit);
+                    serve_connection(stream, router, closing, place).await;
+                    drop(slot);
                 });
             }
             Err(error) => {
@@ -182,8 +187,17 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: impl 
     connections.wait().await;
 }
 
-async fn serve_connection(stream: TcpStream, router: Router, closing: CancellationToken) {
-    let service = TowerToHyperService::new(router);
+async fn serve_connection(stream: TcpStream, router: Router, closing: CancellationToken, place: Place) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(|request: Request<Incoming>| {
+        place.work();
+        let answer = router.call(request);
+        async {
+            let answer = answer.await;
+            place.rest();
+            answer
+        }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_HEAD_TIMEOUT)
@@ -193,6 +207,7 @@ async fn serve_connection(stream: TcpStream, router: Router, closing: Cancellati
         biased;
         ended = connection.as_mut() => Some(ended),
         () = closing.cancelled() => None,
+        () = place.shall_leave() => None,
         () = tokio::time::sleep(CONNECTION_LIFE_MAX) => None,
     };
     let ended = match ended {
@@ -466,6 +481,24 @@ mod tests {
         let on_all = admin_on("0.0.0.0:9325", Ok(()));
         assert_eq!(on_all.send("GET", "/healthz", &[("host", "10.0.0.2:9325")]).await.0, 200);
         assert_eq!(on_all.send("GET", "/healthz", &[("host", "wasmill.example:9325")]).await.0, 403);
+    }
+
+    #[tokio::test]
+    async fn connections_that_rest_do_not_hide_its_health() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let Admin { router, .. } = admin_on(&address.to_string(), Ok(()));
+        let served = tokio::spawn(serve(listener, router, std::future::pending()));
+        let mut idle = Vec::new();
+        for _ in 0..CONNECTIONS_MAX {
+            idle.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut probe = TcpStream::connect(address).await.unwrap();
+        probe.write_all(format!("GET /healthz HTTP/1.1\r\nhost: {address}\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = [0; 1024];
+        let length = tokio::time::timeout(Duration::from_secs(15), probe.read(&mut answer)).await.unwrap().unwrap();
+        assert!(answer[..length].starts_with(b"HTTP/1.1 200 OK"));
+        served.abort();
     }
 
     #[tokio::test]

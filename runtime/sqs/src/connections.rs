@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::Peer;
 use crate::connections::patience::Patience;
-use crate::connections::resting::{Place, Resting};
+pub use crate::connections::resting::{Place, Resting};
 use crate::server::{SqsService, router};
 
 /// Connections at a time, where the process may open twice as many files; else half of those. The next takes the place of

@@ -28,6 +28,6 @@ pub use browsers::{NotAnOrigin, check_origin};
 pub use client::{
     ConnectError, ListedQueue, NO_CONNECTION, QueueStats, RemoteMoveTask, RemoteOptions, RemoteQueue, RemoteSqs, Signer,
 };
-pub use connections::serve;
+pub use connections::{Place, Resting, serve};
 pub use server::{SqsOptions, SqsService, router};
 pub use sibling::Sibling;

@@ -21,7 +21,7 @@ const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// All connections that rest.
 #[derive(Debug, Default)]
-pub(super) struct Resting(Mutex<State>);
+pub struct Resting(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -33,7 +33,7 @@ struct State {
 
 /// One connection's part in it.
 #[derive(Debug)]
-pub(super) struct Place {
+pub struct Place {
     resting: Arc<Resting>,
     leave: CancellationToken,
     /// While it rests.
@@ -46,14 +46,17 @@ impl Resting {
     }
 
     /// For a new connection, which rests at first.
-    pub(super) fn arrive(self: &Arc<Self>) -> Place {
+    pub fn arrive(self: &Arc<Self>) -> Place {
         let place = Place { resting: Arc::clone(self), leave: CancellationToken::new(), number: Mutex::default() };
         place.rest();
         place
     }
 
     /// Waits for a slot, and makes one free where somebody rests. Cancel-safe.
-    pub(super) async fn slot(&self, slots: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, tokio::sync::AcquireError> {
+    ///
+    /// # Errors
+    /// The slots are closed.
+    pub async fn slot(&self, slots: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, tokio::sync::AcquireError> {
         let free = Arc::clone(slots).acquire_owned();
         tokio::pin!(free);
         loop {
@@ -94,7 +97,7 @@ impl Resting {
 
 impl Place {
     /// A request has come.
-    pub(super) fn work(&self) {
+    pub fn work(&self) {
         let number = self.number.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(number) = number {
             self.resting.lock().places.remove(&number);
@@ -102,7 +105,7 @@ impl Place {
     }
 
     /// It was answered.
-    pub(super) fn rest(&self) {
+    pub fn rest(&self) {
         let mut state = self.resting.lock();
         let number = state.next;
         state.next += 1;
@@ -112,7 +115,7 @@ impl Place {
     }
 
     /// Waits until it shall make room.
-    pub(super) async fn shall_leave(&self) {
+    pub async fn shall_leave(&self) {
         self.leave.cancelled().await;
     }
 }

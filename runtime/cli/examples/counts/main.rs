@@ -1,7 +1,7 @@
 //! Goes the hot paths one by one, for `cargo xtask counts` to count their instructions under Callgrind.
 //!
 //! `counts BENCHMARK FOLDER`: prepares the benchmark, which may use FOLDER, then does its work inside [`counted`]: once, or
-//! several times, of which the smallest counts, where threads wait for each other. Everything else (opening a store,
+//! several times, of which the middle one counts, where threads wait for each other. Everything else (opening a store,
 //! compiling a guest, warming up) stands outside of it and is not counted. The work is the same each time: as much of it,
 //! of the same sizes, one thing after the other, and nothing in it depends on how long anything takes.
 //!

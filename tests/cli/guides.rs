@@ -31,9 +31,10 @@ const PROGRAMS: [&str; 14] = [
 ];
 
 /// What sentences call of others, and why no test runs it.
-const OF_OTHERS: [(&str, &str); 12] = [
+const OF_OTHERS: [(&str, &str); 13] = [
     ("aws { region }", "no command: it stands in ElasticMQ's configuration"),
     ("bash .ci/run", "it runs this"),
+    ("cargo build --profile dist --locked --package wasmill", "it takes half an hour; `cargo xtask bench` runs it"),
     ("cargo test", "no command: it says what runs an example"),
     ("docker compose up", "it wants a daemon; tests/cli/deploy_files.rs has what of its file can be held"),
     ("docker-compose -f compose/compose.yaml config -q", "it says how something was checked, once"),

@@ -15,6 +15,8 @@ use crate::step;
 pub(super) const HANDLER: &str = "faulty.wasm";
 /// Handlers of a function, and consumers of a process, at a time.
 pub(super) const CONCURRENCY: usize = 16;
+/// Handlers of all functions of a worker: what one process can have is 10,000.
+const CONCURRENCY_OF_ALL: usize = 4_000;
 const CREDENTIALS: [(&str, &str); 4] = [
     ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
     ("AWS_SECRET_ACCESS_KEY", "secret"),
@@ -76,11 +78,12 @@ impl Plan<'_> {
                 data.display()
             ),
         };
+        let concurrency = CONCURRENCY.min(CONCURRENCY_OF_ALL / self.functions).max(1);
         for function in 0..self.functions {
             let _ = writeln!(
                 text,
                 "[[function]]\nname = \"f{function}\"\ncode = \"{}\"\ntimeout = 30\n\
-                 reserved_concurrent_executions = {CONCURRENCY}",
+                 reserved_concurrent_executions = {concurrency}",
                 code.display()
             );
         }

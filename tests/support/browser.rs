@@ -1,6 +1,7 @@
 //! A headless Chromium, driven over WebDriver: what a person sees and does on a page.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::wait::eventually;
 use crate::worker::lasting_port;
 
 const START_MAX: Duration = Duration::from_secs(60);
+const QUIT_MAX: Duration = Duration::from_secs(10);
 
 /// A running one with one page. Dropping it ends it.
 #[derive(Debug)]
@@ -117,7 +119,13 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // With the driver goes the browser.
+        // The browser first, by the driver: it outlives a driver that is killed.
+        if let Ok(mut driver) = TcpStream::connect(self.address) {
+            let quit =
+                format!("DELETE {} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.session, self.address);
+            let _ = driver.set_read_timeout(Some(QUIT_MAX));
+            let _ = driver.write_all(quit.as_bytes()).and_then(|()| driver.read(&mut [0; 1024]));
+        }
         if let Some(pid) = rustix::process::Pid::from_raw(self.driver.id().cast_signed()) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }

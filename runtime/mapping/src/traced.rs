@@ -35,6 +35,8 @@ impl Tracing {
     /// A batch begins. It was there from its first receive on.
     pub(crate) fn begin(&self, batch: &Batch) -> BatchTrace {
         let clock = Anchor { wall: SystemTime::now(), at: Instant::now() };
+        // Received on the mapping's timeline, of which parts may have been skipped; spans are told in real time.
+        let age = batch.lease.terms(0).map(|terms| batch.lease.now().saturating_duration_since(terms.received_at));
         let only = match (&batch.records[..], &batch.held[..]) {
             ([record], [held]) => Some((record, held)),
             _ => None,
@@ -48,7 +50,7 @@ impl Tracing {
             parent: parent.as_ref().map(|parent| parent.context.span_id),
             state: parent.and_then(|parent| parent.state),
             clock,
-            began: batch.lease.terms(0).map_or(clock.at, |terms| terms.received_at),
+            began: age.and_then(|age| clock.at.checked_sub(age)).unwrap_or(clock.at),
             invocations: AtomicU32::new(0),
             span: BatchSpan {
                 site: Arc::clone(&self.site),

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 use tokio::time::sleep;
@@ -15,7 +15,7 @@ use wasmill_event::{
     About, BatchSpan, Fault, FaultKind, Invocation, Outcome, Producer, Reply, SettlingSpan, Span, TraceContext, Tracer,
     Verdicts,
 };
-use wasmill_queue::{AttributeValue, MessageAttribute, OutgoingMessage, Queue};
+use wasmill_queue::{Advance, AttributeValue, MessageAttribute, OutgoingMessage, Queue, Timeline};
 
 use crate::door::{Door, Remote};
 use crate::line_tests::{Bench, drain, handler, succeeding, until};
@@ -196,6 +196,26 @@ async fn a_window_is_a_span_and_its_batch_is_linked_to_as_many_producers_as_a_sp
     let linked: BTreeSet<([u8; 16], [u8; 8])> =
         batch.links.iter().map(|link| (link.producer.context.trace_id, link.producer.context.span_id)).collect();
     assert_eq!(linked.len(), LINKS_MAX, "each once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_whose_time_was_skipped_ends_after_it_began() {
+    let bench = Bench::on((Timeline::steered(), None), false, 30, 3).await;
+    let kept = Arc::new(Kept::default());
+    let (_, handler) = succeeding(Duration::from_secs(1));
+    let skip =
+        |seconds| Advance { by: Duration::from_secs(seconds), until_idle: false, patience: Duration::from_secs(10) };
+    // What was skipped before a receive is none of its batch's time.
+    bench.broker.advance(skip(1000)).await.unwrap();
+    let options = MappingOptions { batch_size: 25, window: Duration::from_secs(300), ..bench.local(1, handler) };
+    let mapping = start(traced(options, &kept));
+    bench.send(["a".into(), "b".into()]).await;
+    assert!(bench.broker.advance(skip(300)).await.unwrap().is_settled);
+    mapping.drain(Duration::from_secs(1)).await;
+    let expected = ["window of 2 (300 s)", "step 0: 2 (1 s)", "settling, 0 refused (0 s)", "batch of 2 (301 s)"];
+    assert_eq!(kept.told(), expected);
+    let (root, _) = kept.batch();
+    assert!(root.ended <= SystemTime::now() + Duration::from_secs(2), "its end is told in real time");
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::load::{self, Outcome, Until, Work};
-use super::report::{Lines, against, shown};
+use super::report::{DEPTH_MAX_RATIO, Lines, against, shown};
 use super::server::{Kind, Server};
 use super::{baseline, peers, present, probes, procfs};
 use crate::layout::Layout;
@@ -15,8 +15,6 @@ use crate::step;
 const CONNECTIONS: usize = 8;
 /// What a server is given to put in order what was sent, before its memory is read.
 const REST: Duration = Duration::from_secs(2);
-/// Of what an unloaded server takes per message with ten times fewer: how a queue may grow.
-const GROWTH_MAX_RATIO: f64 = 1.2;
 
 /// How much is measured.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,12 +48,11 @@ struct Found {
 /// Runs the whole bench; the table of what came of it.
 pub(super) fn run(layout: &Layout, options: &Options) -> Result<String, String> {
     let wasmill = baseline::build_wasmill(layout)?;
-    let mut programs = peers::prepare(layout, wasmill, &Kind::PEERS)?;
-    let queue = super::Options::parse(&[])?;
-    let there = present(&mut programs, &queue)?;
+    let programs = peers::prepare(layout, wasmill, &Kind::PEERS)?;
+    let there = present(&programs, Kind::PEERS.to_vec());
     let ours = options.depths.iter().map(|depth| (Kind::Os, *depth));
-    let theirs = there.into_iter().filter(|kind| !kind.is_ours());
-    let theirs = theirs.map(|kind| (kind, if kind.is_slow() { options.slow_peer_depth } else { options.peer_depth }));
+    let theirs =
+        there.into_iter().map(|kind| (kind, if kind.is_slow() { options.slow_peer_depth } else { options.peer_depth }));
     let mut all = Vec::new();
     for (kind, depth) in ours.chain(theirs) {
         step::step(&format!("{depth} messages in {}", kind.name()));
@@ -84,7 +81,7 @@ fn table(all: &[Found]) -> String {
     let least = all.iter().filter(|found| found.kind.is_ours()).min_by_key(|found| found.depth);
     let cost = |found: &Found, of: fn(&Found) -> f64| {
         let grown = least.filter(|least| found.kind.is_ours() && found.depth > least.depth);
-        let mark = grown.map(|least| against(of(found) / of(least), GROWTH_MAX_RATIO)).unwrap_or_default();
+        let mark = grown.map(|least| against(of(found) / of(least), DEPTH_MAX_RATIO)).unwrap_or_default();
         format!("{}{mark}", shown(of(found)))
     };
     out.row("  fill, CPU us per message", all.iter().map(|found| cost(found, |found| found.fill.cpu_us_per_message)));

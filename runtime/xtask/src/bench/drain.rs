@@ -8,26 +8,19 @@ mod in_process;
 mod options;
 mod report;
 
-use std::fs;
-
 pub(crate) use self::options::Options;
-use super::baseline;
-use super::server::Programs;
+use super::{baseline, peers};
 use crate::layout::Layout;
 
 /// Runs the whole bench; the table of what came of it.
 pub(super) fn run(layout: &Layout, options: &Options) -> Result<String, String> {
-    let folder = layout.target.join("bench");
-    fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
-    let in_process =
-        if options.in_process { Some(in_process::measure(layout, options, &folder.join("drain"))?) } else { None };
+    let in_process = if options.in_process { Some(in_process::measure(layout, options)?) } else { None };
     let consumers = if options.http {
         let wasmill = match &options.wasmill {
             Some(given) => given.clone(),
             None => baseline::build_wasmill(layout)?,
         };
-        let programs = Programs { wasmill, fauxqs: None, moto: None, folder };
-        Some(consumers::measure(layout, options, &programs)?)
+        Some(consumers::measure(layout, options, &peers::prepare(layout, wasmill, &[])?)?)
     } else {
         None
     };

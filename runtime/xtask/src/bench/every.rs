@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Instant;
 
-use super::{Bench, backlog, drain, handlers, latency, run_queue, scale};
+use super::{Bench, measured};
 use crate::layout::Layout;
 use crate::step;
 
@@ -31,15 +31,7 @@ pub(super) fn run(layout: &Layout, options: &Options) -> Result<String, String> 
     for name in ["queue", "drain", "invoke", "latency", "backlog", "scale"] {
         let words: Vec<String> = std::iter::once(name.to_owned()).chain(options.arguments.iter().cloned()).collect();
         let begun = Instant::now();
-        let table = match Bench::parse(&words)? {
-            Bench::Queue(options) => run_queue(layout, &options),
-            Bench::Drain(options) => drain::run(layout, &options),
-            Bench::Handlers(options) => handlers::run(layout, &options),
-            Bench::Latency(options) => latency::run(layout, &options),
-            Bench::Backlog(options) => backlog::run(layout, &options),
-            Bench::Scale(options) => scale::run(layout, &options),
-            Bench::Every(_) => Err("a bench of all benches".to_owned()),
-        }?;
+        let table = measured(layout, &Bench::parse(&words)?)?;
         text.push_str(&format!(
             "\n== cargo xtask bench {} ({} s)\n\n{table}",
             words.join(" "),

@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::baseline;
 use super::http::Connection;
 use super::load::{self, Until, Work, percentile};
 use super::queue::Queue;
-use super::report::{Lines, against, shown};
-use super::server::{Kind, Programs, Server, Watched, free_address};
+use super::report::{Lines, shown};
+use super::server::{Kind, Programs, Server, free_address};
 use super::worker::{self, Plan};
+use super::{baseline, peers};
 use crate::layout::Layout;
 use crate::step;
 
@@ -29,7 +29,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Connections that send under load, and the most that they are asked for together: less than half of what they can.
 const SENDERS: usize = 2;
 const RATE_MAX: f64 = 3_000.0;
-const P50_MAX_MS: f64 = 5.0;
 
 /// How much is measured.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,17 +62,16 @@ struct Found {
 /// Runs the whole bench; the table of what came of it.
 pub(super) fn run(layout: &Layout, options: &Options) -> Result<String, String> {
     let wasmill = baseline::build_wasmill(layout)?;
-    let folder = layout.target.join("bench");
-    std::fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
-    let programs = Programs { wasmill, fauxqs: None, moto: None, folder };
+    let programs = peers::prepare(layout, wasmill, &[])?;
     let mut all = vec![own_queue(layout, options, &programs)?];
     let server = Server::start(&programs, Kind::Os)?;
     let remote = |url: &str| Plan::remote(&[url.to_owned()]).command(layout, &programs, NAME);
     let over_http = |name, queue: &str, command: &dyn Fn(&str) -> Result<std::process::Command, String>| {
         let mut control = Connection::open(server.address)?;
         let queue = Queue::create(&mut control, server.address, queue)?;
-        let (process, _) = worker::start(&programs, command(queue.url())?, NAME)?;
-        visit(name, options, &server, &queue, &process)
+        // Until it was measured.
+        let (_process, _) = worker::start(&programs, command(queue.url())?, NAME)?;
+        visit(name, options, &server, &queue)
     };
     all.push(over_http("wasmill, HTTP", "latency-ours", &remote)?);
     if let Some(paths) = worker::sqs_consumer_paths(layout) {
@@ -94,18 +92,12 @@ fn own_queue(layout: &Layout, options: &Options, programs: &Programs) -> Result<
     let server = Server::of_worker(programs, plan.command(layout, programs, NAME)?, address, data.clone())?;
     let mut control = Connection::open(address)?;
     let queue = Queue::find(&mut control, address, NAME)?;
-    visit("wasmill, own queue", options, &server, &queue, server.process())
+    visit("wasmill, own queue", options, &server, &queue)
 }
 
-fn visit(
-    name: &'static str,
-    options: &Options,
-    server: &Server,
-    queue: &Queue,
-    process: &Watched,
-) -> Result<Found, String> {
+fn visit(name: &'static str, options: &Options, server: &Server, queue: &Queue) -> Result<Found, String> {
     step::step(&format!("latency of {name}"));
-    let told = |error: String| format!("{name} ({}): {error}", process.pid());
+    let told = |error: String| format!("{name}: {error}");
     let mut control = Connection::open(queue.address).map_err(told)?;
     let mut latencies_us = Vec::with_capacity(options.sends);
     for sent in 0..options.sends + WARM_UP {
@@ -182,12 +174,7 @@ fn table(all: &[Found]) -> String {
     let mut out = Lines::default();
     out.row("send to handled and gone", all.iter().map(|found| found.name.to_owned()));
     let ms = |us: u32| f64::from(us) / 1e3;
-    let p50 = |found: &Found| {
-        let mark =
-            if found.name.starts_with("wasmill") { against(ms(found.p50_us), P50_MAX_MS) } else { String::new() };
-        format!("{:.2}{mark}", ms(found.p50_us))
-    };
-    out.row("  idle, p50, ms", all.iter().map(p50));
+    out.row("  idle, p50, ms", all.iter().map(|found| format!("{:.2}", ms(found.p50_us))));
     out.row("  idle, p99, ms", all.iter().map(|found| format!("{:.2}", ms(found.p99_us))));
     out.row("  under load, mean, ms", all.iter().map(|found| format!("{:.2}", found.mean_ms)));
     out.row(

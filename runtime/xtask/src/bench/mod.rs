@@ -70,7 +70,15 @@ impl Bench {
 /// Runs what is asked for, and prints the table of it.
 pub(crate) fn run(layout: &Layout, bench: &Bench) -> Result<(), String> {
     let begun = Instant::now();
-    let text = match bench {
+    let text = measured(layout, bench)?;
+    std::io::stdout().write_all(text.as_bytes()).map_err(|error| format!("stdout cannot be written: {error}"))?;
+    step::step(&format!("measured in {} s", begun.elapsed().as_secs()));
+    Ok(())
+}
+
+/// Runs a bench; its table.
+fn measured(layout: &Layout, bench: &Bench) -> Result<String, String> {
+    match bench {
         Bench::Every(options) => every::run(layout, options),
         Bench::Queue(options) => run_queue(layout, options),
         Bench::Drain(options) => drain::run(layout, options),
@@ -78,10 +86,7 @@ pub(crate) fn run(layout: &Layout, bench: &Bench) -> Result<(), String> {
         Bench::Latency(options) => latency::run(layout, options),
         Bench::Backlog(options) => backlog::run(layout, options),
         Bench::Scale(options) => scale::run(layout, options),
-    }?;
-    std::io::stdout().write_all(text.as_bytes()).map_err(|error| format!("stdout cannot be written: {error}"))?;
-    step::step(&format!("measured in {} s", begun.elapsed().as_secs()));
-    Ok(())
+    }
 }
 
 /// `--quick` or nothing: what most benches take.
@@ -109,8 +114,11 @@ struct Results {
 /// Runs the whole bench; the table of what came of it.
 fn run_queue(layout: &Layout, options: &Options) -> Result<String, String> {
     let wasmill = baseline::build_wasmill(layout)?;
-    let mut programs = peers::prepare(layout, wasmill, &options.peers)?;
-    let kinds = present(&mut programs, options)?;
+    let programs = peers::prepare(layout, wasmill, &options.peers)?;
+    let kinds = present(&programs, options.kinds());
+    if kinds.is_empty() {
+        return Err("there is no server to measure".to_owned());
+    }
     let results = measure(layout, options, &programs, kinds)?;
     if let Some(path) = &options.out {
         fs::write(path, report::json(&results)).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
@@ -119,15 +127,14 @@ fn run_queue(layout: &Layout, options: &Options) -> Result<String, String> {
     Ok(report::text(options, &results))
 }
 
-/// The servers that can be had.
-fn present(programs: &mut Programs, options: &Options) -> Result<Vec<Kind>, String> {
-    let mut kinds = options.kinds();
+/// Those of the servers that can be had.
+fn present(programs: &Programs, mut kinds: Vec<Kind>) -> Vec<Kind> {
     kinds.retain(|kind| match kind {
         Kind::Fauxqs => programs.fauxqs.is_some(),
         Kind::Moto => programs.moto.is_some(),
         Kind::InMemory | Kind::Os | Kind::Fsync => true,
     });
-    if kinds.is_empty() { Err("there is no server to measure".to_owned()) } else { Ok(kinds) }
+    kinds
 }
 
 fn measure(layout: &Layout, options: &Options, programs: &Programs, kinds: Vec<Kind>) -> Result<Results, String> {

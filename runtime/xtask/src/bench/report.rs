@@ -19,7 +19,8 @@ const SHARE_TARGETS: [(Work, f64, f64); 4] = [
 ];
 const DURABLE_MEMORY_MAX_MB: f64 = 45.0;
 const START_UP_MAX_RATIO: f64 = 2.0;
-const DEPTH_MAX_RATIO: f64 = 1.2;
+/// Of what a message costs in a short queue, in a long one.
+pub(super) const DEPTH_MAX_RATIO: f64 = 1.2;
 const LABEL_WIDTH: usize = 34;
 const COLUMN_WIDTH: usize = 24;
 

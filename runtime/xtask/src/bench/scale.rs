@@ -6,18 +6,16 @@ use std::time::{Duration, Instant};
 
 use super::draining::{self, Cost};
 use super::http::{Connection, write_request};
-use super::report::{Lines, against, shown};
+use super::report::{Lines, shown};
 use super::server::{Kind, Programs, Server, free_address};
 use super::worker::{self, Plan};
-use super::{baseline, procfs, queue};
+use super::{baseline, peers, procfs, queue};
 use crate::layout::Layout;
 use crate::step;
 
 const WORKERS: [usize; 3] = [1, 2, 4];
 const MAPPINGS: [usize; 3] = [1, 10, 100];
 const FUNCTIONS: [usize; 3] = [1, 100, 1_000];
-/// Of what a message costs where there is one.
-const MAX_RATIO: f64 = 1.5;
 /// Work has ended when no processor time was used for so long; a tick of an idle process is let pass.
 const QUIET: Duration = Duration::from_millis(300);
 const IDLE_TICKS: Duration = Duration::from_millis(20);
@@ -52,9 +50,7 @@ struct Many {
 /// Runs the whole bench; the table of what came of it.
 pub(super) fn run(layout: &Layout, options: &Options) -> Result<String, String> {
     let wasmill = baseline::build_wasmill(layout)?;
-    let folder = layout.target.join("bench");
-    std::fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
-    let programs = Programs { wasmill, fauxqs: None, moto: None, folder };
+    let programs = peers::prepare(layout, wasmill, &[])?;
     let mut out = Lines::default();
     processes(&mut out, layout, options, &programs)?;
     let of_mappings = MAPPINGS.map(|mappings| (mappings, 1));
@@ -80,7 +76,7 @@ fn beside_first<T>(found: &[T], of: impl Fn(&T) -> f64) -> impl Iterator<Item = 
     let first = found.first().map(&of);
     found.iter().enumerate().map(move |(index, one)| {
         let ratio = first.filter(|_| index > 0).map(|first| of(one) / first);
-        format!("{}{}", shown(of(one)), ratio.map(|ratio| against(ratio, MAX_RATIO)).unwrap_or_default())
+        format!("{}{}", shown(of(one)), ratio.map(|ratio| format!(" ({ratio:.2}x)")).unwrap_or_default())
     })
 }
 
@@ -197,6 +193,6 @@ mod tests {
     #[test]
     fn what_is_more_stands_beside_what_is_one() {
         let shown: Vec<String> = beside_first(&[10.0, 12.0, 30.0], |cost| *cost).collect();
-        assert_eq!(shown, ["10.00", "12.00 (<= 1.50)", "30.00 (> 1.50!)"]);
+        assert_eq!(shown, ["10.00", "12.00 (1.20x)", "30.00 (3.00x)"]);
     }
 }

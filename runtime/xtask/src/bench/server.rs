@@ -1,6 +1,6 @@
 //! The servers under test, and what drains them, as child processes: started, waited for, always killed.
 
-use std::fs::{self, File};
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -78,16 +78,8 @@ impl Server {
     pub(super) fn start(programs: &Programs, kind: Kind) -> Result<Self, String> {
         let address = free_address()?;
         let data = programs.folder.join(format!("data-{}", address.port()));
-        let mut command = command(programs, kind, address, &data)?;
-        let log = programs.folder.join(format!("{}.log", kind.name()));
-        let file = || File::create(&log).map_err(|error| format!("{} cannot be written: {error}", log.display()));
-        command.stdin(Stdio::null()).stdout(file()?).stderr(file()?);
-        let begun = Instant::now();
-        let process = Watched::spawn(&mut command, kind.name())?;
-        let mut server = Self { kind, address, start_up: Duration::ZERO, process, data };
-        server.await_answer(begun, &log)?;
-        server.start_up = begun.elapsed();
-        Ok(server)
+        let command = command(programs, kind, address, &data)?;
+        Self::begin(programs, kind, command, address, data)
     }
 
     /// A worker that has queues of its own, at that address and in that folder.
@@ -97,11 +89,20 @@ impl Server {
         address: SocketAddr,
         data: PathBuf,
     ) -> Result<Self, String> {
+        Self::begin(programs, Kind::Os, command, address, data)
+    }
+
+    fn begin(
+        programs: &Programs,
+        kind: Kind,
+        command: Command,
+        address: SocketAddr,
+        data: PathBuf,
+    ) -> Result<Self, String> {
         let begun = Instant::now();
-        let (process, log) = worker::start(programs, command, Kind::Os.name())?;
-        let mut server = Self { kind: Kind::Os, address, start_up: Duration::ZERO, process, data };
+        let (process, log) = worker::start(programs, command, kind.name())?;
+        let mut server = Self { kind, address, start_up: Duration::ZERO, process, data };
         server.await_answer(begun, &log)?;
-        server.start_up = begun.elapsed();
         Ok(server)
     }
 
@@ -109,22 +110,14 @@ impl Server {
         self.process.pid()
     }
 
-    pub(super) fn process(&self) -> &Watched {
-        &self.process
-    }
-
     /// Kills the process and starts another on what it stored. `start_up` is that of the new one.
     pub(super) fn restart(&mut self, programs: &Programs) -> Result<(), String> {
         self.process.end();
-        let log = programs.folder.join(format!("{}.log", self.kind.name()));
-        let file = || File::create(&log).map_err(|error| format!("{} cannot be written: {error}", log.display()));
-        let mut command = command(programs, self.kind, self.address, &self.data)?;
-        command.stdin(Stdio::null()).stdout(file()?).stderr(file()?);
+        let command = command(programs, self.kind, self.address, &self.data)?;
         let begun = Instant::now();
-        self.process = Watched::spawn(&mut command, self.kind.name())?;
-        self.await_answer(begun, &log)?;
-        self.start_up = begun.elapsed();
-        Ok(())
+        let (process, log) = worker::start(programs, command, self.kind.name())?;
+        self.process = process;
+        self.await_answer(begun, &log)
     }
 
     /// What it stored takes so much of the disk.
@@ -137,7 +130,9 @@ impl Server {
         let ask = request(self.address, "ListQueues", "{}");
         while begun.elapsed() < START_MAX {
             if let Ok(mut first) = Connection::open(self.address) {
-                return first.call(&ask).map(drop).map_err(|error| format!("{}: {error}", self.kind.name()));
+                first.call(&ask).map_err(|error| format!("{}: {error}", self.kind.name()))?;
+                self.start_up = begun.elapsed();
+                return Ok(());
             }
             if let Ok(Some(status)) = self.process.child.try_wait() {
                 let said = fs::read_to_string(log).unwrap_or_default();

@@ -105,8 +105,8 @@ impl Plan<'_> {
 /// Starts one; what it says goes into a file, which is given too.
 pub(super) fn start(programs: &Programs, mut command: Command, name: &str) -> Result<(Watched, PathBuf), String> {
     let log = programs.folder.join(format!("{name}.log"));
-    let file = File::create(&log).map_err(|error| format!("{} cannot be written: {error}", log.display()))?;
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).envs(CREDENTIALS);
+    let file = || File::create(&log).map_err(|error| format!("{} cannot be written: {error}", log.display()));
+    command.stdin(Stdio::null()).stdout(file()?).stderr(file()?).envs(CREDENTIALS);
     Ok((Watched::spawn(&mut command, name)?, log))
 }
 

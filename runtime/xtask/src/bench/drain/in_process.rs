@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use super::median;
@@ -35,19 +34,20 @@ pub(super) struct InProcess {
     pub(super) latency_us: Option<(f64, f64)>,
 }
 
-/// Builds the program and lets it measure; its store is made in `folder` and removed.
-pub(super) fn measure(layout: &Layout, options: &Options, folder: &Path) -> Result<InProcess, String> {
+/// Builds the program and lets it measure; its store is made in the target folder and removed.
+pub(super) fn measure(layout: &Layout, options: &Options) -> Result<InProcess, String> {
     step::step("building what drains in process (the first time takes a quarter of an hour)");
     let example = ["build", "--release", "--locked", "--package", "wasmill", "--example", "drain"];
     step::run(layout::cargo().arg("--quiet").args(example))?;
     step::step("draining in process");
+    let folder = layout.target.join("bench/drain");
     // What a run that was broken off has left.
-    let _ = fs::remove_dir_all(folder);
+    let _ = fs::remove_dir_all(&folder);
     let mut drain = Command::new(layout.target.join("release/examples/drain"));
-    drain.arg(folder).arg(layout.prebuilt_guests().join(HANDLER));
+    drain.arg(&folder).arg(layout.prebuilt_guests().join(HANDLER));
     drain.args([options.messages, options.rounds + 1, options.sends].map(|number| number.to_string()));
     let said = step::read(&mut drain)?;
-    fs::remove_dir_all(folder).map_err(|error| format!("cannot remove {}: {error}", folder.display()))?;
+    fs::remove_dir_all(&folder).map_err(|error| format!("cannot remove {}: {error}", folder.display()))?;
     InProcess::parse(&said)
 }
 

@@ -193,21 +193,23 @@ async fn a_full_disk_refuses_sends_lets_everything_else_go_on_and_recovers_by_it
     sqs.create("q", &[]).await;
     let body = |number: usize| format!("{number:BODY_BYTES$}");
     let mut kept = BTreeSet::new();
-    let refused = loop {
-        match try_send(&sqs, "q", body(kept.len())).await {
-            Ok(id) => kept.insert(id),
-            Err(refused) => break refused,
+    // Twice: the first refusal has the log emptied, which may make room for some more.
+    for _ in 0..2 {
+        let refused = loop {
+            match try_send(&sqs, "q", body(kept.len())).await {
+                Ok(id) => kept.insert(id),
+                Err(refused) => break refused,
+            };
+            assert!(kept.len() * BODY_BYTES < 16 << 20, "more than the disk has");
         };
-        assert!(kept.len() * BODY_BYTES < 16 << 20, "more than the disk has");
-    };
-    assert_eq!(refused.0, 503, "{refused:?}");
-    assert!(refused.1.contains("disk is full"), "{refused:?}");
+        assert_eq!(refused.0, 503, "{refused:?}");
+        assert!(refused.1.contains("disk is full"), "{refused:?}");
+    }
     assert!(kept.len() * BODY_BYTES > 2 << 20, "full after {} messages", kept.len());
     // No reason to restart it. Whoever reads the log learns of it, once.
     assert_eq!(server.get("/healthz").await.unwrap().status, 200);
     assert_eq!(server.get("/readyz").await.unwrap().status, 200);
     let told = "the disk of the built-in queue is full: sends are refused until there is room";
-    try_send(&sqs, "q", body(0)).await.unwrap_err();
     assert_eq!(server.log().events(told).len(), 1, "{}", server.log().end());
 
     // Killed while it is full, it starts again and has everything.

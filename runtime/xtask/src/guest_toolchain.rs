@@ -11,6 +11,9 @@ use crate::guests::TARGETS;
 use crate::layout::{self, Layout};
 use crate::step;
 
+/// What `handlers/.cargo/config.toml` says, too: flags of the environment replace those of a file.
+const INITIAL_HEAP: &str = "-Clink-arg=--initial-heap=262144";
+
 /// A compiler with a standard library for every guest target.
 pub(crate) enum GuestToolchain {
     /// The Rust that builds wasmill, with the targets added.
@@ -82,8 +85,8 @@ impl GuestToolchain {
         }
         // Panic messages carry source paths: a guest should not tell on whose machine it was built. The workspace's own
         // paths are relative anyway; naming its folder here would build everything anew in each clone.
-        let flags: Vec<String> =
-            remapped.iter().map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())).collect();
+        let remapped = remapped.iter().map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()));
+        let flags: Vec<String> = remapped.chain([INITIAL_HEAP.to_owned()]).collect();
         environment.push(("CARGO_ENCODED_RUSTFLAGS".to_owned(), flags.join("\u{1f}").into()));
         Ok(environment)
     }
@@ -129,4 +132,16 @@ fn first_in_path(folder: &Path) -> Result<OsString, String> {
     let rest = env::var_os("PATH").unwrap_or_default();
     let folders = std::iter::once(folder.to_owned()).chain(env::split_paths(&rest));
     env::join_paths(folders).map_err(|error| format!("cannot put {} into PATH: {error}", folder.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::INITIAL_HEAP;
+
+    #[test]
+    fn guests_begin_with_the_memory_that_their_own_config_gives_them() {
+        let config = include_str!("../../../handlers/.cargo/config.toml");
+        let argument = INITIAL_HEAP.trim_start_matches("-C");
+        assert!(config.contains(&format!("rustflags = [\"-C\", \"{argument}\"]")), "{config}");
+    }
 }

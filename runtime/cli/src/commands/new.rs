@@ -42,6 +42,7 @@ fn files(language: Language) -> &'static [Template] {
         Language::Rust => &[
             ("src/lib.rs", include_str!("../../templates/lib.rs")),
             ("Cargo.toml", include_str!("../../templates/rust.toml")),
+            (".cargo/config.toml", include_str!("../../templates/cargo-config.toml")),
             // Versions that are known to go together. cargo takes out what is not needed.
             ("Cargo.lock", include_str!("../../../../handlers/Cargo.lock")),
             crate_file!("Cargo.toml"),

@@ -1,10 +1,13 @@
 //! The Lambda JSON world: what the guest sees, and what its answers become.
 
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tower::Service;
 use wasmill_event::{Account, FaultKind, Invocation, Payload, Record};
-use wasmill_sandbox::FunctionKind;
+use wasmill_sandbox::{Code, FunctionKind};
+use wasmtime::Engine;
+use wasmtime::component::Component;
 
 use crate::support::{House, call, invocation, said, text};
 use crate::wat::{json, json_that_prints, json_with};
@@ -48,6 +51,39 @@ async fn a_batch_becomes_lambdas_event() {
         .call(Invocation { request_id: "r".into(), payload, trace_id: None, trace: None, account: Account::default() })
         .await;
     assert_eq!(text(reply), expected);
+}
+
+/// Each growth is a system call, and the next use of the place another: what `handlers/.cargo/config.toml` gives a handler to begin with
+/// is to last for Lambda's usual batch.
+#[tokio::test]
+async fn a_rust_handler_takes_a_batch_of_ten_without_more_memory() {
+    let house = House::new();
+    let orders = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../handlers/prebuilt/orders.wasm");
+    let component = Component::from_file(&Engine::default(), &orders).unwrap();
+    let given_pages = component.resources_required().unwrap().max_initial_memory_size.unwrap();
+    let given = given_pages as f64 * 65536.0;
+    let mut orders = house.load(Code::File(orders));
+    let mut peaks = Vec::new();
+    for count in [10, 1_000] {
+        let record = |n: usize| Record {
+            message_id: format!("059f36b4-87a3-44ab-83d2-{n:012}").into(),
+            receipt_handle: "h".repeat(200).into(),
+            body: format!(r#"{{"id":"o-{n}","sku":"{}","quantity":2}}"#, "tea".repeat(80)),
+            attributes: vec![],
+            message_attributes: vec![],
+            md5_of_message_attributes: None,
+            md5_of_body: "x".into(),
+            event_source_arn: "arn:aws:sqs:us-east-1:000000000000:orders".into(),
+            aws_region: "us-east-1".into(),
+        };
+        let payload = Payload::Batch { records: (0..count).map(record).collect::<Vec<_>>().into(), windowed: false };
+        let invocation =
+            Invocation { request_id: "r".into(), payload, trace_id: None, trace: None, account: Account::default() };
+        assert_eq!(text(orders.call(invocation).await), r#"{"batchItemFailures":[]}"#);
+        peaks.push(house.metric(r#"wasmill_function_memory_peak_bytes_sum{function="orders"}"#));
+    }
+    assert_eq!(peaks[0], given, "a batch of ten needs more");
+    assert!(peaks[1] - peaks[0] > given, "a thousand fit as well: this test cannot fail");
 }
 
 #[tokio::test]

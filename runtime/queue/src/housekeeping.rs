@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
@@ -14,6 +14,8 @@ use crate::room::log_bytes;
 const QUIET: Duration = Duration::from_secs(2);
 /// Between two steps of giving room back, for commits to come in between.
 const BETWEEN_STEPS: Duration = Duration::from_millis(5);
+/// On a full disk every refused send nudges: that housekeeping fails is said once in so long.
+const BETWEEN_WARNINGS: Duration = Duration::from_secs(60);
 /// A log with so many pages in use is begun anew at the price of one short pause: at the second nudge that finds it busy.
 /// It keeps its length, so that what follows writes over it: new pages would cost the system more.
 const LOG_PAGES_MAX: i64 = 7000;
@@ -50,6 +52,7 @@ pub(crate) fn run(
     let mut wait = QUIET;
     // An earlier run may have left something to tidy.
     let mut tidy = false;
+    let mut warned: Option<Instant> = None;
     loop {
         let event = nudges.recv_timeout(wait);
         let step = match event {
@@ -78,7 +81,10 @@ pub(crate) fn run(
             }),
         };
         wait = step.unwrap_or_else(|error| {
-            tracing::warn!(%error, "housekeeping of the queue's store failed, it is tried again");
+            if warned.is_none_or(|at| at.elapsed() >= BETWEEN_WARNINGS) {
+                tracing::warn!(%error, "housekeeping of the queue's store failed, it is tried again");
+                warned = Some(Instant::now());
+            }
             QUIET
         });
     }

@@ -283,7 +283,8 @@ pub(crate) struct InvokeArgs {
 #[derive(Debug, Args)]
 pub(crate) struct NewArgs {
     /// What the handler is written in.
-    #[arg(long, value_name = "LANGUAGE", value_enum)]
+    // Named by its values, so that who leaves it out is told them.
+    #[arg(long, value_name = "rust|python|js|ts|c|go|zig", hide_possible_values = true, value_enum)]
     pub(crate) lang: Language,
     /// The project's name: its folder's, its function's and its queue's.
     #[arg(value_name = "NAME")]

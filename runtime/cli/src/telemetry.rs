@@ -14,7 +14,7 @@ use std::io::{IsTerminal, stderr};
 
 use prometheus::{IntGauge, Opts, Registry};
 use tracing::Subscriber;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt;
@@ -74,9 +74,10 @@ pub(crate) fn recent_lines(function: &str, max: usize) -> Vec<Line> {
     })
 }
 
-fn filter(written: Option<&str>) -> Result<EnvFilter, CliError> {
+/// By levels and targets only: the filter that also knows spans and their fields brings an engine of regular expressions along.
+fn filter(written: Option<&str>) -> Result<Targets, CliError> {
     let directives = written.filter(|text| !text.trim().is_empty()).unwrap_or(DEFAULT_FILTER);
-    EnvFilter::try_new(directives).map_err(|error| {
+    directives.parse::<Targets>().map_err(|error| {
         CliError::usage(format!("{directives:?} does not say what to log: {error}"))
             .at(format!("the environment variable {FILTER_VARIABLE}"))
             .with_mend(
@@ -85,16 +86,18 @@ fn filter(written: Option<&str>) -> Result<EnvFilter, CliError> {
     })
 }
 
-fn subscriber<W>(as_json: bool, in_color: bool, filter: EnvFilter, writer: W) -> Box<dyn Subscriber + Send + Sync>
+fn subscriber<W>(as_json: bool, in_color: bool, filter: Targets, writer: W) -> Box<dyn Subscriber + Send + Sync>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let base = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(in_color).with_writer(writer);
+    let lines = tracing_subscriber::fmt::layer().with_ansi(in_color).with_writer(writer);
     if as_json {
-        let formatted = base.fmt_fields(JsonFields::new()).event_format(ForMachines::new()).finish();
-        Box::new(formatted.with(Recent::default()))
+        let lines = lines.fmt_fields(JsonFields::new()).event_format(ForMachines::new());
+        Box::new(tracing_subscriber::registry().with(lines).with(Recent::default()).with(filter))
     } else {
-        Box::new(base.event_format(ForPeople).finish().with(Recent::default()))
+        Box::new(
+            tracing_subscriber::registry().with(lines.event_format(ForPeople)).with(Recent::default()).with(filter),
+        )
     }
 }
 

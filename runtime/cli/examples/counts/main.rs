@@ -9,6 +9,8 @@
 
 mod pure;
 mod queue;
+#[path = "../shared/records.rs"]
+mod records;
 mod sandbox;
 
 use std::error::Error;

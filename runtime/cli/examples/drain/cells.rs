@@ -9,7 +9,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::watch;
 use tower::util::BoxCloneSyncService;
 use tower::{ServiceExt, service_fn};
-use wasmill_event::{Account, Fault, Invocation, Payload, Reply, lambda_event};
+use wasmill_event::{Account, Fault, Invocation, Payload, Record, Reply, lambda_event};
 use wasmill_mapping::{
     Callee, FifoOrder, Filters, Handler, Mapping, MappingOptions, Observer, OnFiltered, Permits, RetryPolicy, Route,
 };
@@ -46,47 +46,61 @@ const FUNCTION: &str = "drain";
 /// Everything that all cells use: one store, one sandbox, one loaded function.
 pub(crate) struct Bench {
     broker: Broker,
+    /// A queue without a store.
+    memory: Broker,
     function: Function,
     raw: Arc<Raw>,
     messages: usize,
     mapping_metrics: wasmill_mapping::Metrics,
-    /// Per batch size, the event that the mapping made of a batch.
-    events: Vec<(u32, Arc<str>)>,
+    /// Per batch size, a batch as the mapping handed it to its handler, and the event that is made of it.
+    batches: Vec<HandedOver>,
+}
+
+struct HandedOver {
+    records: Arc<Vec<Record>>,
+    windowed: bool,
+    event: Arc<str>,
 }
 
 impl Bench {
     pub(crate) async fn open(folder: &Path, handler: &Path, messages: usize) -> Outcome<Self> {
         let registry = prometheus::Registry::new();
-        let options = BrokerOptions {
-            data_dir: Some(folder.to_owned()),
-            durability: Durability::Os,
-            identity: Identity::default(),
-            clock: None,
-            timeline: Timeline::real(),
-            chaos: None,
-            metrics: wasmill_queue::Metrics::register(&registry)?,
-        };
-        let broker = Broker::open(options).await?;
+        let broker = open_broker(Some(folder), &registry).await?;
+        let memory = open_broker(None, &prometheus::Registry::new()).await?;
         let sandbox = Sandbox::new(EngineConfig::default(), wasmill_sandbox::Metrics::new(&registry)?)?;
         let spec = FunctionSpec { timeout: TIMEOUT, ..FunctionSpec::new(FUNCTION, Code::File(handler.to_owned())) };
         let function = tokio::task::spawn_blocking(move || sandbox.load(spec)).await??;
         let raw = Arc::new(Raw::load(&std::fs::read(handler)?)?);
         let mapping_metrics = wasmill_mapping::Metrics::register(&registry)?;
-        let mut bench = Self { broker, function, raw, messages, mapping_metrics, events: Vec::new() };
+        let mut bench = Self { broker, memory, function, raw, messages, mapping_metrics, batches: Vec::new() };
         for batch in BATCHES {
-            let event = bench.event(batch).await?;
-            bench.events.push((batch, event.into()));
+            let handed_over = bench.hand_over(batch).await?;
+            bench.batches.push(handed_over);
         }
         Ok(bench)
     }
 
     pub(crate) async fn close(self) {
         self.broker.close().await;
+        self.memory.close().await;
     }
 
-    /// Receives and deletes all messages.
+    pub(crate) const fn messages(&self) -> usize {
+        self.messages
+    }
+
+    /// Receives and deletes all messages of a queue in memory.
+    pub(crate) async fn state(&self, batch: u32) -> Outcome<Cost> {
+        self.drained(&self.memory, batch).await
+    }
+
+    /// Receives and deletes all messages of a queue on disk.
     pub(crate) async fn store(&self, batch: u32) -> Outcome<Cost> {
-        let queue = self.filled("store", self.messages).await?;
+        self.drained(&self.broker, batch).await
+    }
+
+    async fn drained(&self, broker: &Broker, batch: u32) -> Outcome<Cost> {
+        let queue = filled(broker, "drained", self.messages).await?;
         let watch = Watch::start();
         let loops = (0..store_loops(batch)).map(|_| {
             let queue = queue.clone();
@@ -98,13 +112,13 @@ impl Bench {
             handled += one.await??;
         }
         let cost = watch.cost(handled);
-        self.end("store", handled).await?;
+        self.end(broker, "drained", handled).await?;
         Ok(cost)
     }
 
     /// Calls wasmtime once per batch, one call after the other on each core.
     pub(crate) async fn wasmtime(&self, batch: u32) -> Outcome<Cost> {
-        let event = self.event_of(batch)?;
+        let event = Arc::clone(&self.of(batch)?.event);
         self.on_each_core(batch, |calls| {
             let (raw, event) = (Arc::clone(&self.raw), Arc::clone(&event));
             async move {
@@ -119,7 +133,7 @@ impl Bench {
 
     /// Calls the function once per batch, one call after the other on each core.
     pub(crate) async fn sandbox(&self, batch: u32) -> Outcome<Cost> {
-        let event = self.event_of(batch)?;
+        let event = Arc::clone(&self.of(batch)?.event);
         self.on_each_core(batch, |calls| {
             let (function, event) = (self.function.clone(), Arc::clone(&event));
             async move {
@@ -160,7 +174,7 @@ impl Bench {
 
     /// Lets a mapping handle all messages.
     pub(crate) async fn mapping(&self, batch: u32) -> Outcome<Cost> {
-        let queue = self.filled("mapping", self.messages).await?;
+        let queue = filled(&self.broker, "mapping", self.messages).await?;
         let (told, mut end) = watch::channel(None);
         let (messages, handled) = (self.messages, AtomicUsize::new(0));
         // Whoever waits is woken at the end only: that is not what is measured.
@@ -179,7 +193,7 @@ impl Bench {
         let all = end.unwrap_or(Ok(0))?;
         let cost = watch.cost(all);
         mapping.drain(Duration::from_secs(1)).await;
-        self.end("mapping", all).await?;
+        self.end(&self.broker, "mapping", all).await?;
         Ok(cost)
     }
 
@@ -217,33 +231,22 @@ impl Bench {
         self.function.clone()
     }
 
-    /// A new queue with so many messages in it.
+    /// A new queue on disk with so many messages in it.
     pub(crate) async fn filled(&self, name: &str, messages: usize) -> Outcome<LocalQueue> {
-        let attributes = [("VisibilityTimeout".to_owned(), VISIBILITY_SECONDS.to_owned())];
-        let queue = self.broker.create_queue(name, &attributes, &[]).await?;
-        let mut left = messages;
-        while left > 0 {
-            let now = left.min(FILL);
-            for sent in queue.send(vec![message(); now]).await? {
-                sent?;
-            }
-            left -= now;
-        }
-        tokio::time::sleep(REST).await;
-        Ok(queue)
+        filled(&self.broker, name, messages).await
     }
 
     /// Ends a cell: what was not handled would be a lie in its numbers.
-    async fn end(&self, name: &str, handled: usize) -> Outcome<()> {
-        self.broker.delete_queue(name).await?;
+    async fn end(&self, broker: &Broker, name: &str, handled: usize) -> Outcome<()> {
+        broker.delete_queue(name).await?;
         tokio::time::sleep(REST).await;
         let expected = self.messages;
         if handled == expected { Ok(()) } else { Err(format!("{name}: {handled} handled of {expected}").into()) }
     }
 
-    /// The event that a mapping makes of a full batch.
-    async fn event(&self, batch: u32) -> Outcome<String> {
-        let queue = self.filled("event", batch as usize).await?;
+    /// A full batch as a mapping hands it over.
+    async fn hand_over(&self, batch: u32) -> Outcome<HandedOver> {
+        let queue = filled(&self.broker, "event", batch as usize).await?;
         let seen = Arc::new(Mutex::new(None));
         let sink = Arc::clone(&seen);
         let handler = service_fn(move |invocation: Invocation| {
@@ -259,16 +262,50 @@ impl Bench {
         let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).take();
         match seen {
             Some(Payload::Batch { records, windowed }) if records.len() == batch as usize => {
-                Ok(lambda_event(&records, windowed))
+                let event = lambda_event(&records, windowed).into();
+                Ok(HandedOver { records, windowed, event })
             }
             _ => Err(format!("no batch of {batch} came").into()),
         }
     }
 
-    fn event_of(&self, batch: u32) -> Outcome<Arc<str>> {
-        let found = self.events.iter().find(|(size, _)| *size == batch);
-        found.map(|(_, event)| Arc::clone(event)).ok_or_else(|| format!("no event of {batch}").into())
+    /// The records of a full batch, and whether a window gathered them.
+    pub(crate) fn batch_of(&self, batch: u32) -> Outcome<(&[Record], bool)> {
+        self.of(batch).map(|found| (found.records.as_slice(), found.windowed))
     }
+
+    fn of(&self, batch: u32) -> Outcome<&HandedOver> {
+        let found = self.batches.iter().find(|found| found.records.len() == batch as usize);
+        found.ok_or_else(|| format!("no batch of {batch} was handed over").into())
+    }
+}
+
+async fn open_broker(folder: Option<&Path>, registry: &prometheus::Registry) -> Outcome<Broker> {
+    let options = BrokerOptions {
+        data_dir: folder.map(Path::to_owned),
+        durability: Durability::Os,
+        identity: Identity::default(),
+        clock: None,
+        timeline: Timeline::real(),
+        chaos: None,
+        metrics: wasmill_queue::Metrics::register(registry)?,
+    };
+    Ok(Broker::open(options).await?)
+}
+
+async fn filled(broker: &Broker, name: &str, messages: usize) -> Outcome<LocalQueue> {
+    let attributes = [("VisibilityTimeout".to_owned(), VISIBILITY_SECONDS.to_owned())];
+    let queue = broker.create_queue(name, &attributes, &[]).await?;
+    let mut left = messages;
+    while left > 0 {
+        let now = left.min(FILL);
+        for sent in queue.send(vec![message(); now]).await? {
+            sent?;
+        }
+        left -= now;
+    }
+    tokio::time::sleep(REST).await;
+    Ok(queue)
 }
 
 /// One message: text that is no JSON.
@@ -310,17 +347,17 @@ fn check_reply(reply: &str) -> Outcome<()> {
 }
 
 /// Elapsed and processor time, of all threads.
-struct Watch {
+pub(crate) struct Watch {
     begun: Instant,
     cpu: Duration,
 }
 
 impl Watch {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self { cpu: cpu(), begun: Instant::now() }
     }
 
-    fn cost(&self, messages: usize) -> Cost {
+    pub(crate) fn cost(&self, messages: usize) -> Cost {
         Cost { messages, elapsed: self.begun.elapsed(), cpu: cpu().saturating_sub(self.cpu) }
     }
 }

@@ -9,7 +9,10 @@
 
 mod cells;
 mod latency;
+mod pure;
 mod raw;
+#[path = "../shared/records.rs"]
+mod records;
 
 use std::error::Error;
 use std::io::Write;
@@ -27,8 +30,14 @@ const BATCHES: [u32; 2] = [10, 1_000];
 /// What is measured. Every one handles the same messages, in the same batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cell {
+    /// Receives and deletes only, of a queue in memory.
+    State,
     /// Receives and deletes only.
     Store,
+    /// Two filters, put to records that they are made for.
+    Filter,
+    /// The batches' events, as JSON.
+    Encode,
     /// wasmtime called with the batches' events, and nothing else.
     Wasmtime,
     /// The same through our sandbox.
@@ -38,11 +47,15 @@ enum Cell {
 }
 
 impl Cell {
-    const ALL: [Self; 4] = [Self::Store, Self::Wasmtime, Self::Sandbox, Self::Mapping];
+    const ALL: [Self; 7] =
+        [Self::State, Self::Store, Self::Filter, Self::Encode, Self::Wasmtime, Self::Sandbox, Self::Mapping];
 
     fn name(self) -> &'static str {
         match self {
+            Self::State => "state",
             Self::Store => "store",
+            Self::Filter => "filter",
+            Self::Encode => "encode",
             Self::Wasmtime => "wasmtime",
             Self::Sandbox => "sandbox",
             Self::Mapping => "mapping",
@@ -108,7 +121,10 @@ async fn run(arguments: &Arguments) -> Outcome<()> {
                 // Nobody is always the first.
                 let cell = cells[(turn + round) % cells.len()];
                 let cost = match cell {
+                    Cell::State => bench.state(batch).await?,
                     Cell::Store => bench.store(batch).await?,
+                    Cell::Filter => pure::filter(arguments.messages)?,
+                    Cell::Encode => bench.encode(batch)?,
                     Cell::Wasmtime => bench.wasmtime(batch).await?,
                     Cell::Sandbox => bench.sandbox(batch).await?,
                     Cell::Mapping => bench.mapping(batch).await?,

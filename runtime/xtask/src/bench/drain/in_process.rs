@@ -11,11 +11,14 @@ use crate::layout::{self, Layout};
 use crate::step;
 
 /// The cells, as the program names them.
+pub(super) const STATE: &str = "state";
 pub(super) const STORE: &str = "store";
+pub(super) const FILTER: &str = "filter";
+pub(super) const ENCODE: &str = "encode";
 pub(super) const WASMTIME: &str = "wasmtime";
 pub(super) const SANDBOX: &str = "sandbox";
 pub(super) const MAPPING: &str = "mapping";
-pub(super) const CELLS: [&str; 4] = [STORE, WASMTIME, SANDBOX, MAPPING];
+pub(super) const CELLS: [&str; 7] = [STATE, STORE, FILTER, ENCODE, WASMTIME, SANDBOX, MAPPING];
 pub(super) const BATCHES: [u32; 2] = [10, 1_000];
 
 /// One number of a cell.

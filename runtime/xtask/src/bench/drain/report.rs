@@ -1,7 +1,7 @@
 //! The results for people. The targets stand here, beside what they are about.
 
 use super::consumers::Consumers;
-use super::in_process::{BATCHES, CELLS, Cost, InProcess, MAPPING, SANDBOX, STORE, WASMTIME};
+use super::in_process::{BATCHES, CELLS, Cost, ENCODE, InProcess, MAPPING, SANDBOX, STORE, WASMTIME};
 use super::median;
 use super::options::Options;
 use crate::bench::report::{Lines, against, shown};
@@ -48,6 +48,13 @@ fn parts(out: &mut Lines, options: &Options, found: &InProcess) {
             out.row(&label, BATCHES.iter().map(|batch| shown(found.median(*batch, [cell], |[cost]| number(cost)))));
         }
     }
+    let rest = |batch: &u32| {
+        found.median(*batch, [MAPPING, STORE, ENCODE, SANDBOX], |[all, store, encode, sandbox]| {
+            all.cpu_us_per_message - store.cpu_us_per_message - encode.cpu_us_per_message - sandbox.cpu_us_per_message
+        })
+    };
+    // What is neither the queue's, nor the event's, nor the sandbox's: permit, lease, window, judge, settling.
+    out.row("CPU us of the rest of a mapping", BATCHES.iter().map(|batch| shown(rest(batch))));
     let cpu =
         |[all, store, guest]: [Cost; 3]| all.cpu_us_per_message / (store.cpu_us_per_message + guest.cpu_us_per_message);
     for (label, guest) in [("CPU / (store + wasmtime)", WASMTIME), ("CPU / (store + sandbox)", SANDBOX)] {

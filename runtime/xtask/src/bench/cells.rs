@@ -87,6 +87,7 @@ pub(super) fn median(outcomes: &[Outcome]) -> Outcome {
         steps: outcomes.iter().map(|outcome| outcome.steps).sum(),
         per_second: of(|outcome| outcome.per_second),
         cpu_us_per_message: of(|outcome| outcome.cpu_us_per_message),
+        generator_us_per_message: of(|outcome| outcome.generator_us_per_message),
         p50_us: of(|outcome| f64::from(outcome.p50_us)) as u32,
         p99_us: of(|outcome| f64::from(outcome.p99_us)) as u32,
     }

@@ -56,6 +56,8 @@ pub(super) struct Outcome {
     pub(super) steps: u64,
     pub(super) per_second: f64,
     pub(super) cpu_us_per_message: f64,
+    /// What the load itself took of the same cores.
+    pub(super) generator_us_per_message: f64,
     /// Of a request, or of the two or three that belong together.
     pub(super) p50_us: u32,
     pub(super) p99_us: u32,
@@ -82,6 +84,7 @@ pub(super) fn run(
     }
     let start = Barrier::new(connections + 1);
     let cpu_before = procfs::cpu_time(server.pid())?;
+    let own_before = procfs::own_cpu_time()?;
     let (begun, tallies) = thread::scope(|scope| {
         let start = &start;
         let share = |_| match until {
@@ -107,12 +110,13 @@ pub(super) fn run(
     });
     let elapsed = begun.elapsed();
     let tallies = tallies.map_err(|error| format!("{}, {}: {error}", server.kind.name(), work.name()))?;
+    let own = procfs::own_cpu_time()?.saturating_sub(own_before);
     thread::sleep(SETTLE);
     let cpu = procfs::cpu_time(server.pid())?.saturating_sub(cpu_before);
-    Ok(outcome(tallies, elapsed, cpu))
+    Ok(outcome(tallies, elapsed, cpu, own))
 }
 
-fn outcome(tallies: Vec<Tally>, elapsed: Duration, cpu: Duration) -> Outcome {
+fn outcome(tallies: Vec<Tally>, elapsed: Duration, cpu: Duration, own: Duration) -> Outcome {
     let messages: u64 = tallies.iter().map(|tally| tally.messages).sum();
     let mut latencies: Vec<u32> = tallies.into_iter().flat_map(|tally| tally.latencies_us).collect();
     latencies.sort_unstable();
@@ -121,6 +125,7 @@ fn outcome(tallies: Vec<Tally>, elapsed: Duration, cpu: Duration) -> Outcome {
         steps: latencies.len() as u64,
         per_second: messages as f64 / elapsed.as_secs_f64(),
         cpu_us_per_message: cpu.as_secs_f64() * 1e6 / messages as f64,
+        generator_us_per_message: own.as_secs_f64() * 1e6 / messages as f64,
         p50_us: percentile(&latencies, 50),
         p99_us: percentile(&latencies, 99),
     }
@@ -180,9 +185,10 @@ mod tests {
     #[test]
     fn an_outcome_adds_the_connections_up() {
         let tally = |messages, latencies_us| Tally { messages, latencies_us };
-        let both =
-            outcome(vec![tally(30, vec![5, 1]), tally(10, vec![3])], Duration::from_secs(2), Duration::from_millis(4));
+        let (elapsed, cpu, own) = (Duration::from_secs(2), Duration::from_millis(4), Duration::from_millis(2));
+        let both = outcome(vec![tally(30, vec![5, 1]), tally(10, vec![3])], elapsed, cpu, own);
         assert_eq!((both.messages, both.per_second, both.cpu_us_per_message), (40, 20.0, 100.0));
+        assert_eq!(both.generator_us_per_message, 50.0);
         assert_eq!((both.steps, both.p50_us, both.p99_us), (3, 3, 5));
     }
 }

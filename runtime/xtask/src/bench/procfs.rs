@@ -15,6 +15,12 @@ pub(super) fn cpu_time(root: u32) -> Result<Duration, String> {
     Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
 }
 
+/// The processor time of this process alone: of the load that it makes.
+pub(super) fn own_cpu_time() -> Result<Duration, String> {
+    let own = read(std::process::id()).ok_or("/proc does not tell this process's time")?;
+    Ok(Duration::from_millis(own.cpu_ticks * 1000 / TICKS_PER_SECOND))
+}
+
 /// The resident memory of a process and its descendants in KiB.
 pub(super) fn resident_kib(root: u32) -> Result<u64, String> {
     family(root)?.iter().map(|process| status_kib(process.pid, "VmRSS:")).sum()

@@ -97,8 +97,9 @@ pub(super) fn text(options: &Options, results: &Results) -> String {
 
 type Number = fn(&Outcome) -> f64;
 
-const NUMBERS: [(&str, Number); 4] = [
+const NUMBERS: [(&str, Number); 5] = [
     ("CPU us per message", |cell| cell.cpu_us_per_message),
+    ("the load's own CPU us per message", |cell| cell.generator_us_per_message),
     ("messages/s", |cell| cell.per_second),
     ("p50, ms", |cell| f64::from(cell.p50_us) / 1e3),
     ("p99, ms", |cell| f64::from(cell.p99_us) / 1e3),
@@ -229,11 +230,12 @@ pub(super) fn json(results: &Results) -> String {
 }
 
 fn numbers(cell: &Outcome) -> String {
-    let Outcome { messages, per_second, cpu_us_per_message, p50_us, p99_us, .. } = cell;
+    let Outcome { messages, per_second, cpu_us_per_message, generator_us_per_message, p50_us, p99_us, .. } = cell;
     format!(
-        r#""messages":{messages},"messages_per_second":{},"cpu_us_per_message":{},"p50_us":{p50_us},"p99_us":{p99_us}"#,
+        r#""messages":{messages},"messages_per_second":{},"cpu_us_per_message":{},"generator_us_per_message":{},"p50_us":{p50_us},"p99_us":{p99_us}"#,
         number(*per_second),
-        number(*cpu_us_per_message)
+        number(*cpu_us_per_message),
+        number(*generator_us_per_message)
     )
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::server::Kind;
 
 const USAGE: &str = "bench queue [--quick] [--seconds N] [--peers fauxqs,moto|none] [--only in-memory,os,fsync] \
-                     [--connections 1,16,64] [--out FILE.json]";
+                     [--connections 1,16,64] [--wasmill FILE] [--out FILE.json]";
 const CONNECTIONS_MAX: usize = 1024;
 const SECONDS_MAX: f64 = 60.0;
 
@@ -27,6 +27,8 @@ pub(crate) struct Options {
     pub(super) deep: usize,
     pub(super) long_polls: usize,
     pub(super) starts: usize,
+    /// A built `wasmill` that is taken as it is.
+    pub(super) wasmill: Option<PathBuf>,
     pub(super) out: Option<PathBuf>,
 }
 
@@ -40,12 +42,14 @@ impl Options {
             let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value; it is {USAGE}"));
             match argument {
                 "--quick" => {
-                    options = Self { out: options.out, ours: options.ours, peers: options.peers, ..Self::quick() }
+                    let Self { ours, peers, wasmill, out, .. } = options;
+                    options = Self { ours, peers, wasmill, out, ..Self::quick() };
                 }
                 "--seconds" => seconds = Some(value()?),
                 "--peers" => options.peers = kinds(value()?, &Kind::PEERS, "--peers")?,
                 "--only" => options.ours = kinds(value()?, &Kind::OURS, "--only")?,
                 "--connections" => options.connections = counts(value()?)?,
+                "--wasmill" => options.wasmill = Some(PathBuf::from(value()?)),
                 "--out" => options.out = Some(PathBuf::from(value()?)),
                 unknown => return Err(format!("bench queue does not know {unknown}; it is {USAGE}")),
             }
@@ -68,6 +72,7 @@ impl Options {
             deep: 1_000_000,
             long_polls: 100,
             starts: 7,
+            wasmill: None,
             out: None,
         }
     }

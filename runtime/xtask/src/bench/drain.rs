@@ -20,6 +20,7 @@ pub(super) fn run(layout: &Layout, options: &Options) -> Result<String, String> 
             Some(given) => given.clone(),
             None => baseline::build_wasmill(layout)?,
         };
+        super::settle()?;
         Some(consumers::measure(layout, options, &peers::prepare(layout, wasmill, &[])?)?)
     } else {
         None

@@ -30,6 +30,7 @@ pub(super) fn run(layout: &Layout, options: &Options) -> Result<String, String> 
     let mut text = machine();
     for name in ["queue", "drain", "invoke", "latency", "backlog", "scale"] {
         let words: Vec<String> = std::iter::once(name.to_owned()).chain(options.arguments.iter().cloned()).collect();
+        super::settle()?;
         let begun = Instant::now();
         let table = measured(layout, &Bench::parse(&words)?)?;
         text.push_str(&format!(

@@ -27,7 +27,9 @@ mod worker;
 
 use std::fs;
 use std::io::Write as _;
-use std::time::Instant;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use self::options::Options;
 use self::probes::{Depth, Memory};
@@ -87,6 +89,14 @@ fn measured(layout: &Layout, bench: &Bench) -> Result<String, String> {
         Bench::Backlog(options) => backlog::run(layout, options),
         Bench::Scale(options) => scale::run(layout, options),
     }
+}
+
+/// Lets the system finish what it has of ours to write: else the next to be measured pays for what the last one left.
+fn settle() -> Result<(), String> {
+    step::step("waiting for what is still to be written");
+    step::run(&mut Command::new("sync"))?;
+    thread::sleep(Duration::from_secs(2));
+    Ok(())
 }
 
 /// `--quick` or nothing: what most benches take.

@@ -582,8 +582,8 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
-    use clap::CommandFactory;
     use clap::error::ErrorKind;
+    use clap::{CommandFactory, ValueEnum};
 
     use super::*;
 
@@ -626,6 +626,14 @@ mod tests {
         assert_eq!(serve.data_dir, PathBuf::from("wasmill-data"));
         assert_eq!((serve.in_memory, serve.durability), (false, DurabilityArg::Fsync));
         assert_eq!(parse("wasmill demo --log-format json").unwrap().log_format, LogFormat::Json);
+    }
+
+    #[test]
+    fn who_names_no_language_is_told_all_of_them() {
+        let told = parse("wasmill new greeter").unwrap_err().to_string();
+        let there = Language::value_variants().iter().filter_map(|language| language.to_possible_value());
+        let names: Vec<String> = there.map(|value| value.get_name().to_owned()).collect();
+        assert!(told.contains(&format!("--lang <{}>", names.join("|"))), "{told}");
     }
 
     #[test]

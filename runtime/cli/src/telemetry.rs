@@ -90,14 +90,12 @@ fn subscriber<W>(as_json: bool, in_color: bool, filter: Targets, writer: W) -> B
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
+    let base = tracing_subscriber::registry().with(filter).with(Recent::default());
     let lines = tracing_subscriber::fmt::layer().with_ansi(in_color).with_writer(writer);
     if as_json {
-        let lines = lines.fmt_fields(JsonFields::new()).event_format(ForMachines::new());
-        Box::new(tracing_subscriber::registry().with(lines).with(Recent::default()).with(filter))
+        Box::new(base.with(lines.fmt_fields(JsonFields::new()).event_format(ForMachines::new())))
     } else {
-        Box::new(
-            tracing_subscriber::registry().with(lines.event_format(ForPeople)).with(Recent::default()).with(filter),
-        )
+        Box::new(base.with(lines.event_format(ForPeople)))
     }
 }
 

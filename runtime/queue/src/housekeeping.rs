@@ -52,7 +52,7 @@ pub(crate) fn run(
     let mut wait = QUIET;
     // An earlier run may have left something to tidy.
     let mut tidy = false;
-    let mut warned: Option<Instant> = None;
+    let mut warned = None;
     loop {
         let event = nudges.recv_timeout(wait);
         let step = match event {
@@ -81,13 +81,21 @@ pub(crate) fn run(
             }),
         };
         wait = step.unwrap_or_else(|error| {
-            if warned.is_none_or(|at| at.elapsed() >= BETWEEN_WARNINGS) {
+            if is_due(&mut warned, Instant::now()) {
                 tracing::warn!(%error, "housekeeping of the queue's store failed, it is tried again");
-                warned = Some(Instant::now());
             }
             QUIET
         });
     }
+}
+
+/// Whether a warning is to be said now; then the next is not for a while.
+fn is_due(warned: &mut Option<Instant>, now: Instant) -> bool {
+    let is_due = warned.is_none_or(|at| now.saturating_duration_since(at) >= BETWEEN_WARNINGS);
+    if is_due {
+        *warned = Some(now);
+    }
+    is_due
 }
 
 fn open(path: &Path) -> rusqlite::Result<Connection> {
@@ -139,6 +147,13 @@ mod tests {
     use super::*;
     use crate::clock::ClockMark;
     use crate::store::{self, Durability, Store};
+
+    #[test]
+    fn a_failure_that_lasts_is_said_once_a_minute() {
+        let (mut warned, begun) = (None, Instant::now());
+        let said = (0..180).filter(|second| is_due(&mut warned, begun + Duration::from_secs(*second)));
+        assert_eq!(said.collect::<Vec<_>>(), [0, 60, 120]);
+    }
 
     /// Each one another value: SQLite writes no page that is what it was.
     fn write(store: &mut Store) {

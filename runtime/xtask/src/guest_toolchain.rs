@@ -11,7 +11,7 @@ use crate::guests::TARGETS;
 use crate::layout::{self, Layout};
 use crate::step;
 
-/// What `handlers/.cargo/config.toml` says, too: flags of the environment replace those of a file.
+/// What `handlers/.cargo/config.toml` and the template of a new project say, too: flags of the environment replace those of a file.
 const INITIAL_HEAP: &str = "-Clink-arg=--initial-heap=262144";
 
 /// A compiler with a standard library for every guest target.
@@ -139,9 +139,13 @@ mod tests {
     use super::INITIAL_HEAP;
 
     #[test]
-    fn guests_begin_with_the_memory_that_their_own_config_gives_them() {
-        let config = include_str!("../../../handlers/.cargo/config.toml");
+    fn guests_begin_with_the_memory_that_their_own_configs_give_them() {
         let argument = INITIAL_HEAP.trim_start_matches("-C");
-        assert!(config.contains(&format!("rustflags = [\"-C\", \"{argument}\"]")), "{config}");
+        for config in [
+            include_str!("../../../handlers/.cargo/config.toml"),
+            include_str!("../../cli/templates/cargo-config.toml"),
+        ] {
+            assert!(config.contains(&format!("rustflags = [\"-C\", \"{argument}\"]")), "{config}");
+        }
     }
 }

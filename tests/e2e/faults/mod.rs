@@ -211,12 +211,6 @@ async fn a_full_disk_refuses_sends_lets_everything_else_go_on_and_recovers_by_it
     assert_eq!(server.get("/readyz").await.unwrap().status, 200);
     let told = "the disk of the built-in queue is full: sends are refused until there is room";
     assert_eq!(server.log().events(told).len(), 1, "{}", server.log().end());
-    // Nor is each refused send told as one more try to make room that found none.
-    for _ in 0..20 {
-        kept.extend(try_send(&sqs, "q", body(kept.len())).await.ok());
-    }
-    let tried = server.log().events("housekeeping of the queue's store failed, it is tried again").len();
-    assert!(tried <= 1, "{}", server.log().end());
 
     // Killed while it is full, it starts again and has everything.
     server.kill().await;

@@ -7,6 +7,8 @@
 //!
 //! Measuring and judging are absent: they are the caller's. `counts` alone prints the benchmarks' names.
 
+#[path = "../shared/broker.rs"]
+mod broker;
 mod pure;
 mod queue;
 #[path = "../shared/records.rs"]

@@ -7,11 +7,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use wasmill_queue::{
-    AttributeValue, Broker, BrokerOptions, Durability, Identity, LocalQueue, MessageAttribute, Metrics,
-    OutgoingMessage, Queue, ReceiptHandle, ReceiveRequest, Timeline, VisibilityChange,
+    AttributeValue, Broker, LocalQueue, MessageAttribute, OutgoingMessage, Queue, ReceiptHandle, ReceiveRequest,
+    VisibilityChange,
 };
 
-use crate::{Outcome, counted};
+use crate::{Outcome, broker, counted};
 
 const MESSAGES: usize = 1_000;
 const BATCH: usize = 10;
@@ -29,16 +29,7 @@ impl Bench {
     fn open(folder: Option<&Path>) -> Outcome<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (broker, queue) = runtime.block_on(async {
-            let options = BrokerOptions {
-                data_dir: folder.map(Path::to_owned),
-                durability: Durability::Os,
-                identity: Identity::default(),
-                clock: None,
-                timeline: Timeline::real(),
-                chaos: None,
-                metrics: Metrics::register(&prometheus::Registry::new())?,
-            };
-            let broker = Broker::open(options).await?;
+            let broker = broker::open(folder, &prometheus::Registry::new()).await?;
             let attributes = [("VisibilityTimeout".to_owned(), VISIBILITY_SECONDS.to_string())];
             let queue = broker.create_queue("counts", &attributes, &[]).await?;
             Outcome::Ok((broker, queue))

@@ -13,14 +13,11 @@ use wasmill_event::{Account, Fault, Invocation, Payload, Record, Reply, lambda_e
 use wasmill_mapping::{
     Callee, FifoOrder, Filters, Handler, Mapping, MappingOptions, Observer, OnFiltered, Permits, RetryPolicy, Route,
 };
-use wasmill_queue::{
-    Broker, BrokerOptions, Durability, Identity, LocalQueue, OutgoingMessage, Queue, ReceiptHandle, ReceiveRequest,
-    Timeline,
-};
+use wasmill_queue::{Broker, LocalQueue, OutgoingMessage, Queue, ReceiptHandle, ReceiveRequest, Timeline};
 use wasmill_sandbox::{Code, EngineConfig, Function, FunctionSpec, Sandbox};
 
 use crate::raw::Raw;
-use crate::{BATCHES, Cost, Outcome};
+use crate::{BATCHES, Cost, Outcome, broker};
 
 const BODY_BYTES: usize = 256;
 /// Sent at a time when a queue is filled.
@@ -65,8 +62,8 @@ struct HandedOver {
 impl Bench {
     pub(crate) async fn open(folder: &Path, handler: &Path, messages: usize) -> Outcome<Self> {
         let registry = prometheus::Registry::new();
-        let broker = open_broker(Some(folder), &registry).await?;
-        let memory = open_broker(None, &prometheus::Registry::new()).await?;
+        let broker = broker::open(Some(folder), &registry).await?;
+        let memory = broker::open(None, &prometheus::Registry::new()).await?;
         let sandbox = Sandbox::new(EngineConfig::default(), wasmill_sandbox::Metrics::new(&registry)?)?;
         let spec = FunctionSpec { timeout: TIMEOUT, ..FunctionSpec::new(FUNCTION, Code::File(handler.to_owned())) };
         let function = tokio::task::spawn_blocking(move || sandbox.load(spec)).await??;
@@ -278,19 +275,6 @@ impl Bench {
         let found = self.batches.iter().find(|found| found.records.len() == batch as usize);
         found.ok_or_else(|| format!("no batch of {batch} was handed over").into())
     }
-}
-
-async fn open_broker(folder: Option<&Path>, registry: &prometheus::Registry) -> Outcome<Broker> {
-    let options = BrokerOptions {
-        data_dir: folder.map(Path::to_owned),
-        durability: Durability::Os,
-        identity: Identity::default(),
-        clock: None,
-        timeline: Timeline::real(),
-        chaos: None,
-        metrics: wasmill_queue::Metrics::register(registry)?,
-    };
-    Ok(Broker::open(options).await?)
 }
 
 async fn filled(broker: &Broker, name: &str, messages: usize) -> Outcome<LocalQueue> {

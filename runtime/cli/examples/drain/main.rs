@@ -7,6 +7,8 @@
 //!
 //! Judging and medians are absent: they are the reader's. No log is subscribed to.
 
+#[path = "../shared/broker.rs"]
+mod broker;
 mod cells;
 mod latency;
 mod pure;

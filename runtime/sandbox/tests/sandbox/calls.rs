@@ -30,27 +30,32 @@ async fn the_event_arrives_and_the_reply_leaves_byte_for_byte() {
     assert!(house.metric(r#"wasmill_function_memory_peak_bytes_sum{function="orders"}"#) >= 4.0 * 65536.0);
 }
 
-#[tokio::test]
-async fn a_batch_becomes_lambdas_event() {
-    let house = House::new();
-    let mut echo = house.load(json("echo", ECHO));
-    let record = Record {
-        message_id: "m-1".into(),
-        receipt_handle: "h".into(),
-        body: "{\"n\":1}".into(),
+fn record(message_id: &str, body: String) -> Record {
+    Record {
+        message_id: message_id.into(),
+        receipt_handle: "h".repeat(200).into(),
+        body,
         attributes: vec![],
         message_attributes: vec![],
         md5_of_message_attributes: None,
         md5_of_body: "x".into(),
         event_source_arn: "arn:aws:sqs:us-east-1:000000000000:orders".into(),
         aws_region: "us-east-1".into(),
-    };
-    let expected = wasmill_event::lambda_event(std::slice::from_ref(&record), true);
-    let payload = Payload::Batch { records: vec![record].into(), windowed: true };
-    let reply = echo
-        .call(Invocation { request_id: "r".into(), payload, trace_id: None, trace: None, account: Account::default() })
-        .await;
-    assert_eq!(text(reply), expected);
+    }
+}
+
+fn batch(records: Vec<Record>, windowed: bool) -> Invocation {
+    let payload = Payload::Batch { records: records.into(), windowed };
+    Invocation { request_id: "r".into(), payload, trace_id: None, trace: None, account: Account::default() }
+}
+
+#[tokio::test]
+async fn a_batch_becomes_lambdas_event() {
+    let house = House::new();
+    let mut echo = house.load(json("echo", ECHO));
+    let records = vec![record("m-1", "{\"n\":1}".into())];
+    let expected = wasmill_event::lambda_event(&records, true);
+    assert_eq!(text(echo.call(batch(records, true)).await), expected);
 }
 
 /// Each growth is a system call, and the next use of the place another: what `handlers/.cargo/config.toml` gives a handler to begin with
@@ -65,21 +70,9 @@ async fn a_rust_handler_takes_a_batch_of_ten_without_more_memory() {
     let mut orders = house.load(Code::File(orders));
     let mut peaks = Vec::new();
     for count in [10, 1_000] {
-        let record = |n: usize| Record {
-            message_id: format!("059f36b4-87a3-44ab-83d2-{n:012}").into(),
-            receipt_handle: "h".repeat(200).into(),
-            body: format!(r#"{{"id":"o-{n}","sku":"{}","quantity":2}}"#, "tea".repeat(80)),
-            attributes: vec![],
-            message_attributes: vec![],
-            md5_of_message_attributes: None,
-            md5_of_body: "x".into(),
-            event_source_arn: "arn:aws:sqs:us-east-1:000000000000:orders".into(),
-            aws_region: "us-east-1".into(),
-        };
-        let payload = Payload::Batch { records: (0..count).map(record).collect::<Vec<_>>().into(), windowed: false };
-        let invocation =
-            Invocation { request_id: "r".into(), payload, trace_id: None, trace: None, account: Account::default() };
-        assert_eq!(text(orders.call(invocation).await), r#"{"batchItemFailures":[]}"#);
+        let order = |n: usize| format!(r#"{{"id":"o-{n}","sku":"{}","quantity":2}}"#, "tea".repeat(80));
+        let records = (0..count).map(|n| record(&format!("059f36b4-87a3-44ab-83d2-{n:012}"), order(n))).collect();
+        assert_eq!(text(orders.call(batch(records, false)).await), r#"{"batchItemFailures":[]}"#);
         peaks.push(house.metric(r#"wasmill_function_memory_peak_bytes_sum{function="orders"}"#));
     }
     assert_eq!(peaks[0], given, "a batch of ten needs more");

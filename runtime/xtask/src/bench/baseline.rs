@@ -17,6 +17,11 @@ pub(super) struct Baseline {
     pub(super) store_ms: f64,
 }
 
+/// The `wasmill` that was given, or else one built as it is released.
+pub(super) fn wasmill(layout: &Layout, given: Option<&Path>) -> Result<PathBuf, String> {
+    given.map_or_else(|| build_wasmill(layout), layout::absolute)
+}
+
 /// Builds wasmill as it is released, and gives its path.
 pub(super) fn build_wasmill(layout: &Layout) -> Result<PathBuf, String> {
     step::step("building wasmill as it is released (the first time takes half an hour)");

@@ -16,10 +16,7 @@ use crate::layout::Layout;
 pub(super) fn run(layout: &Layout, options: &Options) -> Result<String, String> {
     let in_process = if options.in_process { Some(in_process::measure(layout, options)?) } else { None };
     let consumers = if options.http {
-        let wasmill = match &options.wasmill {
-            Some(given) => given.clone(),
-            None => baseline::build_wasmill(layout)?,
-        };
+        let wasmill = baseline::wasmill(layout, options.wasmill.as_deref())?;
         super::settle()?;
         Some(consumers::measure(layout, options, &peers::prepare(layout, wasmill, &[])?)?)
     } else {

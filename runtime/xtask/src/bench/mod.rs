@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 use self::options::Options;
 use self::probes::{Depth, Memory};
 use self::server::{Kind, Programs, Server};
-use crate::layout::{self, Layout};
+use crate::layout::Layout;
 use crate::step;
 
 /// What can be measured.
@@ -123,10 +123,7 @@ struct Results {
 
 /// Runs the whole bench; the table of what came of it.
 fn run_queue(layout: &Layout, options: &Options) -> Result<String, String> {
-    let wasmill = match &options.wasmill {
-        Some(built) => layout::absolute(built)?,
-        None => baseline::build_wasmill(layout)?,
-    };
+    let wasmill = baseline::wasmill(layout, options.wasmill.as_deref())?;
     let programs = peers::prepare(layout, wasmill, &options.peers)?;
     let kinds = present(&programs, options.kinds());
     if kinds.is_empty() {

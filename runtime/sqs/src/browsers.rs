@@ -11,9 +11,9 @@ use std::net::IpAddr;
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
-use axum::response::{IntoResponse, Response};
 
 use crate::error::ActionError;
+use crate::server::HttpAnswer;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const METHODS: HeaderValue = HeaderValue::from_static("POST");
@@ -107,8 +107,9 @@ fn normalised(text: &str) -> Option<String> {
 }
 
 /// The answer to a browser that asks before it sends.
-pub(crate) fn preflight(headers: &HeaderMap) -> Response {
-    let mut response = StatusCode::NO_CONTENT.into_response();
+pub(crate) fn preflight(headers: &HeaderMap) -> HttpAnswer {
+    let mut response = HttpAnswer::default();
+    *response.status_mut() = StatusCode::NO_CONTENT;
     let allow = response.headers_mut();
     allow.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
     allow.insert(header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS);
@@ -119,7 +120,7 @@ pub(crate) fn preflight(headers: &HeaderMap) -> Response {
 }
 
 /// Lets the page read the response.
-pub(crate) fn allow(response: &mut Response, origin: &HeaderValue) {
+pub(crate) fn allow(response: &mut HttpAnswer, origin: &HeaderValue) {
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);

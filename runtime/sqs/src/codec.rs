@@ -10,13 +10,13 @@ pub(crate) mod query;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::{HeaderName, HeaderValue};
-use axum::response::Response;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
 use crate::codec::query::form::FromForm;
 use crate::error::ActionError;
+use crate::server::HttpAnswer;
 use crate::wire::Request;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
@@ -88,7 +88,7 @@ impl RequestId {
         str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    fn set_on(&self, response: &mut Response) {
+    fn set_on(&self, response: &mut HttpAnswer) {
         if let Ok(value) = HeaderValue::from_bytes(&self.0) {
             response.headers_mut().insert(REQUEST_ID, value);
         }

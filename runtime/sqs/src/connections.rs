@@ -3,29 +3,27 @@
 mod patience;
 mod resting;
 
+use std::convert::Infallible;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::{Service, service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
-use tokio_util::sync::CancellationToken;
 
 use crate::audit::Peer;
 use crate::connections::patience::Patience;
 pub use crate::connections::resting::{Place, Resting};
-use crate::server::{SqsService, router};
+use crate::server::{SqsService, handle};
 
 /// Connections at a time, where the process may open twice as many files; else half of those. The next takes the place of
 /// one that rests, or waits in the kernel's backlog until one does.
@@ -61,7 +59,6 @@ pub async fn serve(
     service: Arc<SqsService>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let app = TowerToHyperService::new(router(Arc::clone(&service)));
     let slots = Arc::new(Semaphore::new(connections_max()));
     let resting = Arc::new(Resting::default());
     let mut connections = JoinSet::new();
@@ -78,8 +75,7 @@ pub async fn serve(
             Event::Stop => break Ok(()),
             Event::Accepted(Ok((stream, peer, slot))) => {
                 failures = 0;
-                let stopping = service.stopping().clone();
-                connections.spawn(connection(stream, peer, app.clone(), stopping, resting.arrive(), slot));
+                connections.spawn(connection(stream, peer, Arc::clone(&service), resting.arrive(), slot));
             }
             Event::Accepted(Err(error)) if failures >= ACCEPT_FAILURES_MAX && !is_want(&error) => break Err(error),
             Event::Accepted(Err(error)) => {
@@ -133,8 +129,7 @@ async fn accept(
 async fn connection(
     stream: TcpStream,
     peer: Peer,
-    app: TowerToHyperService<Router>,
-    stopping: CancellationToken,
+    service: Arc<SqsService>,
     place: Place,
     _slot: OwnedSemaphorePermit,
 ) {
@@ -148,18 +143,17 @@ async fn connection(
     let from_peer = service_fn(|mut request: Request<Incoming>| {
         place.work();
         request.extensions_mut().insert(peer);
-        let answer = app.call(request);
         async {
-            let answer = answer.await;
+            let answer = handle(&service, request).await;
             place.rest();
-            answer
+            Ok::<_, Infallible>(answer)
         }
     });
     let mut connection = pin!(builder.serve_connection(io, from_peer));
     let outcome = tokio::select! {
         biased;
         outcome = connection.as_mut() => outcome,
-        () = stopping.cancelled() => {
+        () = service.stopping().cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

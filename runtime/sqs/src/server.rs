@@ -3,18 +3,17 @@
 //! The limits of connections are in `connections.rs`; what a browser may do in `browsers.rs`; who may do anything at all
 //! in `auth.rs`.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, header};
-use axum::response::Response;
+use axum::http::{HeaderMap, Method, Request, Response, header};
 use bytes::Bytes;
-use http_body_util::BodyExt;
-use hyper::body::Body as _;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Body;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use wasmill_queue::Broker;
@@ -127,12 +126,20 @@ impl SqsService {
     }
 }
 
-/// The API as a router: any path, since SDKs post to `/` and to queue URLs of many forms.
+/// An answer, whole.
+pub(crate) type HttpAnswer = Response<Full<Bytes>>;
+
+/// The API as a router, for those who put something around it: any path, since SDKs post to `/` and to queue URLs of many
+/// forms.
 pub fn router(service: Arc<SqsService>) -> Router {
+    let handle = |State(service): State<Arc<SqsService>>, request: axum::extract::Request| async move {
+        handle(&service, request).await
+    };
     Router::new().fallback(handle).with_state(service)
 }
 
-async fn handle(State(service): State<Arc<SqsService>>, request: Request) -> Response {
+/// Answers one request, whatever its path.
+pub(crate) async fn handle(service: &SqsService, request: Request<impl RequestBody>) -> HttpAnswer {
     let request_id = service.request_ids.next();
     let (parts, body) = request.into_parts();
     let protocol = Protocol::of(&parts);
@@ -148,17 +155,17 @@ async fn handle(State(service): State<Arc<SqsService>>, request: Request) -> Res
         (Requester::Page { .. }, _) if parts.method == Method::OPTIONS => browsers::preflight(&parts.headers),
         (_, Some(sibling)) => {
             let max_bytes = sibling.body_max_bytes(&parts.method, parts.uri.path()) as u64;
-            let body = read_body(&service, &parts.headers, body, max_bytes).await;
-            answer_beside(&service, &**sibling, &parts, body, request_id).await
+            let body = read_body(service, &parts.headers, body, max_bytes).await;
+            answer_beside(service, &**sibling, &parts, body, request_id).await
         }
         (_, None) => {
             // The body is read before anything is said: an answer to a request that is still being sent ends the
             // connection, and the client may never see it.
-            let body = read_body(&service, &parts.headers, body, BODY_MAX_BYTES).await;
-            if let Some(answer) = answer_form_beside(&service, &parts, protocol, body.as_ref().ok(), request_id) {
+            let body = read_body(service, &parts.headers, body, BODY_MAX_BYTES).await;
+            if let Some(answer) = answer_form_beside(service, &parts, protocol, body.as_ref().ok(), request_id) {
                 return answer;
             }
-            let outcome = answer(&service, &parts, protocol, body, request_id).await;
+            let outcome = answer(service, &parts, protocol, body, request_id).await;
             encode(&parts, protocol, outcome, request_id)
         }
     };
@@ -167,6 +174,11 @@ async fn handle(State(service): State<Arc<SqsService>>, request: Request) -> Res
     }
     response
 }
+
+/// A request's body: that of a connection, or of a router around it.
+pub(crate) trait RequestBody: Body<Data = Bytes, Error: Display> + Unpin {}
+
+impl<B: Body<Data = Bytes, Error: Display> + Unpin> RequestBody for B {}
 
 /// What a request is written in.
 #[derive(Debug, Clone, Copy)]
@@ -256,7 +268,7 @@ async fn answer_beside(
     parts: &Parts,
     body: Result<ReadBody<'_>, ActionError>,
     request_id: RequestId,
-) -> Response {
+) -> HttpAnswer {
     let (method, path) = (&parts.method, parts.uri.path());
     let body = match body {
         Ok(body) => body,
@@ -295,7 +307,7 @@ fn answer_form_beside(
     protocol: Protocol<'_>,
     body: Option<&ReadBody<'_>>,
     request_id: RequestId,
-) -> Option<Response> {
+) -> Option<HttpAnswer> {
     let (Protocol::Query, Some(sibling), Some(body)) = (protocol, &service.sibling, body) else { return None };
     let (of_service, answer) = sibling.answer_form(&query::action(parts, &body.bytes)?)?;
     let checked = service.guard.as_ref().map_or(Ok(""), |guard| guard.check_for(of_service, parts, &body.bytes));
@@ -305,7 +317,7 @@ fn answer_form_beside(
     })
 }
 
-fn encode(parts: &Parts, protocol: Protocol<'_>, outcome: Outcome, request_id: RequestId) -> Response {
+fn encode(parts: &Parts, protocol: Protocol<'_>, outcome: Outcome, request_id: RequestId) -> HttpAnswer {
     if let Err(error) = &outcome {
         let (uri, error) = (parts.uri.path(), error.answer().shape.name);
         tracing::debug!(?protocol, uri, request_id = request_id.as_str(), error, "request refused");
@@ -342,7 +354,7 @@ struct ReadBody<'a> {
 async fn read_body<'a>(
     service: &'a SqsService,
     headers: &HeaderMap,
-    body: Body,
+    body: impl RequestBody,
     max_bytes: u64,
 ) -> Result<ReadBody<'a>, ActionError> {
     let length = body.size_hint().exact().or_else(|| content_length(headers));
@@ -367,7 +379,7 @@ async fn read_body<'a>(
 
 /// A body that came in one piece, as nearly all do, is not copied.
 async fn collect<'a>(
-    mut body: Body,
+    mut body: impl RequestBody,
     max_bytes: u64,
     bodies: Option<&'a BodyMemory>,
     memory: &mut Held<'a>,
@@ -398,7 +410,7 @@ async fn collect<'a>(
 }
 
 /// Reads a body away, within limits.
-async fn discard(mut body: Body, max_bytes: u64) {
+async fn discard(mut body: impl RequestBody, max_bytes: u64) {
     let read_away = async {
         let mut discarded: u64 = 0;
         while let Some(Ok(frame)) = body.frame().await

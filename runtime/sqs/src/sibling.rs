@@ -3,11 +3,11 @@
 //! What a browser page may do and who may do anything at all is judged here, as for SQS.
 
 use async_trait::async_trait;
-use axum::body::Body;
 use axum::http::{HeaderMap, Method, Response};
 use bytes::Bytes;
 
 use crate::audit::Change;
+use crate::server::HttpAnswer;
 
 /// An API beside SQS, such as Lambda's.
 #[async_trait]
@@ -38,6 +38,6 @@ pub trait Sibling: Send + Sync + 'static {
     async fn handle(&self, method: &Method, path_and_query: &str, headers: &HeaderMap, body: Bytes) -> Response<Bytes>;
 }
 
-pub(crate) fn framed(response: Response<Bytes>) -> axum::response::Response {
-    response.map(Body::from)
+pub(crate) fn framed(response: Response<Bytes>) -> HttpAnswer {
+    response.map(Bytes::into)
 }

@@ -1,9 +1,7 @@
 //! AWS JSON 1.0: the action in `X-Amz-Target`, members in a JSON object, errors with `__type` and the header
 //! `x-amzn-query-error` that lets SDKs raise their own exception (sqs-semantics §1.1).
 
-use axum::body::Body;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Response as HttpResponse, StatusCode, header};
-use axum::response::Response as AxumResponse;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
@@ -11,6 +9,7 @@ use serde_json::error::Category;
 use crate::codec::query::form::FromForm;
 use crate::codec::{Members, RequestId, json_path, read_request};
 use crate::error::ActionError;
+use crate::server::HttpAnswer;
 use crate::wire::{Request, Response};
 
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.0");
@@ -71,7 +70,7 @@ fn serialization_error(body: &[u8], error: &serde_json::Error) -> ActionError {
 }
 
 /// Frames a response.
-pub(crate) fn encode(response: &Response, request_id: RequestId) -> AxumResponse {
+pub(crate) fn encode(response: &Response, request_id: RequestId) -> HttpAnswer {
     let mut body = Vec::with_capacity(response.room_bytes());
     match serde_json::to_writer(&mut body, response) {
         Ok(()) => frame(StatusCode::OK, body, request_id),
@@ -87,7 +86,7 @@ struct ErrorBody<'a> {
 }
 
 /// Frames an error.
-pub(crate) fn encode_error(error: &ActionError, request_id: RequestId) -> AxumResponse {
+pub(crate) fn encode_error(error: &ActionError, request_id: RequestId) -> HttpAnswer {
     let answer = error.answer();
     let kind = format!("{NAMESPACE}{}", answer.shape.name);
     let body = serde_json::to_vec(&ErrorBody { kind: &kind, message: &answer.text }).unwrap_or_default();
@@ -100,8 +99,8 @@ pub(crate) fn encode_error(error: &ActionError, request_id: RequestId) -> AxumRe
     response
 }
 
-fn frame(status: StatusCode, body: Vec<u8>, request_id: RequestId) -> AxumResponse {
-    let mut response = HttpResponse::new(Body::from(body));
+fn frame(status: StatusCode, body: Vec<u8>, request_id: RequestId) -> HttpAnswer {
+    let mut response = HttpAnswer::new(body.into());
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, CONTENT_TYPE);
     request_id.set_on(&mut response);

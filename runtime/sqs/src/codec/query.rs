@@ -10,15 +10,14 @@ pub(crate) mod form;
 mod members;
 mod xml;
 
-use axum::body::Body;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, Response as HttpResponse, StatusCode, header};
-use axum::response::Response as HttpAnswer;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde::de::DeserializeOwned;
 
 use crate::codec::query::form::{Form, FromForm, Scope};
 use crate::codec::{Members, RequestId, read_request};
 use crate::error::{ActionError, Answer};
+use crate::server::HttpAnswer;
 use crate::urls;
 use crate::wire::{Request, Response};
 
@@ -117,7 +116,7 @@ struct Framed {
 
 impl Framed {
     fn answer(self, status: StatusCode, request_id: RequestId) -> HttpAnswer {
-        let mut response = HttpResponse::new(Body::from(self.body));
+        let mut response = HttpAnswer::new(self.body.into());
         *response.status_mut() = status;
         response.headers_mut().insert(header::CONTENT_TYPE, self.content_type);
         request_id.set_on(&mut response);

@@ -5,6 +5,7 @@
 //! somebody else.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,38 +19,63 @@ const REST_MIN: Duration = Duration::from_secs(2);
 const LEAVING_MAX: Duration = Duration::from_millis(200);
 /// Whoever runs the worker is told once in so long.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
+/// Stands for the moment since when a connection rests while it does not, or no longer may.
+const BUSY: u64 = u64::MAX;
 
-/// All connections that rest.
-#[derive(Debug, Default)]
-pub struct Resting(Mutex<State>);
+/// All connections.
+#[derive(Debug)]
+pub struct Resting {
+    begun: Instant,
+    seats: Mutex<Seats>,
+}
 
 #[derive(Debug, Default)]
-struct State {
+struct Seats {
     next: u64,
-    /// Who has rested longest comes first.
-    places: BTreeMap<u64, (Instant, CancellationToken)>,
+    taken: BTreeMap<u64, Arc<Seat>>,
     told: Option<Instant>,
+}
+
+/// What is known of one connection. Each request changes it twice, so that takes no lock; a newcomer without a place looks through all.
+#[derive(Debug)]
+struct Seat {
+    /// In milliseconds from when the listener began.
+    rests_since_ms: AtomicU64,
+    leave: CancellationToken,
 }
 
 /// One connection's part in it.
 #[derive(Debug)]
 pub struct Place {
     resting: Arc<Resting>,
-    leave: CancellationToken,
-    /// While it rests.
-    number: Mutex<Option<u64>>,
+    number: u64,
+    seat: Arc<Seat>,
+}
+
+impl Default for Resting {
+    fn default() -> Self {
+        Self { begun: Instant::now(), seats: Mutex::default() }
+    }
 }
 
 impl Resting {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Seats> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(BUSY - 1)
     }
 
     /// For a new connection, which rests at first.
     pub fn arrive(self: &Arc<Self>) -> Place {
-        let place = Place { resting: Arc::clone(self), leave: CancellationToken::new(), number: Mutex::default() };
-        place.rest();
-        place
+        let seat = Seat { rests_since_ms: AtomicU64::new(self.now_ms()), leave: CancellationToken::new() };
+        let seat = Arc::new(seat);
+        let mut seats = self.lock();
+        let number = seats.next;
+        seats.next += 1;
+        seats.taken.insert(number, Arc::clone(&seat));
+        Place { resting: Arc::clone(self), number, seat }
     }
 
     /// Waits for a slot, and makes one free where somebody rests. Cancel-safe.
@@ -77,16 +103,25 @@ impl Resting {
     /// Asks who has rested longest to leave, if it has rested long enough. Gives the moment to ask again.
     fn make_room(&self) -> Instant {
         let now = Instant::now();
-        let mut state = self.lock();
-        let state = &mut *state;
-        let Some(oldest) = state.places.first_entry() else { return now + LEAVING_MAX };
-        let may_leave_at = oldest.get().0 + REST_MIN;
+        let mut seats = self.lock();
+        let resting = seats.taken.values().map(|seat| (seat.rests_since_ms.load(Ordering::Acquire), seat));
+        let Some((since_ms, oldest)) =
+            resting.filter(|(since_ms, _)| *since_ms != BUSY).min_by_key(|(since, _)| *since)
+        else {
+            return now + LEAVING_MAX;
+        };
+        let may_leave_at = self.begun + Duration::from_millis(since_ms) + REST_MIN;
         if may_leave_at > now {
             return may_leave_at;
         }
-        oldest.remove().1.cancel();
-        if state.told.is_none_or(|told| told + TOLD_EVERY <= now) {
-            state.told = Some(now);
+        let still_rests = oldest.rests_since_ms.compare_exchange(since_ms, BUSY, Ordering::AcqRel, Ordering::Acquire);
+        if still_rests.is_err() {
+            // A request of it has come meanwhile.
+            return now;
+        }
+        oldest.leave.cancel();
+        if seats.told.is_none_or(|told| told + TOLD_EVERY <= now) {
+            seats.told = Some(now);
             tracing::warn!(
                 "all places for connections are taken: those that have rested longest are closed for new ones"
             );
@@ -98,31 +133,23 @@ impl Resting {
 impl Place {
     /// A request has come.
     pub fn work(&self) {
-        let number = self.number.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(number) = number {
-            self.resting.lock().places.remove(&number);
-        }
+        self.seat.rests_since_ms.store(BUSY, Ordering::Release);
     }
 
     /// It was answered.
     pub fn rest(&self) {
-        let mut state = self.resting.lock();
-        let number = state.next;
-        state.next += 1;
-        state.places.insert(number, (Instant::now(), self.leave.clone()));
-        drop(state);
-        *self.number.lock().unwrap_or_else(PoisonError::into_inner) = Some(number);
+        self.seat.rests_since_ms.store(self.resting.now_ms(), Ordering::Release);
     }
 
     /// Waits until it shall make room.
     pub async fn shall_leave(&self) {
-        self.leave.cancelled().await;
+        self.seat.leave.cancelled().await;
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.work();
+        self.resting.lock().taken.remove(&self.number);
     }
 }
 
@@ -132,7 +159,7 @@ mod tests {
     use super::*;
 
     fn leaves(place: &Place) -> bool {
-        place.leave.is_cancelled()
+        place.seat.leave.is_cancelled()
     }
 
     #[tokio::test(start_paused = true)]
@@ -151,7 +178,7 @@ mod tests {
         resting.make_room();
         assert_eq!([&first, &busy].map(leaves), [true, false]);
         drop((first, busy, last));
-        assert!(resting.lock().places.is_empty());
+        assert!(resting.lock().taken.is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -29,6 +29,13 @@ pub(super) fn build_wasmill(layout: &Layout) -> Result<PathBuf, String> {
     Ok(layout.target.join("dist/wasmill"))
 }
 
+/// Builds what answers and does nothing else, with the compiler's settings of what is released.
+pub(super) fn http_alone(layout: &Layout) -> Result<PathBuf, String> {
+    let example = ["build", "--profile", "dist", "--locked", "--package", "wasmill", "--example", "http_alone"];
+    step::run(layout::cargo().arg("--quiet").args(example))?;
+    Ok(layout.target.join("dist/examples/http_alone"))
+}
+
 /// Builds and times both programs.
 pub(super) fn measure(layout: &Layout, folder: &Path, starts: usize) -> Result<Baseline, String> {
     let source = folder.join("nothing.rs");

@@ -125,6 +125,7 @@ struct Results {
 fn run_queue(layout: &Layout, options: &Options) -> Result<String, String> {
     let wasmill = baseline::wasmill(layout, options.wasmill.as_deref())?;
     let programs = peers::prepare(layout, wasmill, &options.peers)?;
+    let programs = Programs { http_alone: Some(baseline::http_alone(layout)?), ..programs };
     let kinds = present(&programs, options.kinds());
     if kinds.is_empty() {
         return Err("there is no server to measure".to_owned());
@@ -142,6 +143,7 @@ fn present(programs: &Programs, mut kinds: Vec<Kind>) -> Vec<Kind> {
     kinds.retain(|kind| match kind {
         Kind::Fauxqs => programs.fauxqs.is_some(),
         Kind::Moto => programs.moto.is_some(),
+        Kind::HttpAlone => programs.http_alone.is_some(),
         Kind::InMemory | Kind::Os | Kind::Fsync => true,
     });
     kinds
@@ -153,12 +155,14 @@ fn measure(layout: &Layout, options: &Options, programs: &Programs, kinds: Vec<K
     step::step("warming up");
     let cells = cells::measure(options, &servers)?;
     step::step("waiting receives");
-    let long_polls = of_each(&servers, |server| Ok((server.kind, probes::long_polls(server, options.long_polls)?)))?;
+    let queues: Vec<&Server> = servers.iter().filter(|server| server.kind.keeps_messages()).collect();
+    let long_polls = of_each(&queues, |server| Ok((server.kind, probes::long_polls(server, options.long_polls)?)))?;
     drop(servers);
+    let queues: Vec<Kind> = kinds.iter().copied().filter(|kind| kind.keeps_messages()).collect();
     step::step("memory");
-    let memory = of_each(&kinds, |kind| Ok((*kind, probes::memory(programs, *kind, options.held)?)))?;
+    let memory = of_each(&queues, |kind| Ok((*kind, probes::memory(programs, *kind, options.held)?)))?;
     step::step("start-up");
-    let start_up_ms = of_each(&kinds, |kind| Ok((*kind, probes::start_up(programs, *kind, options.starts)?)))?;
+    let start_up_ms = of_each(&queues, |kind| Ok((*kind, probes::start_up(programs, *kind, options.starts)?)))?;
     let baseline = baseline::measure(layout, &programs.folder, options.starts)?;
     step::step("cost at depth");
     let ours: Vec<Kind> = kinds.iter().copied().filter(|kind| kind.is_ours()).collect();

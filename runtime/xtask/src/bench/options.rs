@@ -92,7 +92,7 @@ impl Options {
 
     /// Every server, in the order of the columns.
     pub(super) fn kinds(&self) -> Vec<Kind> {
-        self.ours.iter().chain(&self.peers).copied().collect()
+        self.ours.iter().chain(&[Kind::HttpAlone]).chain(&self.peers).copied().collect()
     }
 }
 

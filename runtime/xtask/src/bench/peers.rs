@@ -22,7 +22,7 @@ pub(super) fn prepare(layout: &Layout, wasmill: PathBuf, wanted: &[Kind]) -> Res
     fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
     let fauxqs = if wanted.contains(&Kind::Fauxqs) { or_left_out(Kind::Fauxqs, fauxqs(&folder)) } else { None };
     let moto = if wanted.contains(&Kind::Moto) { or_left_out(Kind::Moto, moto(&folder)) } else { None };
-    Ok(Programs { wasmill, fauxqs, moto, folder })
+    Ok(Programs { wasmill, http_alone: None, fauxqs, moto, folder })
 }
 
 fn or_left_out<T>(kind: Kind, found: Result<T, String>) -> Option<T> {

@@ -41,10 +41,11 @@ pub(super) fn text(options: &Options, results: &Results) -> String {
         out.gap();
     }
     shares(&mut out, results);
-    out.row("sent to received by a waiting receive", results.kinds.iter().map(|kind| kind.name().to_owned()));
+    beside_http(&mut out, results);
+    out.row("sent to received by a waiting receive", names(&results.long_polls));
     out.row("  p50 / p99, ms", results.long_polls.iter().map(|(_, (p50, p99))| format!("{} / {}", ms(*p50), ms(*p99))));
     out.gap();
-    out.row("resident memory, MB", results.kinds.iter().map(|kind| kind.name().to_owned()));
+    out.row("resident memory, MB", names(&results.memory));
     out.row("  messages of 256 B", results.memory.iter().map(|(_, memory)| memory.messages.to_string()));
     out.row(
         "  before / with them",
@@ -60,7 +61,7 @@ pub(super) fn text(options: &Options, results: &Results) -> String {
     );
     out.gap();
     let floor = floor_ms(results);
-    out.row("start to first answer, ms", results.kinds.iter().map(|kind| kind.name().to_owned()));
+    out.row("start to first answer, ms", names(&results.start_up_ms));
     out.row(
         "  median",
         results.start_up_ms.iter().map(|(kind, ms)| {
@@ -78,7 +79,7 @@ pub(super) fn text(options: &Options, results: &Results) -> String {
         results.baseline.nothing_ms, results.baseline.store_ms
     );
     out.gap();
-    out.row("mixed at depth, CPU us per message", results.depths.iter().map(|(kind, _)| kind.name().to_owned()));
+    out.row("mixed at depth, CPU us per message", names(&results.depths));
     out.row(
         &format!("  {SHALLOW} queued"),
         results.depths.iter().map(|(_, depth)| shown(depth.shallow_cost.cpu_us_per_message)),
@@ -93,6 +94,11 @@ pub(super) fn text(options: &Options, results: &Results) -> String {
         );
     }
     out.0
+}
+
+/// The columns of what was not measured on all.
+fn names<T>(measured: &[(Kind, T)]) -> impl Iterator<Item = String> {
+    measured.iter().map(|(kind, _)| kind.name().to_owned())
 }
 
 type Number = fn(&Outcome) -> f64;
@@ -112,12 +118,31 @@ fn floor_ms(results: &Results) -> f64 {
 
 /// Of fauxqs's processor time per message, when it was measured.
 fn share(results: &Results, work: Work, kind: Kind) -> Option<f64> {
+    ratio(results, work, kind, Kind::Fauxqs)
+}
+
+fn ratio(results: &Results, work: Work, kind: Kind, to: Kind) -> Option<f64> {
     let cost = |kind| results.cells.get(&(work, SHARE_CONNECTIONS, kind)).map(|cell| cell.cpu_us_per_message);
-    Some(cost(kind)? / cost(Kind::Fauxqs)?)
+    Some(cost(kind)? / cost(to)?)
+}
+
+/// How often what answers alone costs.
+fn beside_http(out: &mut Lines, results: &Results) {
+    let beside: Vec<Kind> = results.kinds.iter().copied().filter(|kind| kind.keeps_messages()).collect();
+    out.row("CPU beside http-alone, 16 conn.", beside.iter().map(|kind| kind.name().to_owned()));
+    for work in Work::ALL {
+        let cell = |kind: &Kind| {
+            let ratio = ratio(results, work, *kind, Kind::HttpAlone);
+            ratio.map_or_else(String::new, |ratio| format!("{}x", shown(ratio)))
+        };
+        out.row(&format!("  {}", work.name()), beside.iter().map(cell));
+    }
+    out.gap();
 }
 
 fn shares(out: &mut Lines, results: &Results) {
-    let ours: Vec<Kind> = results.kinds.iter().copied().filter(|kind| kind.is_ours()).collect();
+    let is_shown = |kind: &Kind| kind.is_ours() || *kind == Kind::HttpAlone;
+    let ours: Vec<Kind> = results.kinds.iter().copied().filter(is_shown).collect();
     if ours.iter().all(|kind| share(results, Work::Send, *kind).is_none()) {
         return;
     }

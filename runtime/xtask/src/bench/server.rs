@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::http::{Connection, request};
+use super::queue;
 use super::worker;
 
 const START_MAX: Duration = Duration::from_secs(60);
@@ -22,6 +23,8 @@ pub(super) enum Kind {
     InMemory,
     Os,
     Fsync,
+    /// What answers without decoding, deciding or keeping anything: what the machine and HTTP cost whoever answers.
+    HttpAlone,
     Fauxqs,
     Moto,
 }
@@ -35,6 +38,7 @@ impl Kind {
             Self::InMemory => "in-memory",
             Self::Os => "os",
             Self::Fsync => "fsync",
+            Self::HttpAlone => "http-alone",
             Self::Fauxqs => "fauxqs",
             Self::Moto => "moto",
         }
@@ -48,12 +52,18 @@ impl Kind {
     pub(super) fn is_ours(self) -> bool {
         Self::OURS.contains(&self)
     }
+
+    /// Whether it is a queue at all.
+    pub(super) fn keeps_messages(self) -> bool {
+        self != Self::HttpAlone
+    }
 }
 
 /// How to start the servers.
 #[derive(Debug)]
 pub(super) struct Programs {
     pub(super) wasmill: PathBuf,
+    pub(super) http_alone: Option<PathBuf>,
     /// Node and the script.
     pub(super) fauxqs: Option<(PathBuf, PathBuf)>,
     /// A Python that has moto.
@@ -219,6 +229,11 @@ fn command(programs: &Programs, kind: Kind, address: SocketAddr, data: &Path) ->
                 Kind::InMemory => command.arg("--in-memory"),
                 _ => command.args(["--durability", kind.name(), "--data-dir"]).arg(data),
             };
+            command
+        }
+        Kind::HttpAlone => {
+            let mut command = Command::new(programs.http_alone.as_ref().ok_or_else(missing)?);
+            command.args([address.to_string(), queue::body()]);
             command
         }
         Kind::Fauxqs => {

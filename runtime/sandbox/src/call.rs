@@ -135,7 +135,7 @@ impl Observed {
 
 /// A place in the pool, as soon as there is one.
 async fn place(function: &FunctionShared) -> Result<OwnedSemaphorePermit, Fault> {
-    let place = function.sandbox.places(&function.home, function.places).await;
+    let place = function.sandbox.places(&function.prepared.home, function.places).await;
     place.ok_or_else(|| Fault::new(FaultKind::Host, "the sandbox is closed"))
 }
 
@@ -217,7 +217,7 @@ async fn run(
         Seat::Warm(instance) => Ok(*instance),
         Seat::Empty(place) => {
             let logs = Logs::new(&spec.name, &spec.version, &spec.limits);
-            if function.handler.is_command() {
+            if function.prepared.handler.is_command() {
                 let event = event_text(payload);
                 let environment =
                     invocation_environment(&function.environment, request_id, deadline_ms, trace_id.as_deref());

@@ -134,13 +134,21 @@ impl Linkers {
 pub(crate) struct Prepared {
     pub(crate) handler: Handler,
     pub(crate) home: Arc<Home>,
-    pub(crate) cached: bool,
+    /// It came from the cache on disk.
+    cached: bool,
     /// What an instance takes from the pool; unknown for components that are handed modules, which nobody does here.
     pub(crate) resources: Option<ResourcesRequired>,
 }
 
-/// Prepares code. `has_script`: the function brings the user's code for an interpreter.
-pub(crate) fn prepare(sandbox: &Sandbox, source: &Source, has_script: bool) -> Result<Prepared, LoadError> {
+/// Code that is ready, and whether it had not to be compiled. `has_script`: the function brings the user's code for an interpreter.
+pub(crate) fn ready(sandbox: &Sandbox, source: &Source, has_script: bool) -> Result<(Arc<Prepared>, bool), LoadError> {
+    let (prepared, was_in_use) =
+        sandbox.code_in_use().get_or(source, has_script, || prepare(sandbox, source, has_script))?;
+    let cached = was_in_use || prepared.cached;
+    Ok((prepared, cached))
+}
+
+fn prepare(sandbox: &Sandbox, source: &Source, has_script: bool) -> Result<Prepared, LoadError> {
     let roomy = || {
         let refused = |error: EngineError| LoadError::Invalid { code: source.name.clone(), reason: error.to_string() };
         sandbox.roomy().map_err(refused)

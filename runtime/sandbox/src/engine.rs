@@ -28,6 +28,7 @@ use crate::component::Linkers;
 use crate::disk::Scratch;
 use crate::error::{EngineError, LoadError, one_line};
 use crate::function::{Function, FunctionShared, FunctionSpec};
+use crate::in_use::CodeInUse;
 use crate::limits::{
     BLOCKING_THREADS, CORE_INSTANCES_PER_COMPONENT, MEMORIES_PER_INSTANCE, MIB, TABLE_ELEMENTS_CEILING,
     TABLES_PER_INSTANCE,
@@ -99,6 +100,7 @@ pub(crate) struct SandboxShared {
     /// Made for the first code that needs it.
     roomy: Mutex<Option<Arc<Home>>>,
     cache: ModuleCache,
+    code_in_use: CodeInUse,
     scratch: Scratch,
     metrics: Metrics,
     guest_handle: Handle,
@@ -161,6 +163,7 @@ impl Sandbox {
             plain,
             roomy: Mutex::default(),
             cache: ModuleCache::open(config.cache_dir.clone()),
+            code_in_use: CodeInUse::default(),
             scratch: Scratch::new(config.scratch_dir.clone()),
             metrics,
             guest_handle: guest_runtime.handle().clone(),
@@ -208,6 +211,10 @@ impl Sandbox {
 
     pub(crate) fn cache(&self) -> &ModuleCache {
         &self.shared.cache
+    }
+
+    pub(crate) fn code_in_use(&self) -> &CodeInUse {
+        &self.shared.code_in_use
     }
 
     pub(crate) fn scratch(&self) -> &Scratch {

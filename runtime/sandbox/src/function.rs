@@ -10,9 +10,9 @@ use wasmtime::ResourcesRequired;
 
 use crate::cache::hex;
 use crate::code::Code;
-use crate::component::{FunctionKind, Handler, prepare};
+use crate::component::{FunctionKind, Prepared, ready};
 use crate::disk::{DISK_MIB_MAX, ScratchFolder};
-use crate::engine::{Home, Sandbox};
+use crate::engine::Sandbox;
 use crate::error::LoadError;
 use crate::host::{Mount, function_environment};
 use crate::limits::{Limits, MEMORIES_PER_INSTANCE, MIB, TABLE_ELEMENTS_CEILING, TABLES_PER_INSTANCE};
@@ -95,12 +95,11 @@ pub struct Function {
 /// What all calls of a function share.
 pub(crate) struct FunctionShared {
     pub(crate) sandbox: Sandbox,
-    pub(crate) handler: Arc<Handler>,
+    /// Shared by all functions of this code.
+    pub(crate) prepared: Arc<Prepared>,
     pub(crate) spec: FunctionSpec,
     /// The variables that every invocation has.
     pub(crate) environment: Vec<(String, String)>,
-    /// The engine that it was compiled for.
-    pub(crate) home: Arc<Home>,
     /// How many of the engine's places an instance takes.
     pub(crate) places: u32,
     pub(crate) way_out: Arc<Outbound>,
@@ -122,14 +121,14 @@ impl Function {
         check_bounds(&spec, &source.name, sandbox.memory_mib_max())?;
         shape::check(&source.bytes)
             .map_err(|reason| LoadError::Invalid { code: source.name.clone(), reason: format!("it {reason}") })?;
-        let prepared = prepare(sandbox, &source, spec.script.is_some())?;
+        let (prepared, cached) = ready(sandbox, &source, spec.script.is_some())?;
         let places = match &prepared.resources {
             Some(resources) => check_resources(&spec, &source.name, resources, prepared.home.places_max())?,
             None => 1,
         };
         let scratch = prepare_folders(sandbox, &spec, &source.name, prepared.handler.kind())?;
         let took = started.elapsed();
-        sandbox.metrics().module_loaded(&spec.name, prepared.cached, took);
+        sandbox.metrics().module_loaded(&spec.name, cached, took);
         let sha256 = hex(&source.sha256);
         info!(
             function = spec.name,
@@ -137,7 +136,7 @@ impl Function {
             kind = prepared.handler.kind().as_str(),
             code = source.name,
             sha256,
-            cached = prepared.cached,
+            cached,
             load_ms = took.as_secs_f64() * 1e3,
             "function loaded"
         );
@@ -146,8 +145,7 @@ impl Function {
         let reuse = spec.reuse.filter(|_| !prepared.handler.is_command());
         let shared = Arc::new(FunctionShared {
             sandbox: sandbox.clone(),
-            handler: Arc::new(prepared.handler),
-            home: prepared.home,
+            prepared,
             environment,
             places,
             way_out: Arc::new(spec.outbound.clone()),
@@ -193,7 +191,7 @@ impl Function {
     /// Which of the ways in its code has.
     #[must_use]
     pub fn kind(&self) -> FunctionKind {
-        self.shared.handler.kind()
+        self.shared.prepared.handler.kind()
     }
 
     /// How many of the sandbox's `max_instances` one invocation takes: one, or more for code with several memories or many tables.
@@ -206,13 +204,12 @@ impl Function {
     /// What it does is counted under another name.
     #[must_use]
     pub fn sealed(&self) -> Self {
-        let FunctionShared { sandbox, handler, home, environment, places, scratch, code_path, code, spec, .. } =
+        let FunctionShared { sandbox, prepared, environment, places, scratch, code_path, code, spec, .. } =
             &*self.shared;
         let spec = FunctionSpec { outbound: Outbound::default(), reuse: None, ..spec.clone() };
         let shared = FunctionShared {
             sandbox: sandbox.clone(),
-            handler: Arc::clone(handler),
-            home: Arc::clone(home),
+            prepared: Arc::clone(prepared),
             environment: environment.clone(),
             places: *places,
             way_out: Arc::new(Outbound::default()),
@@ -230,7 +227,7 @@ impl Function {
     /// Whether an instance would have a place at once.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.shared.home.free_places() >= self.shared.places as usize
+        self.shared.prepared.home.free_places() >= self.shared.places as usize
     }
 
     /// SHA-256 of the code, 64 lower-case hex digits.

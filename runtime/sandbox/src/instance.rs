@@ -67,7 +67,7 @@ impl Instance {
             _ => None,
         };
         let host = Host::new(function, environment, streams, limiter, disk)?;
-        let mut store = Store::new(function.home.engine(), host);
+        let mut store = Store::new(function.prepared.home.engine(), host);
         store.limiter(|host| &mut host.limiter);
         store.set_hostcall_fuel(spec.limits.reply_bytes.saturating_add(HANDOVER_BYTES));
         // At every tick the guest gives way to the others on its thread; the caller's timer is what ends it.
@@ -89,9 +89,9 @@ impl Instance {
     ) -> wasmtime::Result<Answer> {
         self.calls += 1;
         self.store.data_mut().outgoing.begin(trace);
-        match &*function.handler {
+        match &function.prepared.handler {
             Handler::LambdaJson { .. } => {
-                let handle = self.handle(&function.handler).await?;
+                let handle = self.handle(&function.prepared.handler).await?;
                 let handle = handle.typed::<(&str, Context<'_>), (Result<String, String>,)>(&self.store)?;
                 let rendered;
                 let event = match payload {
@@ -108,7 +108,7 @@ impl Instance {
                 let Payload::Batch { records, .. } = payload else {
                     return Err(wasmtime::Error::msg("the handler takes messages, and the event is no batch of them"));
                 };
-                let handle = self.handle(&function.handler).await?;
+                let handle = self.handle(&function.prepared.handler).await?;
                 type Judged = (Result<Vec<world::Verdict>, String>,);
                 let handle = handle.typed::<(&[world::Message<'_>], Context<'_>), Judged>(&self.store)?;
                 let messages = world::messages(records);

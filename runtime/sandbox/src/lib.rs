@@ -22,6 +22,7 @@ mod files;
 mod function;
 mod host;
 mod hosts;
+mod in_use;
 mod instance;
 mod limits;
 mod metrics;

@@ -83,7 +83,10 @@ impl Metrics {
                 &["function"],
             )?,
             loads: IntCounterVec::new(
-                Opts::new("wasmill_function_loads_total", "Modules loaded: compiled, or taken from the cache."),
+                Opts::new(
+                    "wasmill_function_loads_total",
+                    "Modules loaded: compiled, or taken from the cache or from a function that has it.",
+                ),
                 &["function", "kind"],
             )?,
             load_seconds: GaugeVec::new(

@@ -3,8 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::thread;
 
-use wasmill_sandbox::{Code, EngineConfig};
+use wasmill_sandbox::{Code, EngineConfig, Function};
 
 use crate::support::{House, call, lines, text};
 use crate::wat::{command_module, json};
@@ -91,4 +92,20 @@ async fn a_folder_that_others_can_write_to_is_not_used_and_that_is_said() {
     let line = lines().into_iter().find(|line| line.get("dir").is_some_and(|dir| *dir == shown)).unwrap();
     assert_eq!(line["level"], "WARN");
     assert!(line["reason"].contains("other users can write to it"), "{line:?}");
+}
+
+#[tokio::test]
+async fn code_that_a_function_has_is_not_compiled_again_even_for_those_who_want_it_at_once() {
+    let house = House::new();
+    let loads =
+        |kind: &str| house.metric(&format!("wasmill_function_loads_total{{function=\"orders\",kind=\"{kind}\"}}"));
+    let functions: Vec<Function> = thread::scope(|scope| {
+        let loading: Vec<_> = (0..4).map(|_| scope.spawn(|| house.load(echo()))).collect();
+        loading.into_iter().map(|load| load.join().unwrap()).collect()
+    });
+    assert_eq!((loads("compiled"), loads("cached")), (1.0, 3.0));
+    drop(functions);
+    let again = house.load(echo());
+    assert_eq!(loads("compiled"), 2.0, "what nobody has any more was kept");
+    assert_eq!(text(call(&again, "r", "hi").await), "hi");
 }

@@ -43,6 +43,17 @@ async fn a_warm_instance_keeps_its_memory_and_is_counted_as_warm() {
 }
 
 #[tokio::test]
+async fn functions_of_the_same_code_share_nothing_that_it_writes() {
+    let house = House::new();
+    let [one, other] = [(); 2].map(|()| warm(&house, Reuse::default()));
+    for count in 1..=3 {
+        assert_eq!(text(call(&one, "r", "n").await), format!("{count}|"));
+    }
+    assert_eq!(text(call(&other, "r", "n").await), "1|");
+    assert_eq!(text(call(&one, "r", "n").await), "4|");
+}
+
+#[tokio::test]
 async fn calls_that_wait_for_a_thread_share_the_instance_that_is_there() {
     let house = House::with(EngineConfig { guest_threads: 1, ..EngineConfig::default() });
     let function = warm(&house, Reuse::default());

@@ -190,6 +190,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: impl 
 async fn serve_connection(stream: TcpStream, router: Router, closing: CancellationToken, place: Place) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(|request: Request<Incoming>| {
+        // One that comes just as its connection is asked to leave is answered: there is a grace.
         place.work();
         let answer = router.call(request);
         async {

@@ -111,6 +111,13 @@ impl ModuleCache {
         self.load(engine, source)
     }
 
+    /// Marks code as used that was not read from here, as somebody has it: else it would be the first to make room.
+    pub(crate) fn mark_used(&self, engine: &Engine, source: &Source) {
+        if let Some(file) = self.dir.as_ref().and_then(|dir| artefact_of(dir, &key(engine, source))) {
+            mark_used(&file);
+        }
+    }
+
     fn load<T: Artefact>(&self, engine: &Engine, source: &Source) -> wasmtime::Result<Loaded<T>> {
         let Some(dir) = &self.dir else {
             return Ok(Loaded { module: T::compile(engine, &source.bytes)?, cached: false });
@@ -193,19 +200,16 @@ fn private(metadata: &Metadata) -> Result<(), &'static str> {
 
 /// The artefact for a key, if there is one that can be trusted. One that cannot is removed.
 fn find<T: Artefact>(dir: &Path, key: &str, engine: &Engine) -> Option<T> {
-    let prefix = format!("{key}.");
-    let names = artefacts(dir).ok()?;
-    let file = names.into_iter().find(|file| file_name(file).starts_with(&prefix))?;
-    let sum = file_name(&file).strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(SUFFIX))?.to_owned();
+    let file = artefact_of(dir, key)?;
+    let sum = file_name(&file)
+        .strip_prefix(key)
+        .and_then(|rest| rest.strip_prefix('.'))
+        .and_then(|rest| rest.strip_suffix(SUFFIX))?
+        .to_owned();
     let mapped = verify(&file, &sum).and_then(|()| T::map(engine, &file).map_err(|error| format!("{error:#}")));
     match mapped {
         Ok(module) => {
-            // The time of last use decides what makes room; not being able to set it only makes that less exact.
-            let touched =
-                File::options().append(true).open(&file).and_then(|file| file.set_modified(SystemTime::now()));
-            if let Err(error) = touched {
-                debug!(file = %file.display(), %error, "cannot mark the cached module as used");
-            }
+            mark_used(&file);
             Some(module)
         }
         Err(reason) => {
@@ -215,6 +219,21 @@ fn find<T: Artefact>(dir: &Path, key: &str, engine: &Engine) -> Option<T> {
             }
             None
         }
+    }
+}
+
+fn artefact_of(dir: &Path, key: &str) -> Option<PathBuf> {
+    artefacts(dir)
+        .ok()?
+        .into_iter()
+        .find(|file| file_name(file).strip_prefix(key).is_some_and(|rest| rest.starts_with('.')))
+}
+
+/// The time of last use decides what makes room; not being able to set it only makes that less exact.
+fn mark_used(file: &Path) {
+    let touched = File::options().append(true).open(file).and_then(|file| file.set_modified(SystemTime::now()));
+    if let Err(error) = touched {
+        debug!(file = %file.display(), %error, "cannot mark the cached module as used");
     }
 }
 

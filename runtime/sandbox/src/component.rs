@@ -140,10 +140,13 @@ pub(crate) struct Prepared {
     pub(crate) resources: Option<ResourcesRequired>,
 }
 
-/// Code that is ready, and whether it had not to be compiled. `has_script`: the function brings the user's code for an interpreter.
+/// Code that is ready, and whether that took no compiling. `has_script`: the function brings the user's code for an interpreter.
 pub(crate) fn ready(sandbox: &Sandbox, source: &Source, has_script: bool) -> Result<(Arc<Prepared>, bool), LoadError> {
     let (prepared, was_in_use) =
         sandbox.code_in_use().get_or(source, has_script, || prepare(sandbox, source, has_script))?;
+    if was_in_use {
+        sandbox.cache().mark_used(prepared.home.engine(), source);
+    }
     let cached = was_in_use || prepared.cached;
     Ok((prepared, cached))
 }

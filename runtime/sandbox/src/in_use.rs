@@ -1,5 +1,5 @@
-//! Code that functions have at the moment, each prepared once: functions of the same code, and versions of one function, share what
-//! was compiled of it and its pages. What a function may do, and what its instances hold, is its own.
+//! Code that functions have at the moment, each prepared once: functions, and versions of a function, that have the same code share
+//! what was compiled of it and its pages. What a function may do, and what its instances hold, is its own.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -35,6 +35,8 @@ impl CodeInUse {
         }
         let prepared = Arc::new(prepare()?);
         *code = Arc::downgrade(&prepared);
+        // Who panicked while it prepared this code left nothing half done.
+        slot.clear_poison();
         Ok((prepared, false))
     }
 

@@ -14,9 +14,9 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
+use crate::answer::HttpAnswer;
 use crate::codec::query::form::FromForm;
 use crate::error::ActionError;
-use crate::server::HttpAnswer;
 use crate::wire::Request;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");

@@ -7,6 +7,7 @@
 //! `client` is the other direction: Amazon SQS, or any service like it, behind the same `Queue` trait.
 
 mod actions;
+mod answer;
 mod audit;
 mod auth;
 mod body_memory;

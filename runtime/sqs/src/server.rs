@@ -1,4 +1,4 @@
-//! The AWS listener's router and the limits of one request; nothing else.
+//! How the AWS listener answers one request, and the limits of one; nothing else.
 //!
 //! The limits of connections are in `connections.rs`; what a browser may do in `browsers.rs`; who may do anything at all
 //! in `auth.rs`.
@@ -10,9 +10,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, Request, Response, header};
+use axum::http::{HeaderMap, Method, Request, header};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::Body;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,7 @@ use wasmill_queue::Broker;
 use wasmill_queue::limits::MESSAGE_MAX_BYTES;
 
 use crate::actions::{Actions, Caller};
+use crate::answer::HttpAnswer;
 use crate::audit::{self, Change};
 use crate::auth::{AccessKey, Guard};
 use crate::body_memory::{BodyMemory, Held};
@@ -125,9 +126,6 @@ impl SqsService {
         &self.stopping
     }
 }
-
-/// An answer, whole.
-pub(crate) type HttpAnswer = Response<Full<Bytes>>;
 
 /// The API as a router, for those who put something around it: any path, since SDKs post to `/` and to queue URLs of many
 /// forms.

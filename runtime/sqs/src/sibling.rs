@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use axum::http::{HeaderMap, Method, Response};
 use bytes::Bytes;
 
+use crate::answer::HttpAnswer;
 use crate::audit::Change;
-use crate::server::HttpAnswer;
 
 /// An API beside SQS, such as Lambda's.
 #[async_trait]

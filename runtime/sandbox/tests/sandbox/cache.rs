@@ -1,9 +1,10 @@
 //! Compiled modules on disk: used, verified, replaced, never required.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::{Duration, SystemTime};
 
 use wasmill_sandbox::{Code, EngineConfig, Function};
 
@@ -108,4 +109,18 @@ async fn code_that_a_function_has_is_not_compiled_again_even_for_those_who_want_
     let again = house.load(echo());
     assert_eq!(loads("compiled"), 2.0, "what nobody has any more was kept");
     assert_eq!(text(call(&again, "r", "hi").await), "hi");
+}
+
+#[tokio::test]
+async fn code_that_a_function_has_counts_as_used_where_room_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("cache");
+    let house = house(&dir);
+    let _first = house.load(echo());
+    let artefact = artefacts(&dir).remove(0);
+    let long_ago = SystemTime::now() - Duration::from_secs(3600);
+    File::options().append(true).open(&artefact).unwrap().set_modified(long_ago).unwrap();
+    let _second = house.load(echo());
+    let used = fs::metadata(&artefact).unwrap().modified().unwrap();
+    assert!(used > long_ago + Duration::from_secs(1800), "it would be the first to go");
 }

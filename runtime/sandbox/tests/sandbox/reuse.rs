@@ -46,6 +46,7 @@ async fn a_warm_instance_keeps_its_memory_and_is_counted_as_warm() {
 async fn functions_of_the_same_code_share_nothing_that_it_writes() {
     let house = House::new();
     let [one, other] = [(); 2].map(|()| warm(&house, Reuse::default()));
+    assert_eq!(house.metric("wasmill_function_loads_total{function=\"orders\",kind=\"cached\"}"), 1.0);
     for count in 1..=3 {
         assert_eq!(text(call(&one, "r", "n").await), format!("{count}|"));
     }

@@ -6,10 +6,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
+use crate::answer::HttpAnswer;
 use crate::codec::query::form::FromForm;
 use crate::codec::{Members, RequestId, json_path, read_request};
 use crate::error::ActionError;
-use crate::server::HttpAnswer;
 use crate::wire::{Request, Response};
 
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.0");

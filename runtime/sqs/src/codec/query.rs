@@ -14,10 +14,10 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde::de::DeserializeOwned;
 
+use crate::answer::HttpAnswer;
 use crate::codec::query::form::{Form, FromForm, Scope};
 use crate::codec::{Members, RequestId, read_request};
 use crate::error::{ActionError, Answer};
-use crate::server::HttpAnswer;
 use crate::urls;
 use crate::wire::{Request, Response};
 

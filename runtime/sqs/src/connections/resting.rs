@@ -19,26 +19,26 @@ const REST_MIN: Duration = Duration::from_secs(2);
 const LEAVING_MAX: Duration = Duration::from_millis(200);
 /// Whoever runs the worker is told once in so long.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
-/// Stands for the moment since when a connection rests while it does not, or no longer may.
+/// In place of the moment since when a connection rests: it does not, or was asked to leave.
 const BUSY: u64 = u64::MAX;
 
-/// All connections.
+/// All connections of a listener: which of them rest.
 #[derive(Debug)]
 pub struct Resting {
     begun: Instant,
-    seats: Mutex<Seats>,
+    known: Mutex<Known>,
 }
 
 #[derive(Debug, Default)]
-struct Seats {
+struct Known {
     next: u64,
-    taken: BTreeMap<u64, Arc<Seat>>,
+    connections: BTreeMap<u64, Arc<Mark>>,
     told: Option<Instant>,
 }
 
 /// What is known of one connection. Each request changes it twice, so that takes no lock; a newcomer without a place looks through all.
 #[derive(Debug)]
-struct Seat {
+struct Mark {
     /// In milliseconds from when the listener began.
     rests_since_ms: AtomicU64,
     leave: CancellationToken,
@@ -49,18 +49,18 @@ struct Seat {
 pub struct Place {
     resting: Arc<Resting>,
     number: u64,
-    seat: Arc<Seat>,
+    mark: Arc<Mark>,
 }
 
 impl Default for Resting {
     fn default() -> Self {
-        Self { begun: Instant::now(), seats: Mutex::default() }
+        Self { begun: Instant::now(), known: Mutex::default() }
     }
 }
 
 impl Resting {
-    fn lock(&self) -> MutexGuard<'_, Seats> {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now_ms(&self) -> u64 {
@@ -69,13 +69,13 @@ impl Resting {
 
     /// For a new connection, which rests at first.
     pub fn arrive(self: &Arc<Self>) -> Place {
-        let seat = Seat { rests_since_ms: AtomicU64::new(self.now_ms()), leave: CancellationToken::new() };
-        let seat = Arc::new(seat);
-        let mut seats = self.lock();
-        let number = seats.next;
-        seats.next += 1;
-        seats.taken.insert(number, Arc::clone(&seat));
-        Place { resting: Arc::clone(self), number, seat }
+        let mark = Mark { rests_since_ms: AtomicU64::new(self.now_ms()), leave: CancellationToken::new() };
+        let mark = Arc::new(mark);
+        let mut known = self.lock();
+        let number = known.next;
+        known.next += 1;
+        known.connections.insert(number, Arc::clone(&mark));
+        Place { resting: Arc::clone(self), number, mark }
     }
 
     /// Waits for a slot, and makes one free where somebody rests. Cancel-safe.
@@ -103,8 +103,8 @@ impl Resting {
     /// Asks who has rested longest to leave, if it has rested long enough. Gives the moment to ask again.
     fn make_room(&self) -> Instant {
         let now = Instant::now();
-        let mut seats = self.lock();
-        let resting = seats.taken.values().map(|seat| (seat.rests_since_ms.load(Ordering::Acquire), seat));
+        let mut known = self.lock();
+        let resting = known.connections.values().map(|mark| (mark.rests_since_ms.load(Ordering::Acquire), mark));
         let Some((since_ms, oldest)) =
             resting.filter(|(since_ms, _)| *since_ms != BUSY).min_by_key(|(since, _)| *since)
         else {
@@ -120,8 +120,8 @@ impl Resting {
             return now;
         }
         oldest.leave.cancel();
-        if seats.told.is_none_or(|told| told + TOLD_EVERY <= now) {
-            seats.told = Some(now);
+        if known.told.is_none_or(|told| told + TOLD_EVERY <= now) {
+            known.told = Some(now);
             tracing::warn!(
                 "all places for connections are taken: those that have rested longest are closed for new ones"
             );
@@ -131,25 +131,25 @@ impl Resting {
 }
 
 impl Place {
-    /// A request has come.
-    pub fn work(&self) {
-        self.seat.rests_since_ms.store(BUSY, Ordering::Release);
+    /// A request has come. False when the connection was asked to leave before: then nothing may be begun for it.
+    pub fn work(&self) -> bool {
+        self.mark.rests_since_ms.swap(BUSY, Ordering::AcqRel) != BUSY
     }
 
     /// It was answered.
     pub fn rest(&self) {
-        self.seat.rests_since_ms.store(self.resting.now_ms(), Ordering::Release);
+        self.mark.rests_since_ms.store(self.resting.now_ms(), Ordering::Release);
     }
 
     /// Waits until it shall make room.
     pub async fn shall_leave(&self) {
-        self.seat.leave.cancelled().await;
+        self.mark.leave.cancelled().await;
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.resting.lock().taken.remove(&self.number);
+        self.resting.lock().connections.remove(&self.number);
     }
 }
 
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     fn leaves(place: &Place) -> bool {
-        place.seat.leave.is_cancelled()
+        place.mark.leave.is_cancelled()
     }
 
     #[tokio::test(start_paused = true)]
@@ -173,12 +173,13 @@ mod tests {
         first.rest();
         resting.make_room();
         assert_eq!([&first, &busy, &last].map(leaves), [false, false, true]);
+        assert!(!last.work(), "a request was begun on a connection that is closed for another");
         assert_eq!(resting.make_room(), Instant::now() + REST_MIN, "a moment's rest is everybody's");
         tokio::time::advance(REST_MIN).await;
         resting.make_room();
         assert_eq!([&first, &busy].map(leaves), [true, false]);
         drop((first, busy, last));
-        assert!(resting.lock().taken.is_empty());
+        assert!(resting.lock().connections.is_empty());
     }
 
     #[tokio::test(start_paused = true)]

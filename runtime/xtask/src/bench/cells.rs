@@ -58,6 +58,10 @@ fn visit(
     let mut held = 0;
     for work in Work::ALL {
         let outcome = load::run(server, &queue, work, connections, Until::Time(time))?;
+        if !server.kind.keeps_messages() {
+            outcomes.push((work, outcome));
+            continue;
+        }
         match work {
             Work::Send | Work::SendBatch => held += outcome.messages,
             Work::ReceiveDelete => held -= outcome.messages,
@@ -65,9 +69,6 @@ fn visit(
             Work::Mixed => held += outcome.steps - outcome.messages,
         }
         outcomes.push((work, outcome));
-        if !server.kind.keeps_messages() {
-            continue;
-        }
         // Every message is accounted for.
         let depth = queue.depth(&mut control).map_err(told)?;
         if depth != held {

@@ -126,9 +126,12 @@ fn ratio(results: &Results, work: Work, kind: Kind, to: Kind) -> Option<f64> {
     Some(cost(kind)? / cost(to)?)
 }
 
-/// How often what answers alone costs.
+/// Processor time as a multiple of what answering alone takes.
 fn beside_http(out: &mut Lines, results: &Results) {
     let beside: Vec<Kind> = results.kinds.iter().copied().filter(|kind| kind.keeps_messages()).collect();
+    if beside.iter().all(|kind| ratio(results, Work::Send, *kind, Kind::HttpAlone).is_none()) {
+        return;
+    }
     out.row("CPU beside http-alone, 16 conn.", beside.iter().map(|kind| kind.name().to_owned()));
     for work in Work::ALL {
         let cell = |kind: &Kind| {

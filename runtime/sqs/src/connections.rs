@@ -139,7 +139,7 @@ async fn connection(
     let io = TokioIo::new(Patience::new(stream, WRITE_TIMEOUT));
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_MAX_BYTES);
-    // What it becomes for the longest request, three KB, is room that each connection has from the beginning.
+    // hyper keeps room for its future, over three KB, on each connection from the beginning.
     let from_peer = service_fn(async |mut request: Request<Incoming>| {
         if !place.work() {
             // Closed without an answer, and nothing was done: it is safe to send it again.
